@@ -1,0 +1,182 @@
+"""The values an engine runs on: validated once, at construction, and frozen.
+
+These are not documents: what people write is `sidecar.governance`. Seconds are floats. Ceilings stated here hold for
+every host and cannot be lifted by any document.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from sidecar.engine.outcome import Fault
+
+IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "QUERY"})
+"""RFC 9110 §9.2.2, and QUERY (RFC 9110 registry; safe and idempotent by its definition)."""
+
+MAX_ATTEMPTS_CEILING = 10
+BUDGET_RATIO_CEILING = 1.0
+BACKOFF_BASE_FLOOR = 0.001
+
+
+class InvalidPolicy(ValueError):
+    """A value no engine may run on. `field` is its dotted path, `rule` what it breaks, `value` what was given."""
+
+    def __init__(self, field: str, rule: str, value: object) -> None:
+        super().__init__(f"{field}: {rule}, got {value!r}")
+        self.field = field
+        self.rule = rule
+        self.value = value
+
+
+def require(holds: bool, field: str, rule: str, value: object) -> None:  # noqa: FBT001 - reads as an assertion
+    """Raise InvalidPolicy unless `holds`."""
+    if not holds:
+        raise InvalidPolicy(field, rule, value)
+
+
+class LimitKind(Enum):
+    """How a destination's in-flight limit is set."""
+
+    ADAPTIVE = "adaptive"
+    FIXED = "fixed"
+
+
+@dataclass(frozen=True, slots=True)
+class BackoffPolicy:
+    """Full jitter: before attempt n+1 sleep U(0, min(max, base * 2^(n-1))) seconds."""
+
+    base: float = 0.025
+    max: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(self.base >= BACKOFF_BASE_FLOOR, "retry.backoff.base", "must be at least 1ms", self.base)
+        require(self.max >= self.base, "retry.backoff.max", "must be at least retry.backoff.base", self.max)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAfterPolicy:
+    """Whether the server's wish to wait is honoured, and the longest wish worth waiting for, in seconds."""
+
+    honour: bool = True
+    max: float = 10.0
+
+    def __post_init__(self) -> None:
+        require(self.max >= 0, "retry.retry_after.max", "must not be negative", self.max)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """What may be tried again, and how often. `max_attempts` includes the first."""
+
+    max_attempts: int = 3
+    statuses: frozenset[int] = frozenset({429, 503})
+    faults: frozenset[Fault] = frozenset({Fault.CONNECT_FAILURE, Fault.RESET, Fault.TIMEOUT})
+    methods: frozenset[str] = IDEMPOTENT_METHODS
+    backoff: BackoffPolicy = field(default_factory=BackoffPolicy)
+    retry_after: RetryAfterPolicy = field(default_factory=RetryAfterPolicy)
+    min_remaining: float = 0.05
+    replay_buffer_bytes: int = 65536
+
+    def __post_init__(self) -> None:
+        require(
+            1 <= self.max_attempts <= MAX_ATTEMPTS_CEILING,
+            "retry.max_attempts",
+            f"must be between 1 and {MAX_ATTEMPTS_CEILING}",
+            self.max_attempts,
+        )
+        for status in sorted(self.statuses):
+            require(400 <= status <= 599, "retry.statuses", "must be 4xx or 5xx", status)
+        require(Fault.PROTOCOL not in self.faults, "retry.faults", "must not name protocol", "protocol")
+        unsafe = sorted(self.methods - IDEMPOTENT_METHODS)
+        require(not unsafe, "retry.methods", "must be idempotent", ", ".join(unsafe))
+        require(self.min_remaining >= 0, "retry.min_remaining", "must not be negative", self.min_remaining)
+        require(self.replay_buffer_bytes >= 0, "retry.replay_buffer", "must not be negative", self.replay_buffer_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetPolicy:
+    """Retries paid for by requests: `ratio` of them over `window` seconds, plus `min_retries` per window."""
+
+    ratio: float = 0.1
+    window: float = 10.0
+    burst: float = 2.0
+    min_retries: int = 3
+
+    def __post_init__(self) -> None:
+        require(0 <= self.ratio <= BUDGET_RATIO_CEILING, "budget.ratio", "must be between 0 and 1.0", self.ratio)
+        require(1 <= self.window <= 300, "budget.window", "must be between 1s and 5m", self.window)
+        require(1 <= self.burst <= 10, "budget.burst", "must be between 1 and 10", self.burst)
+        require(0 <= self.min_retries <= 100, "budget.min_retries", "must be between 0 and 100", self.min_retries)
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerPolicy:
+    """When a destination that fails fast is left alone, and how it is let back in. Seconds."""
+
+    failure_ratio: float = 0.5
+    window: float = 10.0
+    min_requests: int = 20
+    consecutive_failures: int = 10
+    open: float = 0.25
+    max_open: float = 1.0
+    probes: int = 1
+    ramp: float = 0.5
+    statuses: frozenset[int] = frozenset({503})
+
+    def __post_init__(self) -> None:
+        require(0 < self.failure_ratio <= 1, "breaker.failure_ratio", "must be over 0 and at most 1", self.failure_ratio)
+        require(1 <= self.window <= 300, "breaker.window", "must be between 1s and 5m", self.window)
+        require(self.min_requests >= 1, "breaker.min_requests", "must be at least 1", self.min_requests)
+        require(
+            self.consecutive_failures >= 1, "breaker.consecutive_failures", "must be at least 1", self.consecutive_failures
+        )
+        require(0.01 <= self.open <= 300, "breaker.open", "must be between 10ms and 5m", self.open)
+        require(self.open <= self.max_open <= 300, "breaker.max_open", "must be between breaker.open and 5m", self.max_open)
+        require(self.probes >= 1, "breaker.probes", "must be at least 1", self.probes)
+        require(0 <= self.ramp <= 300, "breaker.ramp", "must be between 0s and 5m", self.ramp)
+        for status in sorted(self.statuses):
+            require(500 <= status <= 599, "breaker.statuses", "must be 5xx", status)
+
+
+@dataclass(frozen=True, slots=True)
+class ConcurrencyPolicy:
+    """How many attempts may be in flight at once, and how many originals may wait for a place."""
+
+    limit: LimitKind = LimitKind.ADAPTIVE
+    initial: int = 20
+    min_in_flight: int = 4
+    max_in_flight: int = 1024
+    max_waiting: int = 1024
+
+    def __post_init__(self) -> None:
+        require(self.min_in_flight >= 1, "concurrency.min_in_flight", "must be at least 1", self.min_in_flight)
+        require(
+            self.max_in_flight >= self.min_in_flight,
+            "concurrency.max_in_flight",
+            "must be at least concurrency.min_in_flight",
+            self.max_in_flight,
+        )
+        require(self.initial >= 1, "concurrency.initial", "must be at least 1", self.initial)
+        require(self.max_waiting >= 0, "concurrency.max_waiting", "must not be negative", self.max_waiting)
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationPolicy:
+    """Everything one destination is governed by. `timeout` covers the whole exchange until its response head."""
+
+    timeout: float = 10.0
+    per_attempt_timeout: float = 2.0
+    idle_timeout: float = 60.0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    budget: BudgetPolicy = field(default_factory=BudgetPolicy)
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    concurrency: ConcurrencyPolicy = field(default_factory=ConcurrencyPolicy)
+    honours_keys: bool = False
+    key_retention: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(0 < self.timeout <= 3600, "timeout", "must be over 0s and at most 1h", self.timeout)
+        require(
+            0 < self.per_attempt_timeout <= 3600, "per_attempt_timeout", "must be over 0s and at most 1h", self.per_attempt_timeout
+        )
+        require(0 < self.idle_timeout <= 86400, "idle_timeout", "must be over 0s and at most 24h", self.idle_timeout)
+        require(self.key_retention >= 0, "idempotency_key.retention", "must not be negative", self.key_retention)

@@ -1,0 +1,40 @@
+"""What is to be done with an attempt's outcome: deliver it, or try again after a delay."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Refusal(Enum):
+    """Why a wanted retry was not made, in the order the reasons are checked; the same word everywhere it is told."""
+
+    COMMITTED = "committed"
+    NOT_REPLAYABLE = "not_replayable"
+    NOT_IDEMPOTENT = "not_idempotent"
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+    RETRY_AFTER_TOO_LONG = "retry_after_too_long"
+    DEADLINE = "deadline"
+    DRAINING = "draining"
+    BREAKER_OPEN = "breaker_open"
+    CONCURRENCY_LIMIT = "concurrency_limit"
+    BUDGET_EXHAUSTED = "budget_exhausted"
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Hand the outcome to the caller; `refusal` says why it is not tried again, None when nobody wanted that."""
+
+    refusal: Refusal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again in `delay` seconds. The budget token is already spent; `cause` names the outcome that asked for it."""
+
+    delay: float
+    cause: str
+
+
+Verdict = Deliver | Retry
+
+DELIVER = Deliver(None)
+REFUSED = {refusal: Deliver(refusal) for refusal in Refusal}
