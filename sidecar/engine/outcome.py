@@ -1,6 +1,6 @@
-"""What an attempt came to: a status, or no answer at all."""
+"""What an attempt came to, a status or no answer at all; and what a request came to in the end."""
 
-from enum import Enum
+from enum import Enum, IntEnum
 
 
 class Fault(Enum):
@@ -18,3 +18,41 @@ class FailureClass(Enum):
     TRANSIENT = "transient"
     THROTTLED = "throttled"
     PERMANENT = "permanent"
+
+
+class AttemptKind(IntEnum):
+    """Why an attempt was made. The number indexes the tallies; `label` is the word that is shown."""
+
+    FIRST = 0
+    RETRY = 1
+    RECONNECT = 2
+
+    @property
+    def label(self) -> str:
+        """The word in metrics, logs and pages."""
+        return self.name.lower()
+
+
+class Result(IntEnum):
+    """How an attempt or a whole request ended. The number indexes the tallies; `label` is the word that is shown."""
+
+    SUCCESS = 0
+    CLIENT_ERROR = 1
+    SERVER_ERROR = 2
+    FAULT = 3
+    REFUSED = 4
+    """Never sent: the breaker or the concurrency limit refused the original."""
+    ABANDONED = 5
+    """The caller left, or the attempt was given up for a retry."""
+
+    @property
+    def label(self) -> str:
+        """The word in metrics, logs and pages."""
+        return self.name.lower()
+
+
+def result_of(status: int) -> Result:
+    """The result that a delivered status amounts to."""
+    if status < 400:
+        return Result.SUCCESS
+    return Result.CLIENT_ERROR if status < 500 else Result.SERVER_ERROR

@@ -1,0 +1,34 @@
+"""What is told of one exchange once it is over: to logs, traces and the live page. Built only for notable exchanges."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One attempt: `outcome` is a status in digits or a fault's word; seconds it took and was held back before."""
+
+    number: int
+    kind: str
+    endpoint: str
+    outcome: str
+    seconds: float
+    backoff: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeRecord:
+    """One exchange. `status` is what the caller got, 0 when it left before; `target` holds no query."""
+
+    destination: str
+    method: str
+    target: str
+    status: int
+    result: str
+    seconds: float
+    attempts: tuple[AttemptRecord, ...]
+    refusal: str | None
+    budget_balance: float
+    breaker: str
+    policy_version: int
+    request_id: str
+    trace_id: str | None

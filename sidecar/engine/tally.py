@@ -1,0 +1,45 @@
+"""What happened at one destination since the start, in plain integers that only rise.
+
+The hot path adds, whoever wants to know reads: no labels, no locks.
+"""
+
+from sidecar.engine.histogram import Histogram
+from sidecar.engine.outcome import AttemptKind, Result
+from sidecar.engine.verdict import Refusal
+
+
+class Tally:
+    """Counters of one destination. Each list is indexed by the enumeration that its comment names."""
+
+    __slots__ = (
+        "attempt_seconds",
+        "attempts",
+        "backoff_seconds",
+        "refusals",
+        "request_seconds",
+        "requests",
+        "retries",
+        "retry_after_seconds",
+        "retry_successes",
+    )
+
+    def __init__(self) -> None:
+        self.requests = [0] * len(Result)  # by Result
+        self.attempts = [[0] * len(Result) for _ in AttemptKind]  # by AttemptKind, then Result
+        self.retries: dict[str, int] = {}  # by cause: "status_503", "timeout"…
+        self.refusals = dict.fromkeys(Refusal, 0)  # retries and originals that were refused
+        self.retry_successes = 0  # requests that succeeded at an attempt numbered 2 or more
+        self.request_seconds = Histogram()
+        self.attempt_seconds = Histogram()
+        self.backoff_seconds = Histogram()
+        self.retry_after_seconds = Histogram()
+
+    @property
+    def requests_total(self) -> int:
+        """Requests that are over."""
+        return sum(self.requests)
+
+    @property
+    def attempts_total(self) -> int:
+        """Attempts that are over."""
+        return sum(map(sum, self.attempts))
