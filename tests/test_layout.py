@@ -1,0 +1,156 @@
+"""The house rules that a reviewer should not have to remember: what files are called, and what must agree with what."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CODE_FOLDERS = ("sidecar", "tests", "loadtest")
+LOCKS = ("build", "dev", "loadtest", "runtime")
+
+UNMIRRORED_MODULES = {"__init__.py", "__main__.py"}
+"""Faces and entry points: what is behind them has its tests by its own name."""
+
+UNMIRRORED_TESTS = {"acceptance", "fakes", "loadtest"}
+"""Folders of tests that belong to no package of sidecar/."""
+
+NAMELESS = {"data", "do", "handler", "handlers", "helper", "helpers", "info", "manager", "process", "util", "utils"}
+
+
+def modules_with_logic() -> Iterator[Path]:
+    for path in sorted((ROOT / "sidecar").rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        has_logic = any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(tree))
+        if has_logic and path.name not in UNMIRRORED_MODULES:
+            yield path.relative_to(ROOT)
+
+
+def python_files() -> Iterator[Path]:
+    return chain.from_iterable(sorted((ROOT / folder).rglob("*.py")) for folder in CODE_FOLDERS)
+
+
+def words_of(name: str) -> set[str]:
+    return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
+
+
+def text_of(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def lock_pins(lock: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9][a-z0-9.-]*)==(\S+)", text_of(f"requirements/{lock}.lock"), re.MULTILINE))
+
+
+def requirement_names(requirements: list[str]) -> set[str]:
+    return {re.sub(r"[-_.]+", "-", re.split(r"[\[<>=!~; ]", line)[0]).lower() for line in requirements}
+
+
+@pytest.mark.parametrize("module", modules_with_logic(), ids=str)
+def test_a_module_with_logic_has_a_test_file_of_its_name(module: Path) -> None:
+    folder = ROOT / "tests" / module.parent.relative_to("sidecar")
+
+    mirror = folder / f"test_{module.name}"
+
+    assert mirror.is_file(), f"{module} has no {mirror.relative_to(ROOT)}"
+
+
+def test_a_folder_of_tests_is_named_after_a_package() -> None:
+    packages = {path.name for path in (ROOT / "sidecar").iterdir() if path.is_dir()}
+
+    folders = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").rglob("*/*.py")}
+
+    assert folders <= packages | UNMIRRORED_TESTS
+
+
+def test_a_file_is_called_by_its_noun() -> None:
+    paths = [path.relative_to(ROOT) for path in python_files()]
+
+    nameless = [str(path) for path in paths if NAMELESS & set(chain.from_iterable(map(words_of, path.parts)))]
+
+    assert nameless == []
+
+
+def test_a_class_or_function_is_called_by_what_it_is() -> None:
+    nameless = []
+
+    for path in python_files():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            is_class = isinstance(node, ast.ClassDef) and bool(NAMELESS & words_of(node.name))
+            is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.strip("_") in NAMELESS
+            if is_class or is_function:
+                nameless.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")
+
+    assert nameless == []
+
+
+@pytest.mark.parametrize("command", ["make run", "make test"])
+def test_the_readme_shows_the_command_on_a_line_of_its_own(command: str) -> None:
+    blocks = re.findall(r"^```[a-z]*\n(.*?)^```", text_of("README.md"), re.MULTILINE | re.DOTALL)
+
+    lines = {line.split("#")[0].strip() for line in "".join(blocks).splitlines()}
+
+    assert command in lines
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    ci_commands = [line.split("#")[0].split() for line in text_of(".ci/run").splitlines()]
+    rules = dict(re.findall(r"^([a-z]+):([^#\n]*)", text_of("Makefile"), re.MULTILINE))
+
+    runs_check = any(words[-2:] == ["make", "check"] for words in ci_commands)
+
+    assert runs_check
+    assert rules["check"].split() == ["lint", "test"]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_names_no_host_and_no_place_on_a_machine(lock: str) -> None:
+    lines = text_of(f"requirements/{lock}.lock").splitlines()
+
+    tied = [line for line in lines if re.search(r"://|^-|\s@\s|\s/\w", line)]
+
+    assert tied == []
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_has_a_hash_for_every_pin(lock: str) -> None:
+    blocks = re.split(r"^(?=[a-z0-9])", text_of(f"requirements/{lock}.lock"), flags=re.MULTILINE)[1:]
+
+    loose = [block.split()[0] for block in blocks if "==" not in block.split()[0] or "--hash=sha256:" not in block]
+
+    assert blocks != []
+    assert loose == []
+
+
+def test_the_locks_cover_what_the_project_asks_for() -> None:
+    document = tomllib.loads(text_of("pyproject.toml"))
+    runtime = requirement_names(document["project"]["dependencies"])
+    extras = document["project"]["optional-dependencies"]
+    build = requirement_names(document["dependency-groups"]["build"])
+
+    assert runtime <= set(lock_pins("runtime"))
+    assert build <= set(lock_pins("build"))
+    assert runtime | build | requirement_names(extras["dev"]) <= set(lock_pins("dev"))
+    assert requirement_names(extras["loadtest"]) <= set(lock_pins("loadtest"))
+
+
+@pytest.mark.parametrize("lock", ["build", "loadtest", "runtime"])
+def test_the_locks_agree_on_versions(lock: str) -> None:
+    dev = lock_pins("dev")
+
+    differing = {name: pin for name, pin in lock_pins(lock).items() if dev.get(name, pin) != pin}
+
+    assert differing == {}
+
+
+def test_contributing_is_short_and_begins_with_the_layers() -> None:
+    text = text_of("CONTRIBUTING.md")
+
+    first_section = re.findall(r"^## (.*)$", text, re.MULTILINE)[0]
+
+    assert len(text.splitlines()) < 120
+    assert "layer" in first_section.lower()
