@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 # The sidecar as an image, for amd64 and arm64: docker buildx build --platform linux/amd64,linux/arm64 --tag retry-sidecar .
-# Every package comes from the lock files, by hash. For an image that is the same every time, pin the base by digest:
+# Every package comes from the lock files, by hash. To fix the base as well, name it by digest:
 # --build-arg BASE=python:3.13-slim@sha256:...
 ARG BASE=python:3.13-slim
 
@@ -12,7 +12,7 @@ WORKDIR /source
 COPY requirements/build.lock requirements/runtime.lock requirements/
 RUN python -m venv /tools \
  && /tools/bin/pip install --require-hashes --only-binary :all: -r requirements/build.lock
-# --copies is not needed: both stages have the same interpreter at the same path.
+# The environment that is handed on has neither pip nor a build tool in it.
 RUN python -m venv --without-pip /opt/sidecar \
  && /tools/bin/pip --python /opt/sidecar/bin/python install --require-hashes --only-binary :all: -r requirements/runtime.lock
 

@@ -22,12 +22,14 @@ UNMIRRORED_TESTS = {"acceptance", "fakes", "loadtest"}
 NAMELESS = {"data", "do", "handler", "handlers", "helper", "helpers", "info", "manager", "process", "util", "utils"}
 
 
-def modules_with_logic() -> Iterator[Path]:
-    for path in sorted((ROOT / "sidecar").rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        has_logic = any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(tree))
-        if has_logic and path.name not in UNMIRRORED_MODULES:
-            yield path.relative_to(ROOT)
+def has_logic(path: Path) -> bool:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(tree))
+
+
+def modules_with_logic() -> list[Path]:
+    paths = sorted((ROOT / "sidecar").rglob("*.py"))
+    return [path.relative_to(ROOT) for path in paths if path.name not in UNMIRRORED_MODULES and has_logic(path)]
 
 
 def python_files() -> Iterator[Path]:
