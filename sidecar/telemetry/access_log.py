@@ -1,0 +1,128 @@
+"""One line per exchange worth telling of: retried, refused, failed or slow. Never one per ordinary success.
+
+The lines are limited, and what was left out is counted and told: in a storm the log must not cost more than the storm.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from sidecar.engine.outcome import Result
+from sidecar.engine.record import AttemptRecord, ExchangeRecord
+from sidecar.telemetry.line_limit import LineLimit
+from sidecar.telemetry.log import Log
+
+LINES_PER_SECOND: Final = 50.0
+LINES_BURST: Final = 100
+REPORT_AFTER_SECONDS: Final = 1.0
+MAX_TEXT: Final = 256
+
+_ORDINARY = frozenset({Result.SUCCESS.label, Result.CLIENT_ERROR.label})
+_ALARMING = frozenset({Result.FAULT.label, Result.REFUSED.label, Result.SERVER_ERROR.label})
+
+
+class AccessLog:
+    """Give it every ExchangeRecord that is built; it alone decides which become lines.
+
+    `slow` is in seconds; `sample` is the share of ordinary exchanges, between 0 and 1, that are written too, drawn by
+    `rand`. `call_later(seconds, callback)` is how the count of dropped lines gets told when no other line comes.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        limit: LineLimit,
+        call_later: Callable[[float, Callable[[], None]], object],
+        rand: Callable[[], float],
+        *,
+        slow: float,
+        sample: float,
+    ) -> None:
+        if slow <= 0:
+            raise ValueError(f"slow: must be over 0s, got {slow!r}")
+        if not 0 <= sample <= 1:
+            raise ValueError(f"sample: must be between 0 and 1, got {sample!r}")
+        self._log = log
+        self._limit = log.limited(limit)
+        self._call_later = call_later
+        self._rand = rand
+        self._slow = slow
+        self._sample = sample
+        self._reporting = False
+
+    def write(self, record: ExchangeRecord, now: float) -> None:
+        """Write, sample or drop one exchange. `now` is in seconds, monotonic."""
+        if not self._notable(record) and self._rand() >= self._sample:
+            return
+        level = logging.WARNING if record.refusal is not None or record.result in _ALARMING else logging.INFO
+        if not self._log.logger.is_enabled_for(level):
+            return
+        if self._limit.take(now):
+            self._log.logger.log(level, "exchange", **_fields(record))
+        if not self._reporting and self._log.unreported:
+            self._reporting = True
+            self._call_later(REPORT_AFTER_SECONDS, self._report)
+
+    def _notable(self, record: ExchangeRecord) -> bool:
+        return (
+            record.refusal is not None
+            or len(record.attempts) > 1
+            or record.result not in _ORDINARY
+            or record.seconds >= self._slow
+        )
+
+    def _report(self) -> None:
+        self._reporting = False
+        self._log.report_dropped()
+
+
+def _fields(record: ExchangeRecord) -> dict[str, object]:
+    return {
+        "destination": record.destination,
+        "method": _shown(record.method),
+        "target": _shown(_without_secrets(record.target)),
+        "status": record.status,
+        "outcome": record.result,
+        "ms": _ms(record.seconds),
+        "attempts": [_attempt(attempt) for attempt in record.attempts],
+        "refusal": record.refusal,
+        "budget": round(record.budget_balance, 2),
+        "breaker": record.breaker,
+        "policy_version": record.policy_version,
+        "request_id": _shown(record.request_id),
+        "trace_id": None if record.trace_id is None else _shown(record.trace_id),
+    }
+
+
+def _attempt(attempt: AttemptRecord) -> dict[str, object]:
+    return {
+        "n": attempt.number,
+        "kind": attempt.kind,
+        "endpoint": _without_secrets(attempt.endpoint),
+        "outcome": attempt.outcome,
+        "ms": _ms(attempt.seconds),
+        "backoff_ms": _ms(attempt.backoff),
+    }
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)
+
+
+def _without_secrets(target: str) -> str:
+    """No query, no fragment, and no user and password in front of a host (RFC 3986 §3.2.1)."""
+    target = target.partition("?")[0].partition("#")[0]
+    scheme, found, rest = target.partition("://")
+    if not found:
+        return target
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+
+
+def _shown(text: str) -> str:
+    """Short, and without anything a terminal would obey: callers choose this text."""
+    if len(text) > MAX_TEXT:
+        text = text[:MAX_TEXT] + "…"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
