@@ -1,0 +1,196 @@
+"""The two documents people write, as types: the platform's policy, and the service team's sidecar file.
+
+A setting that is not given is UNSET: zero and None are never a default. Durations and sizes carry units. What a number
+may be is the engine's word (`engine.policy`), applied when documents are resolved; here are shapes and names.
+"""
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, UnsetType, field
+
+from sidecar.governance.address import Address, Endpoint, Host
+from sidecar.governance.decoder import Decoder
+from sidecar.governance.finding import Finding
+from sidecar.governance.settings import Document, Settings
+from sidecar.governance.units import BodyLimit, Duration, Size
+from sidecar.governance.yaml import Tree
+
+RESERVED_NAME = "unlisted"
+"""The label of what no destination names; no destination may be called so."""
+
+Text = Annotated[str, Meta(min_length=1)]
+DestinationName = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[a-z0-9][a-z0-9_-]{0,62}\Z",
+        extra={"rule": "must be a name of at most 63 of a-z, 0-9, '-' and '_', beginning with a letter or digit"},
+    ),
+]
+ServiceName = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[A-Za-z0-9][A-Za-z0-9._/-]{0,252}\Z",
+        extra={"rule": "must be a name of at most 253 letters, digits, '.', '_', '/' and '-'"},
+    ),
+]
+HeaderName = Annotated[
+    str,
+    Meta(pattern=r"\A[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}\Z", extra={"rule": "must be the name of a header"}),
+]
+KeyLocation = Annotated[
+    str, Meta(pattern=r"\A(header\Z|/)", extra={"rule": "must be header or a JSON pointer into the body, like /key"})
+]
+
+
+class Guardrail(Document, frozen=True, kw_only=True):
+    """Bounds of one setting: `{min, max}`, `{only: [...]}` or `{fixed: true}`. Bounds are in the setting's own form."""
+
+    min: Any | UnsetType = UNSET
+    max: Any | UnsetType = UNSET
+    only: list[Any] | UnsetType = UNSET
+    fixed: bool | UnsetType = UNSET
+
+
+class PolicyException(Document, frozen=True, kw_only=True):
+    """A written, reviewed and bounded leave to pass one guardrail. It is parsed strictly, and not yet applied."""
+
+    id: Text
+    service: ServiceName | UnsetType = UNSET
+    services: Annotated[list[ServiceName], Meta(min_length=1)] | UnsetType = UNSET
+    destination: DestinationName
+    setting: str
+    value: Any
+    reason: Annotated[str, Meta(min_length=20)]
+    ticket: Text
+    owner: Text
+    approved_by: Annotated[list[Text], Meta(min_length=1)]
+    not_before: date
+    expires: date
+
+
+class LimitSettings(Document, frozen=True, kw_only=True):
+    """`limits`: see WireLimits."""
+
+    head_bytes: Size | UnsetType = UNSET
+    headers: int | UnsetType = UNSET
+    target_bytes: Size | UnsetType = UNSET
+    body_bytes: BodyLimit | UnsetType = UNSET
+    head_timeout: Duration | UnsetType = UNSET
+    idle_timeout: Duration | UnsetType = UNSET
+    connections: int | UnsetType = UNSET
+    upstream_head_bytes: Size | UnsetType = UNSET
+    connect_timeout: Duration | UnsetType = UNSET
+    tunnel_idle_timeout: Duration | UnsetType = UNSET
+
+
+class AccessLogSettings(Document, frozen=True, kw_only=True):
+    """`access_log`: the share of successful exchanges that get a line."""
+
+    sample: Annotated[float, Meta(ge=0, le=1)] = 0.0
+
+
+class PolicyDocument(Document, frozen=True, kw_only=True):
+    """The platform's policy. `version` only rises; 0 is the compiled-in one."""
+
+    version: Annotated[int, Meta(ge=1)]
+    owner: Text
+    defaults: Settings = Settings()
+    guardrails: dict[str, Guardrail] = field(default_factory=dict)
+    destinations: dict[DestinationName, Settings] = field(default_factory=dict)
+    exceptions: list[PolicyException] = field(default_factory=list)
+    limits: LimitSettings = LimitSettings()
+    via: bool = True
+    access_log: AccessLogSettings = AccessLogSettings()
+
+
+class AdminSettings(Document, frozen=True, kw_only=True):
+    """`admin`. `metrics_listen` is the second listener, for the kubelet and scrapers."""
+
+    listen: Address = Address("127.0.0.1", 16000)
+    metrics_listen: Address | UnsetType = UNSET
+
+
+class PolicyFile(Document, frozen=True, kw_only=True):
+    """Where the policy is: a file, relative to the folder of the sidecar file."""
+
+    file: Text
+
+
+class EgressSettings(Document, frozen=True, kw_only=True):
+    """`egress`: the shared listeners, and what becomes of hosts no destination names and of CONNECT."""
+
+    listen: list[Address] = field(default_factory=lambda: [Address("127.0.0.1", 16001), Address("::1", 16001)])
+    unlisted: Literal["forward", "refuse"] = "forward"
+    connect: Literal["tunnel", "refuse"] = "tunnel"
+
+
+class IdempotencyKeySettings(Document, frozen=True, kw_only=True):
+    """The contract about idempotency keys that the destination offers."""
+
+    honours: bool = False
+    header: HeaderName = "Idempotency-Key"
+    form: Literal["bare", "quoted"] = "bare"
+    location: KeyLocation = "header"
+    max_length: Annotated[int, Meta(ge=1, le=255)] = 255
+    charset: Text | UnsetType = UNSET
+    retention: Duration | UnsetType = UNSET
+    key_from: Text | UnsetType = UNSET
+
+
+class DestinationEntry(Document, frozen=True, kw_only=True):
+    """One destination of the service."""
+
+    endpoints: Annotated[list[Endpoint], Meta(min_length=1)]
+    hosts: Annotated[list[Host], Meta(min_length=1)] | UnsetType = UNSET
+    listen: Address | UnsetType = UNSET
+    idempotency_key: IdempotencyKeySettings = IdempotencyKeySettings()
+    overrides: Settings = Settings()
+
+
+class IngressSettings(Document, frozen=True, kw_only=True):
+    """`ingress`: the listener in front of the service, and the service."""
+
+    listen: Address
+    app: Endpoint
+
+
+class SidecarDocument(Document, frozen=True, kw_only=True):
+    """The service team's file."""
+
+    service: ServiceName
+    admin: AdminSettings = AdminSettings()
+    policy: PolicyFile | UnsetType = UNSET
+    egress: EgressSettings = field(default_factory=EgressSettings)
+    destinations: dict[DestinationName, DestinationEntry] = field(default_factory=dict)
+    ingress: IngressSettings | UnsetType = UNSET
+    drain: Duration = Duration(25.0)
+
+
+def read_policy(tree: Tree, findings: list[Finding]) -> PolicyDocument | None:
+    """The policy in `tree`; None when it is no mapping. With findings it serves to find more only."""
+    decoder = Decoder(tree, findings)
+    policy = decoder.document(PolicyDocument, {"version": 1, "owner": ""})
+    if policy is not None and RESERVED_NAME in policy.destinations:
+        decoder.lacking(("destinations", RESERVED_NAME), "is a reserved name: what no destination names has `defaults`")
+    return policy
+
+
+def read_sidecar(tree: Tree, findings: list[Finding]) -> SidecarDocument | None:
+    """The sidecar file in `tree`; None when it is no mapping. With findings it serves to find more only."""
+    decoder = Decoder(tree, findings)
+    sidecar = decoder.document(SidecarDocument, {"service": ""})
+    if sidecar is None:
+        return None
+    if RESERVED_NAME in sidecar.destinations:
+        decoder.lacking(("destinations", RESERVED_NAME), "is a reserved name: give the destination another")
+    for name, entry in sidecar.destinations.items():
+        key = entry.idempotency_key
+        path = ("destinations", name, "idempotency_key")
+        if key.honours and (*path, "retention") not in tree.lines:
+            decoder.lacking((*path, "retention"), "is required where keys are honoured: how long they are kept")
+        if key.honours and key.retention == Duration(0):
+            decoder.broken((*path, "retention"), "must be over 0s where keys are honoured", "0s")
+    if sidecar.drain > 3600:
+        decoder.broken(("drain",), "must be at most 1h", tree.at(("drain",)))
+    return sidecar

@@ -1,0 +1,57 @@
+"""What is wrong with a document: file, line, field, rule and value, so that one reading is enough to mend it."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+SHOWN_CHARACTERS = 80
+"""A longer value is cut: the line says where the whole of it stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One broken rule. `line` is None for the file as a whole; `value` is what was given, None when nothing was."""
+
+    file: str
+    line: int | None
+    field: str
+    rule: str
+    value: str | None = None
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        field = f" {self.field}:" if self.field else ""
+        value = "" if self.value is None else f", got {self.value}"
+        return f"{place}:{field} {self.rule}{value}"
+
+
+class InvalidDocument(ValueError):  # noqa: N818 - says what the document is, as InvalidPolicy does
+    """Documents that can not be put in force. `findings` has every broken rule; the text is one line for each."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__("\n".join(str(finding) for finding in self.findings))
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """A path as people write it: `destinations.payments.endpoints[0]`."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            text += f".{step}" if text else step
+    return text
+
+
+def shown(value: object) -> str:
+    """A value as it stands in a finding: text in quotes, everything else bare, cut at SHOWN_CHARACTERS."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+
+
+def unknown(word: str, known: Iterable[str]) -> str:
+    """The rule that an unknown word breaks, with the nearest known one when there is one near."""
+    near = get_close_matches(word, known, n=1)
+    return f"is not known; did you mean {near[0]}?" if near else "is not known"

@@ -1,0 +1,121 @@
+"""Bounds on settings, by dotted path: what no destination and no override may pass."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from msgspec import UNSET, UnsetType, inspect
+
+from sidecar.governance.decoder import INVALID, Decoder
+from sidecar.governance.document import Guardrail
+from sidecar.governance.finding import Finding, shown, unknown
+from sidecar.governance.settings import SETTINGS
+from sidecar.governance.units import Duration, Size
+from sidecar.governance.yaml import Path, Tree
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What one setting may be. UNSET bounds nothing. `place` says where it is written, for findings."""
+
+    place: str
+    low: float | UnsetType = UNSET
+    high: float | UnsetType = UNSET
+    only: frozenset[object] | UnsetType = UNSET
+    fixed: bool = False
+
+    def broken(self, value: object, settled: object) -> str | None:
+        """The rule that `value` breaks, or None. `settled` is the platform's own, which a fixed setting keeps."""
+        if self.fixed and value != settled:
+            return f"must stay {written(settled)} (guardrail, {self.place})"
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            if self.low is not UNSET and value < self.low:
+                return f"must be at least {self.low} (guardrail, {self.place})"
+            if self.high is not UNSET and value > self.high:
+                return f"must be at most {self.high} (guardrail, {self.place})"
+        if self.only is not UNSET and not _members(value) <= self.only:
+            words = ", ".join(sorted(written(word) for word in self.only))
+            return f"must be only {words} (guardrail, {self.place})"
+        return None
+
+
+BASELINE_GUARDRAILS: Mapping[str, Bound] = {
+    "budget.ratio": Bound("built in", high=0.2),
+    "retry.max_attempts": Bound("built in", high=4),
+    "retry.backoff.jitter": Bound("built in", only=frozenset({"full"})),
+}
+"""In force when there is no policy document."""
+
+
+def written(value: object) -> str:
+    """A setting as people write it."""
+    if isinstance(value, (list, frozenset, tuple)):
+        return f"[{', '.join(sorted(written(item) for item in value))}]"
+    if isinstance(value, (Duration, Size, str)):
+        return str(value)
+    word = getattr(value, "value", value)
+    return str(word) if isinstance(word, str) else shown(word)
+
+
+def read_guardrails(guardrails: Mapping[str, Guardrail], tree: Tree, findings: list[Finding]) -> dict[str, Bound]:
+    """Guardrails as bounds; what is wrong with them is added to `findings`, and bounds nothing."""
+    decoder = Decoder(tree, findings)
+    bounds: dict[str, Bound] = {}
+    for setting, guardrail in guardrails.items():
+        path: Path = ("guardrails", setting)
+        if setting not in SETTINGS:
+            decoder.lacking(path, f"is not a setting: {unknown(setting, SETTINGS)}")
+            continue
+        bound = _bound(guardrail, SETTINGS[setting], path, decoder, f"{tree.file}:{tree.line(path)}")
+        if bound is not None:
+            bounds[setting] = bound
+    return bounds
+
+
+def _bound(guardrail: Guardrail, info: inspect.Type, path: Path, decoder: Decoder, place: str) -> Bound | None:
+    forms = [
+        guardrail.min is not UNSET or guardrail.max is not UNSET,
+        guardrail.only is not UNSET,
+        guardrail.fixed is not UNSET,
+    ]
+    if sum(forms) != 1:
+        decoder.lacking(path, "must be {min, max}, {only: [...]} or {fixed: true}")
+        return None
+    if guardrail.fixed is not UNSET:
+        if guardrail.fixed is False:
+            decoder.broken((*path, "fixed"), "must be true; leave the guardrail out otherwise", value=False)
+            return None
+        return Bound(place, fixed=True)
+    if guardrail.only is not UNSET:
+        item = _item(info)
+        allowed = [decoder.value(word, item, (*path, "only", n)) for n, word in enumerate(guardrail.only)]
+        return Bound(place, only=frozenset(word for word in allowed if word is not INVALID))
+    return _range(guardrail, info, path, decoder, place)
+
+
+def _range(guardrail: Guardrail, info: inspect.Type, path: Path, decoder: Decoder, place: str) -> Bound | None:
+    ordered = isinstance(info, (inspect.IntType, inspect.FloatType, inspect.CustomType))
+    if not ordered:
+        decoder.lacking(path, "must be {only: [...]} or {fixed: true}: the setting has no order")
+        return None
+    low = UNSET if guardrail.min is UNSET else decoder.value(guardrail.min, info, (*path, "min"))
+    high = UNSET if guardrail.max is UNSET else decoder.value(guardrail.max, info, (*path, "max"))
+    least = low if isinstance(low, (int, float)) else UNSET
+    most = high if isinstance(high, (int, float)) else UNSET
+    if least is not UNSET and most is not UNSET and least > most:
+        decoder.broken((*path, "min"), "must be at most max", guardrail.min)
+        return None
+    return Bound(place, low=least, high=most)
+
+
+def _item(info: inspect.Type) -> inspect.Type:
+    """What a list-valued setting is a list of; any other setting's own type."""
+    if isinstance(info, inspect.ListType):
+        return info.item_type
+    if isinstance(info, inspect.UnionType):
+        lists = [part for part in info.types if isinstance(part, inspect.ListType)]
+        return lists[0].item_type if lists else info
+    return info
+
+
+def _members(value: object) -> frozenset[object]:
+    return frozenset(value) if isinstance(value, (list, frozenset)) else frozenset({value})

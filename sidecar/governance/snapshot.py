@@ -1,0 +1,365 @@
+"""What is in force: both documents, judged and compiled to one immutable value.
+
+Loading is one straight line: read once into memory, parse strictly, types, guardrails, compile. Whoever holds a
+snapshot holds all of it; a reload makes another.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from msgspec import UNSET, inspect, structs
+
+from sidecar.engine.policy import DestinationPolicy, InvalidPolicy
+from sidecar.governance.address import Address, Endpoint, Host
+from sidecar.governance.claims import check_hosts, check_listeners, hosts_of
+from sidecar.governance.decoder import INVALID, Decoder
+from sidecar.governance.document import (
+    RESERVED_NAME,
+    AdminSettings,
+    DestinationEntry,
+    DestinationName,
+    EgressSettings,
+    IdempotencyKeySettings,
+    LimitSettings,
+    ServiceName,
+    SidecarDocument,
+    read_policy,
+    read_sidecar,
+)
+from sidecar.governance.exceptions import check_exceptions
+from sidecar.governance.finding import Finding, InvalidDocument, dotted, shown
+from sidecar.governance.guardrails import BASELINE_GUARDRAILS, Bound, read_guardrails, written
+from sidecar.governance.limits import WireLimits
+from sidecar.governance.resolve import BASELINE, Layer, Origin, Resolution, Source
+from sidecar.governance.units import BodyLimit, Duration
+from sidecar.governance.yaml import SIZE_CEILING_BYTES, Tree, parse
+
+BUILT_IN_OWNER = "built in"
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationSnapshot:
+    """One destination. Requests that come in on one of `listen` are for it, whatever their Host."""
+
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    hosts: frozenset[str]
+    """Lower-cased, without port; IPv6 addresses in brackets, as a Host header has them."""
+    listen: tuple[Address, ...]
+    policy: DestinationPolicy
+    provenance: Mapping[str, Origin]
+    """The origin of every setting, by dotted path."""
+    key: IdempotencyKeySettings
+    """The contract about idempotency keys; `policy.honours_keys` and `policy.key_retention` are from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EgressSnapshot:
+    """The shared listeners; `unlisted` is forward or refuse, `connect` is tunnel or refuse."""
+
+    listen: tuple[Address, ...]
+    unlisted: str
+    connect: str
+
+
+@dataclass(frozen=True, slots=True)
+class IngressSnapshot:
+    """The listener in front of the service, and the service."""
+
+    listen: Address
+    app: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything a sidecar runs by. Times are seconds."""
+
+    version: int
+    """Of the policy; 0 when it is the compiled-in one."""
+    owner: str
+    digest: str
+    """SHA-256, in hex, of the exact bytes of the files read, the sidecar file first."""
+    files: tuple[Path, ...]
+    """The files it was read from, the ones to watch."""
+    service: str
+    destinations: Mapping[str, DestinationSnapshot]
+    unlisted: DestinationPolicy
+    """Of hosts that no destination names: the defaults."""
+    unlisted_provenance: Mapping[str, Origin]
+    egress: EgressSnapshot
+    admin: Address
+    metrics_listen: Address | None
+    limits: WireLimits
+    via: bool
+    access_log_sample: float
+    drain: float
+    ingress: IngressSnapshot | None
+    warnings: tuple[str, ...]
+    """What works otherwise than one may think, one line each."""
+
+
+def load(sidecar_file: Path) -> Snapshot:
+    """Read the sidecar file and the policy it names, relative to its folder; without one the baseline is in force.
+
+    Raises InvalidDocument with everything that is wrong in both.
+    """
+    findings: list[Finding] = []
+    content = _read(sidecar_file, findings)
+    tree = None if content is None else _parse(content, sidecar_file, findings)
+    sidecar = None if tree is None else read_sidecar(tree, findings)
+    if content is None or tree is None or sidecar is None:
+        raise InvalidDocument(findings)
+    check_listeners(sidecar, tree, findings)
+    check_hosts(sidecar, tree, findings)
+    files = [sidecar_file]
+    if sidecar.policy is not UNSET:
+        files.append(sidecar_file.parent / sidecar.policy.file)
+    platform = _Platform.read(files[1] if len(files) > 1 else None, findings)
+    destinations = {}
+    for name, entry in sidecar.destinations.items():
+        overrides = Layer(Source.OVERRIDE, entry.overrides, tree, ("destinations", name, "overrides"))
+        resolution = platform.destination(name).under(overrides, platform.bounds, findings)
+        listen = () if entry.listen is UNSET else (entry.listen,)
+        destinations[name] = _destination(name, entry, hosts_of(name, entry), listen, resolution)
+    if findings:
+        raise InvalidDocument(sorted(findings, key=lambda finding: (finding.file, finding.line or 0)))
+    digest = hashlib.sha256(content + platform.content).hexdigest()
+    return _snapshot(sidecar, platform, destinations, tuple(files), digest=digest, warnings=())
+
+
+def from_flags(service: str, upstreams: Sequence[str], listen: str | None, policy_file: Path | None) -> Snapshot:
+    """A snapshot without a sidecar file: `upstreams` are `name=url`, the same name again adds an endpoint.
+
+    With one destination every request that comes in is for it, whatever its Host; with several they share the
+    listener. `listen` is that listener's address, else both loopback addresses at port 16001. Raises InvalidDocument,
+    its findings naming the flag instead of a file.
+    """
+    findings: list[Finding] = []
+    service_name = _flag("--service", service, ServiceName, findings)
+    entries = _upstreams(upstreams, findings)
+    egress = EgressSettings()
+    if listen is not None:
+        address = _flag("--listen", listen, Address, findings)
+        egress = EgressSettings(listen=[] if address is INVALID else [address])
+    admin = AdminSettings()
+    findings.extend(
+        Finding("--listen", None, "", f"must not be where admin listens ({admin.listen})", shown(address))
+        for address in egress.listen
+        if address.overlaps(admin.listen)
+    )
+    platform = _Platform.read(policy_file, findings)
+    if findings:
+        raise InvalidDocument(findings)
+    contested = _contested(entries)
+    alone = tuple(egress.listen) if len(entries) == 1 else ()
+    destinations = {
+        name: _destination(name, entry, hosts_of(name, entry).keys() - contested, alone, platform.destination(name))
+        for name, entry in entries.items()
+    }
+    if alone:
+        egress = EgressSettings(listen=[])
+    sidecar = SidecarDocument(service=service_name, admin=admin, egress=egress, destinations=entries)
+    digest = hashlib.sha256(platform.content).hexdigest()
+    files = () if policy_file is None else (policy_file,)
+    warnings = tuple(f"several destinations have an endpoint at {host}: it leads to none of them" for host in contested)
+    return _snapshot(sidecar, platform, destinations, files, digest=digest, warnings=warnings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Platform:
+    """The policy, judged: what lies below every team's overrides."""
+
+    version: int
+    owner: str
+    content: bytes
+    bounds: Mapping[str, Bound]
+    defaults: Resolution
+    destinations: Mapping[str, Resolution]
+    limits: WireLimits
+    via: bool
+    access_log_sample: float
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def read(cls, file: Path | None, findings: list[Finding]) -> "_Platform":
+        """The policy in `file`. With findings it is the baseline, or as much as holds together, to find more."""
+        content = b"" if file is None else _read(file, findings)
+        tree = None if file is None or content is None else _parse(content, file, findings)
+        policy = None if tree is None else read_policy(tree, findings)
+        if tree is None or policy is None:
+            return cls(
+                version=0,
+                owner=BUILT_IN_OWNER,
+                content=b"",
+                bounds=BASELINE_GUARDRAILS,
+                defaults=BASELINE,
+                destinations={},
+                limits=WireLimits(),
+                via=True,
+                access_log_sample=0.0,
+                warnings=("no policy file is named: the compiled-in baseline is in force",),
+            )
+        bounds = read_guardrails(policy.guardrails, tree, findings)
+        check_exceptions(policy.exceptions, tree, findings)
+        layer = Layer(Source.DEFAULT, policy.defaults, tree, ("defaults",))
+        defaults = BASELINE.under(layer, bounds, findings)
+        _check_inherited(defaults, bounds, tree, findings)
+        return cls(
+            version=policy.version,
+            owner=policy.owner,
+            content=content or b"",
+            bounds=bounds,
+            defaults=defaults,
+            destinations={
+                name: defaults.under(Layer(Source.PLATFORM, settings, tree, ("destinations", name)), bounds, findings)
+                for name, settings in policy.destinations.items()
+            },
+            limits=_limits(policy.limits, tree, findings),
+            via=policy.via,
+            access_log_sample=policy.access_log.sample,
+            warnings=tuple(
+                f"{tree.file}: exception {exception.id} is read but not applied by this version"
+                for exception in policy.exceptions
+            ),
+        )
+
+    def destination(self, name: str) -> Resolution:
+        """What the platform says about a destination, before the team's overrides."""
+        return self.destinations.get(name, self.defaults)
+
+
+def _check_inherited(defaults: Resolution, bounds: Mapping[str, Bound], tree: Tree, findings: list[Finding]) -> None:
+    """A guardrail that leaves out a compiled-in number which the document does not set would bind nobody."""
+    for setting, bound in bounds.items():
+        value = defaults.values[setting]
+        rule = bound.broken(value, value)
+        if rule is not None and defaults.provenance[setting].source is Source.BASELINE:
+            path = ("guardrails", setting)
+            text = f"leaves out what is built in: set defaults.{setting} too"
+            findings.append(Finding(tree.file, tree.line(path), dotted(path), text, written(value)))
+
+
+def _limits(settings: LimitSettings, tree: Tree, findings: list[Finding]) -> WireLimits:
+    given = {name: value for name, value in structs.asdict(settings).items() if value is not UNSET}
+    while True:
+        try:
+            return WireLimits(**{name: _plain(value) for name, value in given.items()})
+        except InvalidPolicy as error:
+            cause = error.field if error.field in given else next(name for name in given if name in error.rule)
+            path = ("limits", cause)
+            rule = error.rule if cause == error.field else f"{error.field} {error.rule}"
+            findings.append(Finding(tree.file, tree.line(path), dotted(path), rule, shown(tree.at(path))))
+            del given[cause]
+
+
+def _plain(value: object) -> Any:
+    """A written limit as the number it stands for."""
+    match value:
+        case BodyLimit():
+            return None if value.off else int(value)
+        case Duration():
+            return float(value)
+        case int():
+            return int(value)
+    raise TypeError(value)
+
+
+def _destination(
+    name: str, entry: DestinationEntry, hosts: Iterable[str], listen: tuple[Address, ...], resolution: Resolution
+) -> DestinationSnapshot:
+    key = entry.idempotency_key
+    retention = 0.0 if key.retention is UNSET else float(key.retention)
+    return DestinationSnapshot(
+        name=name,
+        endpoints=tuple(entry.endpoints),
+        hosts=frozenset(hosts),
+        listen=listen,
+        policy=replace(resolution.policy, honours_keys=key.honours, key_retention=retention),
+        provenance=resolution.provenance,
+        key=key,
+    )
+
+
+def _snapshot(
+    sidecar: SidecarDocument,
+    platform: _Platform,
+    destinations: dict[str, DestinationSnapshot],
+    files: tuple[Path, ...],
+    *,
+    digest: str,
+    warnings: tuple[str, ...],
+) -> Snapshot:
+    ingress = sidecar.ingress
+    metrics_listen = sidecar.admin.metrics_listen
+    return Snapshot(
+        version=platform.version,
+        owner=platform.owner,
+        digest=digest,
+        files=files,
+        service=sidecar.service,
+        destinations=MappingProxyType(destinations),
+        unlisted=platform.defaults.policy,
+        unlisted_provenance=platform.defaults.provenance,
+        egress=EgressSnapshot(tuple(sidecar.egress.listen), sidecar.egress.unlisted, sidecar.egress.connect),
+        admin=sidecar.admin.listen,
+        metrics_listen=None if metrics_listen is UNSET else metrics_listen,
+        limits=platform.limits,
+        via=platform.via,
+        access_log_sample=platform.access_log_sample,
+        drain=float(sidecar.drain),
+        ingress=None if ingress is UNSET else IngressSnapshot(ingress.listen, ingress.app),
+        warnings=(*warnings, *platform.warnings),
+    )
+
+
+def _flag(flag: str, value: object, form: object, findings: list[Finding]) -> Any:
+    """The value of a flag as a `form`, or INVALID, with findings that name the flag."""
+    broken: list[Finding] = []
+    decoded = Decoder(Tree(flag, value, {}), broken).value(value, inspect.type_info(form), ())
+    findings.extend(replace(finding, line=None) for finding in broken)
+    return decoded
+
+
+def _upstreams(upstreams: Sequence[str], findings: list[Finding]) -> dict[str, DestinationEntry]:
+    named: dict[str, list[str]] = {}
+    for upstream in upstreams:
+        name, equals, url = upstream.partition("=")
+        if equals:
+            named.setdefault(name, []).append(url)
+        else:
+            findings.append(Finding("--upstream", None, "", "must be name=url", shown(upstream)))
+    if not upstreams:
+        findings.append(Finding("--upstream", None, "", "must be given at least once"))
+    if RESERVED_NAME in named:
+        findings.append(Finding("--upstream", None, RESERVED_NAME, "is a reserved name: give the destination another"))
+    endpoints = _flag("--upstream", named, dict[DestinationName, list[Endpoint]], findings)
+    return {name: DestinationEntry(endpoints=urls) for name, urls in endpoints.items()}
+
+
+def _contested(entries: Mapping[str, DestinationEntry]) -> list[Host]:
+    """Hosts that lead to several destinations, which only their ports tell apart; a destination's name is its own."""
+    claims = Counter(host for name, entry in entries.items() for host in hosts_of(name, entry))
+    return [host for host, count in claims.items() if count > 1 and host not in entries]
+
+
+def _read(file: Path, findings: list[Finding]) -> bytes | None:
+    """The bytes of a file, at most one more than a document may have."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(SIZE_CEILING_BYTES + 1)
+    except OSError as error:
+        findings.append(Finding(str(file), None, "", f"can not be read: {error.strerror or error}"))
+        return None
+
+
+def _parse(content: bytes, file: Path, findings: list[Finding]) -> Tree | None:
+    try:
+        return parse(content, str(file))
+    except InvalidDocument as error:
+        findings.extend(error.findings)
+        return None
