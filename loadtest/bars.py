@@ -1,0 +1,60 @@
+"""What the sidecar has to reach, and whether it did."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from loadtest.figures import Results
+
+SUBJECT = "sidecar"
+
+
+class Mark(Enum):
+    MET = "met"
+    MISSED = "missed"
+    NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A figure and the most it may be: as a multiple of the baseline's, or in the figure's own unit."""
+
+    title: str
+    figure: str
+    limit: float
+    is_ratio: bool
+    aim: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """A bar, what was measured against it (None: nothing), and why it was missed in spite of a good value."""
+
+    bar: Bar
+    value: float | None
+    mark: Mark
+    reason: str = ""
+
+
+BARS = (
+    Bar("cpu per small GET", "get.cpu_us", 0.45, is_ratio=True, aim=0.40),
+    Bar("cpu per 1 KiB POST", "post.cpu_us", 0.45, is_ratio=True, aim=0.40),
+    Bar("cpu per 1 MiB response", "1m.cpu_us", 1.5, is_ratio=True),
+    Bar("p99 at half of its saturation", "half.p99_ms", 1.0, is_ratio=True),
+    Bar("RSS at rest, MB", "process.rest_rss_mb", 60.0, is_ratio=False),
+    Bar("RSS of idle connections, MB per 1,000", "process.idle_per_1000_mb", 25.0, is_ratio=False),
+    Bar("start to first answer, s", "process.start_s", 0.7, is_ratio=False),
+)
+
+
+def judge(results: Results) -> list[Ruling]:
+    return [_ruling(bar, results) for bar in BARS]
+
+
+def _ruling(bar: Bar, results: Results) -> Ruling:
+    part = bar.figure.partition(".")[0]
+    value = results.ratio(SUBJECT, bar.figure) if bar.is_ratio else results.median(SUBJECT, bar.figure)
+    if wrong := results.errors(SUBJECT, part).total():
+        return Ruling(bar, value, Mark.MISSED, f"{wrong} wrong answers")
+    if value is None:
+        return Ruling(bar, None, Mark.NOT_MEASURED)
+    return Ruling(bar, value, Mark.MET if value <= bar.limit else Mark.MISSED)

@@ -1,0 +1,105 @@
+"""A process that this run starts and ends."""
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from time import perf_counter, sleep
+from types import TracebackType
+from typing import Self
+
+from loadtest.cores import pinned
+from loadtest.generator import HOST
+from loadtest.meter import tree
+
+ROOT = Path(__file__).resolve().parents[1]
+PATIENCE = 5.0  # seconds a process may take to end when it is asked to
+POLL = 0.002  # seconds between looks; also the error of a start-up time
+
+
+class NotStartedError(Exception):
+    """A process ended, or did not answer, before it could be measured. The message is one line."""
+
+
+class Child:
+    """Runs in a `with`; at its end the process and its descendants are gone, asked first and then killed, by pid."""
+
+    def __init__(self, name: str, argv: list[str], *, core: int, log: Path) -> None:
+        self.name = name
+        self._log = log
+        self.began = perf_counter()
+        with pinned(core), log.open("wb") as output:
+            try:
+                # A session of its own, so that Ctrl-C reaches this program first and children end in order.
+                self._process = subprocess.Popen(
+                    argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=ROOT, start_new_session=True
+                )
+            except OSError as error:
+                raise NotStartedError(f"{name}: cannot run {argv[0]}: {error.strerror}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def first_answer(self, port: int, request: bytes, within: float) -> float:
+        """Ask until the answer is a 200: seconds from the start of the process until then. Raises NotStartedError."""
+        last = "no connection"
+        while perf_counter() - self.began < within:
+            if self._process.poll() is not None:
+                raise NotStartedError(f"{self.name}: ended with {self._process.returncode}: {self.last_words()}")
+            try:
+                with socket.create_connection((HOST, port), timeout=1.0) as connection:
+                    connection.sendall(request)
+                    answer = connection.recv(65536)
+            except OSError:
+                sleep(POLL)
+                continue
+            if answer[9:12] == b"200":
+                return perf_counter() - self.began
+            last = answer.partition(b"\r\n")[0].decode("latin-1") or "a closed connection"
+            sleep(POLL)
+        raise NotStartedError(
+            f"{self.name}: no answer on port {port} within {within:.0f} s, only {last}: {self.last_words()}"
+        )
+
+    def first_line(self, within: float) -> str:
+        """The first line it prints; raises NotStartedError."""
+        while perf_counter() - self.began < within and self._process.poll() is None:
+            line, newline, _ = self._log.read_text().partition("\n")
+            if newline:
+                return line
+            sleep(POLL)
+        raise NotStartedError(f"{self.name}: printed nothing within {within:.0f} s: {self.last_words()}")
+
+    def last_words(self) -> str:
+        """The last line of its output, for an error message."""
+        lines = self._log.read_text(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
+
+    def stop(self) -> None:
+        pids = tree(self.pid)
+        self._process.terminate()
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for pid in pids:
+            if pid != self.pid and pid in tree(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def free_port() -> int:
+    """A port nobody listens on now, as the system picks it."""
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        return int(listener.getsockname()[1])
