@@ -1,0 +1,85 @@
+"""What all connections of one sidecar share: the wheel, the limits, the counts, and whoever is told of exchanges."""
+
+import itertools
+import os
+import time
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from typing import Protocol
+
+from sidecar.engine.record import ExchangeRecord
+from sidecar.governance.limits import WireLimits
+from sidecar.proxy.timers import Wheel
+from sidecar.wire.malformed import REASONS
+
+
+class Recorder(Protocol):
+    """Is told of every exchange that was retried, refused, faulted or slow, and of a sample of the others."""
+
+    def record(self, record: ExchangeRecord) -> None:
+        """Take note; must not block."""
+
+
+class Plane:
+    """One data plane. Everything here is read on the hot path, so it is plain attributes."""
+
+    __slots__ = (
+        "busy",
+        "clock",
+        "connections",
+        "draining",
+        "limits",
+        "loop",
+        "own_addresses",
+        "policy_version",
+        "recorder",
+        "rejections",
+        "request_ids",
+        "request_prefix",
+        "sample",
+        "tunnels",
+        "via",
+        "wall",
+        "wheel",
+    )
+
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        recorder: Recorder,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.loop = loop
+        self.clock = clock
+        self.wall = wall
+        self.wheel = Wheel(loop, clock)
+        self.recorder = recorder
+        self.limits = WireLimits()
+        self.via = b""
+        self.policy_version = 0
+        self.sample = 0.0
+        self.draining = False
+        self.busy = 0
+        """Exchanges under way, and tunnels."""
+        self.connections = 0
+        """Client connections that are open."""
+        self.tunnels = 0
+        """Tunnels that were opened since the start."""
+        self.rejections = dict.fromkeys(REASONS, 0)
+        """Messages that were refused for their bytes, by reason, since the start."""
+        self.own_addresses: frozenset[tuple[str, int]] = frozenset()
+        """Where this sidecar listens; a request that would go there is a loop."""
+        self.request_prefix = b"x-request-id: " + os.urandom(8).hex().encode("ascii") + b"-"
+        self.request_ids = itertools.count(1)
+
+    def own(self, host: str, port: int) -> bool:
+        """Whether this is one of our own listeners."""
+        addresses = self.own_addresses
+        if (host, port) in addresses:
+            return True
+        loopback = host == "localhost" or host.startswith("127.") or host == "::1"
+        return (loopback and (("0.0.0.0", port) in addresses or ("::", port) in addresses)) or (  # noqa: S104
+            host == "localhost" and (("127.0.0.1", port) in addresses or ("::1", port) in addresses)
+        )

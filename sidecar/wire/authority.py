@@ -1,0 +1,31 @@
+"""Host and port as a request names them (RFC 3986 §3.2, RFC 9110 §7.2): checked before anybody believes them."""
+
+import re
+from functools import lru_cache
+
+from sidecar.wire.malformed import Malformed
+
+_AUTHORITY = re.compile(
+    rb"(?P<host>\[[0-9A-Fa-f:.]+(?:%25[0-9A-Za-z._~-]+)?\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::(?P<port>[0-9]{0,5}))?"
+)
+
+
+@lru_cache(maxsize=1024)
+def parse_authority(value: bytes) -> tuple[str, int | None]:
+    """Host, lower-cased and without brackets, and port or None.
+
+    Raises Malformed (400, `host`) on userinfo, spaces, control and non-ASCII bytes, lists, and ports past 65535.
+    """
+    match = _AUTHORITY.fullmatch(value)
+    if match is None or b"," in value:
+        raise Malformed(400, "host", "the host is not a host with an optional port")
+    port = int(match["port"]) if match["port"] else None
+    if port is not None and not 0 < port < 65536:
+        raise Malformed(400, "host", "the port of the host is out of range")
+    return match["host"].decode("ascii").lower().strip("[]"), port
+
+
+def format_authority(host: str, port: int | None) -> bytes:
+    """The bytes of a Host field; IPv6 addresses in brackets."""
+    name = f"[{host}]" if ":" in host else host
+    return (name if port is None else f"{name}:{port}").encode("ascii")

@@ -1,0 +1,61 @@
+"""Heads of messages: what a proxy needs to know of them, and their fields as they are passed on."""
+
+from sidecar.wire.framing import NONE, Framing
+
+
+class RequestHead:
+    """One request's head.
+
+    `fields` are the lines that may be passed on, each ended by CRLF, in their order and case, Host among them;
+    `target` is as it came; `host` is the value of the Host field, b"" when an HTTP/1.0 request has none.
+    `upgrade` is the protocol asked for (lower-cased) when the connection names it, else b"".
+    """
+
+    __slots__ = (
+        "expects_continue",
+        "fields",
+        "framing",
+        "host",
+        "keep_alive",
+        "keyed",
+        "length",
+        "method",
+        "minor",
+        "request_id",
+        "target",
+        "trace",
+        "upgrade",
+    )
+
+    def __init__(self, method: bytes, target: bytes, minor: int) -> None:
+        self.method = method
+        self.target = target
+        self.minor = minor
+        self.fields = b""
+        self.host = b""
+        self.framing: Framing = NONE
+        self.length: int | None = None
+        self.keep_alive = minor == 1
+        self.expects_continue = False
+        self.upgrade = b""
+        self.request_id = b""
+        self.trace = b""
+        self.keyed = False
+
+
+class ResponseHead:
+    """One response's head. `fields` as in RequestHead; `line` is the status line's end: b"200 OK"."""
+
+    __slots__ = ("date", "fields", "framing", "keep_alive", "length", "line", "minor", "retry_after", "status", "upgrade")
+
+    def __init__(self, status: int, line: bytes, minor: int) -> None:
+        self.status = status
+        self.line = line
+        self.minor = minor
+        self.fields = b""
+        self.framing: Framing = NONE
+        self.length: int | None = None
+        self.keep_alive = minor == 1
+        self.upgrade = b""
+        self.retry_after = b""
+        self.date = b""
