@@ -1,4 +1,4 @@
-"""One line per exchange worth telling of: retried, refused, failed or slow. Never one per ordinary success.
+"""One line per exchange that the host thinks worth telling of: retried, refused, faulted, slow, or drawn as a sample.
 
 The lines are limited, and what was left out is counted and told: in a storm the log must not cost more than the storm.
 """
@@ -17,59 +17,39 @@ LINES_BURST: Final = 100
 REPORT_AFTER_SECONDS: Final = 1.0
 MAX_TEXT: Final = 256
 
-_ORDINARY = frozenset({Result.SUCCESS.label, Result.CLIENT_ERROR.label})
 _ALARMING = frozenset({Result.FAULT.label, Result.REFUSED.label, Result.SERVER_ERROR.label})
 
 
 class AccessLog:
-    """Give it every ExchangeRecord that is built; it alone decides which become lines.
+    """Takes ExchangeRecords; which exchanges get one is the host's choice.
 
-    `slow` is in seconds; `sample` is the share of ordinary exchanges, between 0 and 1, that are written too, drawn by
-    `rand`. `call_later(seconds, callback)` is how the count of dropped lines gets told when no other line comes.
+    `clock` gives monotonic seconds. `call_later(seconds, callback)` is how the count of dropped lines gets told when no
+    other line comes.
     """
 
     def __init__(
         self,
         log: Log,
         limit: LineLimit,
+        clock: Callable[[], float],
         call_later: Callable[[float, Callable[[], None]], object],
-        rand: Callable[[], float],
-        *,
-        slow: float,
-        sample: float,
     ) -> None:
-        if slow <= 0:
-            raise ValueError(f"slow: must be over 0s, got {slow!r}")
-        if not 0 <= sample <= 1:
-            raise ValueError(f"sample: must be between 0 and 1, got {sample!r}")
         self._log = log
         self._limit = log.limited(limit)
+        self._clock = clock
         self._call_later = call_later
-        self._rand = rand
-        self._slow = slow
-        self._sample = sample
         self._reporting = False
 
-    def write(self, record: ExchangeRecord, now: float) -> None:
-        """Write, sample or drop one exchange. `now` is in seconds, monotonic."""
-        if not self._notable(record) and self._rand() >= self._sample:
-            return
+    def record(self, record: ExchangeRecord) -> None:
+        """Write one exchange, or count it when there are too many. Does not block."""
         level = logging.WARNING if record.refusal is not None or record.result in _ALARMING else logging.INFO
         if not self._log.logger.is_enabled_for(level):
             return
-        if self._limit.take(now):
+        if self._limit.take(self._clock()):
             self._log.logger.log(level, "exchange", **_fields(record))
         if not self._reporting and self._log.unreported:
             self._reporting = True
             self._call_later(REPORT_AFTER_SECONDS, self._report)
-
-    def _notable(self, record: ExchangeRecord) -> bool:
-        return (
-            record.refusal is not None
-            or len(record.attempts) > 1
-            or record.result not in _ORDINARY
-            or record.seconds >= self._slow
-        )
 
     def _report(self) -> None:
         self._reporting = False

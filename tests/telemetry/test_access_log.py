@@ -1,4 +1,4 @@
-"""Notable exchanges become lines, ordinary ones do not, secrets never; a storm of them is no second outage."""
+"""Exchanges become lines; secrets never do; a storm of them is no second outage."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -34,23 +34,24 @@ RETRIED = replace(ORDINARY, attempts=(FIRST, SECOND))
 
 
 @dataclass
-class Timers:
+class Time:
+    now: float = 0.0
     armed: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
+
+    def clock(self) -> float:
+        return self.now
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
         self.armed.append((seconds, callback))
 
 
-def access_log(
-    piped: PipedLog, *, burst: int = 100, sample: float = 0.0, rand: float = 0.5, timers: Timers | None = None
-) -> AccessLog:
-    later = (timers or Timers()).call_later
-    return AccessLog(piped.log, LineLimit(50, burst, 0.0), later, lambda: rand, slow=1.0, sample=sample)
+def access_log(piped: PipedLog, time: Time, *, burst: int = 100) -> AccessLog:
+    return AccessLog(piped.log, LineLimit(50, burst, 0.0), time.clock, time.call_later)
 
 
 def line_of(record: ExchangeRecord) -> dict[str, Any]:
     with PipedLog() as piped:
-        access_log(piped).write(record, 0.0)
+        access_log(piped, Time()).record(record)
         (line,) = piped.lines()
     return line
 
@@ -89,30 +90,12 @@ def test_a_retried_exchange_is_a_line_with_its_attempts() -> None:
         (replace(ORDINARY, status=503, result="refused", attempts=()), "warning"),
         (replace(ORDINARY, status=500, result="server_error"), "warning"),
         (replace(ORDINARY, status=0, result="abandoned"), "info"),
-        (replace(ORDINARY, seconds=1.0), "info"),
+        (ORDINARY, "info"),
     ],
-    ids=["refused retry", "fault", "refused original", "server error", "caller left", "slow"],
+    ids=["refused retry", "fault", "refused original", "server error", "caller left", "sampled success"],
 )
-def test_a_notable_exchange_is_a_line(record: ExchangeRecord, level: str) -> None:
+def test_what_went_wrong_is_a_warning(record: ExchangeRecord, level: str) -> None:
     assert line_of(record)["level"] == level
-
-
-@pytest.mark.parametrize(
-    "record", [ORDINARY, replace(ORDINARY, status=404, result="client_error")], ids=["success", "client error"]
-)
-def test_an_ordinary_exchange_is_no_line(record: ExchangeRecord) -> None:
-    with PipedLog() as piped:
-        access_log(piped).write(record, 0.0)
-
-        assert piped.text() == ""
-
-
-@pytest.mark.parametrize(("rand", "lines"), [(0.0, 1), (0.249, 1), (0.25, 0)])
-def test_ordinary_exchanges_are_sampled(rand: float, lines: int) -> None:
-    with PipedLog() as piped:
-        access_log(piped, sample=0.25, rand=rand).write(ORDINARY, 0.0)
-
-        assert len(piped.lines()) == lines
 
 
 @pytest.mark.parametrize(
@@ -148,7 +131,7 @@ def test_what_a_caller_chooses_is_shortened_and_can_not_steer_a_terminal() -> No
 
 def test_the_console_shows_one_column_per_attempt() -> None:
     with PipedLog(Format.CONSOLE) as piped:
-        access_log(piped).write(RETRIED, 0.0)
+        access_log(piped, Time()).record(RETRIED)
 
         text = piped.text()
 
@@ -158,12 +141,12 @@ def test_the_console_shows_one_column_per_attempt() -> None:
 
 
 def test_a_storm_of_ten_thousand_is_a_burst_and_a_count() -> None:
-    timers = Timers()
+    time = Time()
     with PipedLog() as piped:
-        log = access_log(piped, burst=100, timers=timers)
+        log = access_log(piped, time, burst=100)
         for _ in range(10_000):
-            log.write(RETRIED, 0.0)
-        ((seconds, report),) = timers.armed
+            log.record(RETRIED)
+        ((seconds, report),) = time.armed
         report()
 
         lines = piped.lines()
@@ -175,50 +158,44 @@ def test_a_storm_of_ten_thousand_is_a_burst_and_a_count() -> None:
 
 
 def test_every_second_of_a_storm_is_told() -> None:
-    timers = Timers()
+    time = Time()
     with PipedLog() as piped:
-        log = access_log(piped, burst=1, timers=timers)
-        for second in (0.0, 1.0, 2.0):
+        log = access_log(piped, time, burst=1)
+        for time.now in (0.0, 1.0, 2.0):
             for _ in range(101):
-                log.write(RETRIED, second)
-            timers.armed.pop()[1]()
+                log.record(RETRIED)
+            time.armed.pop()[1]()
 
         dropped = [line["dropped"] for line in piped.lines() if line["event"] == "lines_dropped"]
 
-    assert timers.armed == []
+    assert time.armed == []
     assert dropped == [100, 100, 100]
 
 
 def test_nothing_dropped_means_no_timer() -> None:
-    timers = Timers()
+    time = Time()
     with PipedLog() as piped:
-        access_log(piped, timers=timers).write(RETRIED, 0.0)
+        access_log(piped, time).record(RETRIED)
 
-    assert timers.armed == []
+    assert time.armed == []
 
 
 def test_a_line_below_the_level_costs_no_token() -> None:
     with PipedLog(level=Level.WARNING) as piped:
-        log = access_log(piped, burst=1)
-        log.write(RETRIED, 0.0)
-        log.write(replace(RETRIED, refusal="deadline"), 0.0)
+        log = access_log(piped, Time(), burst=1)
+        log.record(RETRIED)
+        log.record(replace(RETRIED, refusal="deadline"))
 
         assert [line["refusal"] for line in piped.lines()] == ["deadline"]
 
 
 def test_lines_nobody_reads_are_counted_and_told_when_there_is_room() -> None:
-    timers = Timers()
+    time = Time()
     with PipedLog() as piped:
-        log = access_log(piped, timers=timers)
+        log = access_log(piped, time)
         piped.log.writer.close(10.0)
 
-        log.write(RETRIED, 0.0)
+        log.record(RETRIED)
 
         assert piped.log.dropped == {"rate_limit": 0, "backpressure": 1}
-        assert len(timers.armed) == 1
-
-
-@pytest.mark.parametrize(("slow", "sample", "field"), [(0.0, 0.0, "slow"), (1.0, -0.1, "sample"), (1.0, 1.1, "sample")])
-def test_a_setting_out_of_range_is_refused(slow: float, sample: float, field: str) -> None:
-    with PipedLog() as piped, pytest.raises(ValueError, match=field):
-        AccessLog(piped.log, LineLimit(1, 1, 0.0), Timers().call_later, lambda: 0.0, slow=slow, sample=sample)
+        assert len(time.armed) == 1

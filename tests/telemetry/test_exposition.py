@@ -44,7 +44,7 @@ def test_the_classic_text_is_what_prometheus_client_writes(registry: CollectorRe
 def test_openmetrics_is_what_prometheus_client_writes(registry: CollectorRegistry) -> None:
     written = encode(registry, OPENMETRICS)
 
-    assert written.decode() == openmetrics.generate_latest(registry).decode()
+    assert written.decode() == openmetrics.generate_latest(registry).decode()  # type: ignore[no-untyped-call]
 
 
 def test_a_whole_number_is_written_without_a_fraction() -> None:

@@ -1,0 +1,107 @@
+"""What stands in front of every view: who may ask, what a browser may do with the answer, and how errors look."""
+
+import hmac
+import ipaddress
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from aiohttp import hdrs, web
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost", "localhost.localdomain"})
+
+SECURITY_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Server": "sidecar",  # and no versions for whoever scans
+}
+
+_log = logging.getLogger("sidecar.admin")
+
+
+def problem(status: HTTPStatus, detail: str) -> web.Response:
+    """An RFC 9457 answer. `detail` is for a person and names what was wrong."""
+    body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
+    return web.Response(status=status, body=msgspec.json.encode(body), content_type="application/problem+json")
+
+
+class Guard:
+    """Its `middleware` is aiohttp's. `hosts` are the names it answers to beside loopback's and any address.
+
+    A page on the web can make a browser ask us under its own name once that name resolves to 127.0.0.1 (DNS rebinding);
+    its Host header gives it away. An address can not be rebound, so every address is accepted.
+    """
+
+    def __init__(self, hosts: Collection[str], token: str | None) -> None:
+        self._hosts = LOOPBACK_NAMES | {host.lower().rstrip(".") for host in hosts}
+        self._token = None if token is None else token.encode()
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Refuse, or answer; with the security headers either way."""
+        response = self.refusal(request) or await _answered(request, handler)
+        response.headers.update(SECURITY_HEADERS)
+        return response
+
+    def refusal(self, request: web.Request) -> web.Response | None:
+        """Why this request gets no view, None when it may."""
+        host = request.headers.get(hdrs.HOST, "")
+        if not self._is_ours(host):
+            return problem(HTTPStatus.MISDIRECTED_REQUEST, f"this sidecar is not called {host[:100]!r}")
+        if request.method not in {hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE}:
+            return None
+        # Only browsers send these, and no page of ours changes anything.
+        if hdrs.ORIGIN in request.headers or request.headers.get("Sec-Fetch-Site", "none") != "none":
+            return problem(HTTPStatus.FORBIDDEN, "changes are not accepted from a browser's page (Origin)")
+        if self._token is not None and not self._is_authorised(request.headers.get(hdrs.AUTHORIZATION, "")):
+            refused = problem(HTTPStatus.UNAUTHORIZED, "this needs 'Authorization: Bearer' with the admin token")
+            refused.headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="sidecar admin"'
+            return refused
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        name = _without_port(host).lower().rstrip(".")
+        return name == "" or name in self._hosts or name.endswith(".localhost") or _is_address(name)
+
+    def _is_authorised(self, authorization: str) -> bool:
+        scheme, _, given = authorization.partition(" ")
+        expected = self._token or b""
+        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("utf-8", "replace"), expected)
+
+
+def _without_port(host: str) -> str:
+    if host.startswith("["):
+        address, closed, _ = host[1:].partition("]")
+        return address if closed else host
+    return host.rpartition(":")[0] if host.count(":") == 1 else host
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPMethodNotAllowed as error:
+        refused = problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.path[:100]} does not know {error.method[:20]}")
+        refused.headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))
+        return refused
+    except web.HTTPNotFound:
+        return problem(HTTPStatus.NOT_FOUND, f"nothing is at {request.path[:100]}; see /")
+    except web.HTTPException as error:
+        return problem(HTTPStatus(error.status), error.reason)
+    except Exception:  # noqa: BLE001 - the edge: a view that fails must not look like an answer, nor show its insides
+        _log.exception("admin view failed: %s", request.path[:100])
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the view failed; the log says why")
