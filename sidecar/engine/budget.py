@@ -1,0 +1,74 @@
+"""The retry budget: retries are paid for by requests, so load cannot multiply."""
+
+from sidecar.engine.policy import BudgetPolicy
+from sidecar.engine.window import BUCKETS, Window
+
+_EPSILON = 1e-9  # 0.1 * 30 is a little less than 3
+
+
+class RetryBudget:
+    """Tokens earned by first attempts and spent by retries, over one sliding window.
+
+    One per destination. `min_retries` per window are free, so a quiet destination can be retried. A retry is granted if
+
+        retries + 1 <= ratio * requests + min_retries
+        retries in the newest bucket + 1 <= burst * ratio * requests / 10 + 1
+
+    where requests are counted over ten buckets and retries over those and the one before. The newest bucket is never
+    full, so ten buckets hold a little less than the window and eleven a little more: whichever sliding window of that
+    length somebody measures, it holds at least these requests and at most these retries.
+    """
+
+    __slots__ = ("_policy", "_requests", "_retries", "exhausted")
+
+    def __init__(self, policy: BudgetPolicy, now: float) -> None:
+        self._policy = policy
+        width = policy.window / BUCKETS
+        self._requests = Window(width, now)
+        self._retries = Window(width, now, BUCKETS + 1)
+        self.exhausted = 0
+        """Withdrawals that were refused since the start."""
+
+    def deposit(self, now: float) -> None:
+        """One original request was admitted."""
+        self._requests.add(now)
+
+    def withdraw(self, now: float) -> bool:
+        """Pay for one retry. False, and nothing spent, if the budget is short."""
+        if self.balance(now) < 1:
+            self.exhausted += 1
+            return False
+        self._retries.add(now)
+        return True
+
+    def refund(self, withdrawn_at: float) -> None:
+        """The retry that was paid for at `withdrawn_at` did not leave."""
+        self._retries.take_back(withdrawn_at)
+
+    def balance(self, now: float) -> float:
+        """How many retries could be paid for now, by both lines; never negative."""
+        policy = self._policy
+        requests = self.requests_in_window(now)
+        retries = self.retries_in_window(now)
+        earned = policy.ratio * requests
+        overall = earned + policy.min_retries - retries
+        newest = policy.burst * earned / BUCKETS + 1 - self._retries.newest
+        return max(0.0, min(overall, newest) + _EPSILON)
+
+    def requests_in_window(self, now: float) -> int:
+        """Deposits that still count."""
+        self._requests.advance(now)
+        return self._requests.total
+
+    def retries_in_window(self, now: float) -> int:
+        """Withdrawals that still count."""
+        self._retries.advance(now)
+        return self._retries.total
+
+    def adopt(self, policy: BudgetPolicy, now: float) -> None:
+        """Another policy from now on; what was earned and spent stays."""
+        if policy.window != self._policy.window:
+            width = policy.window / BUCKETS
+            self._requests = self._requests.resized(width, now)
+            self._retries = self._retries.resized(width, now)
+        self._policy = policy

@@ -1,0 +1,82 @@
+"""What all exchanges with one destination share: its policy, budget, breaker, limit and tally."""
+
+from collections.abc import Callable
+
+from sidecar.engine.breaker import Breaker
+from sidecar.engine.budget import RetryBudget
+from sidecar.engine.classify import status_table
+from sidecar.engine.concurrency import ConcurrencyLimit, Waiter
+from sidecar.engine.policy import DestinationPolicy
+from sidecar.engine.tally import Tally
+from sidecar.engine.window import Window
+
+_TRAFFIC_BUCKET = 1.0  # seconds; ten of them are the window of `amplification`
+
+
+class Destination:
+    """Everything that is known of one destination. Survives every change of policy.
+
+    `rand` is uniform in [0, 1). `draining` is the host's: while it is set, no retry is made.
+    """
+
+    __slots__ = (
+        "attempts_lately",
+        "breaker",
+        "budget",
+        "draining",
+        "failing",
+        "limiter",
+        "name",
+        "policy",
+        "rand",
+        "requests_lately",
+        "tally",
+    )
+
+    def __init__(self, name: str, policy: DestinationPolicy, rand: Callable[[], float], now: float) -> None:
+        self.name = name
+        self.policy = policy
+        self.rand = rand
+        self.budget = RetryBudget(policy.budget, now)
+        self.breaker = Breaker(policy.breaker, rand, now)
+        self.limiter = ConcurrencyLimit(policy.concurrency, now)
+        self.tally = Tally()
+        self.draining = False
+        self.requests_lately = Window(_TRAFFIC_BUCKET, now)
+        self.attempts_lately = Window(_TRAFFIC_BUCKET, now)
+        self.failing = _failing(policy)
+        """Statuses that are not simply good: worth another attempt, or a failure to the breaker."""
+
+    def adopt(self, policy: DestinationPolicy, now: float) -> None:
+        """Another policy for exchanges that begin from now on; all state is kept."""
+        self.policy = policy
+        self.failing = _failing(policy)
+        self.budget.adopt(policy.budget, now)
+        self.breaker.adopt(policy.breaker, now)
+        self.limiter.adopt(policy.concurrency, now)
+
+    def next_waiter(self, now: float) -> Waiter | None:
+        """The waiting original whose turn it is, if there is room for it or the breaker will refuse it at once.
+
+        It is out of the queue then; whoever called must let it `admit` again now.
+        """
+        limiter = self.limiter
+        if not limiter.waiting or not (limiter.room or self.breaker.refuses(now)):
+            return None
+        return limiter.dequeue(now)
+
+    def amplification(self, now: float) -> float:
+        """Attempts per request over the last ten seconds; 1.0 when there was no request."""
+        self.requests_lately.advance(now)
+        self.attempts_lately.advance(now)
+        requests = self.requests_lately.total
+        return self.attempts_lately.total / requests if requests else 1.0
+
+    def retry_ratio(self, now: float) -> float:
+        """Retries per request over the budget's window; 0.0 when there was no request."""
+        requests = self.budget.requests_in_window(now)
+        return self.budget.retries_in_window(now) / requests if requests else 0.0
+
+
+def _failing(policy: DestinationPolicy) -> frozenset[int]:
+    return frozenset(status_table(policy.retry)) | policy.breaker.statuses

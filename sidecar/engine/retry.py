@@ -1,0 +1,327 @@
+"""The judgement: one request over all its attempts, and whether another one is made."""
+
+from enum import Enum
+from typing import Final
+
+from sidecar.engine.backoff import full_jitter
+from sidecar.engine.breaker import CLOSED, HALF_OPEN
+from sidecar.engine.destination import Destination
+from sidecar.engine.outcome import AttemptKind, Fault, Result, result_of
+from sidecar.engine.pushback import pushed_back, too_long
+from sidecar.engine.verdict import DELIVER, REFUSED, Refusal, Retry, Verdict
+
+
+class Admission(Enum):
+    """What becomes of an attempt that wants to leave: it does, or its request waits for a place."""
+
+    GO = "go"
+    WAIT = "wait"
+
+
+# Bound once: a member looked up on its class costs 50 ns in CPython 3.11, a global 2 ns.
+_GO: Final = Admission.GO
+_WAIT: Final = Admission.WAIT
+_FIRST: Final = int(AttemptKind.FIRST)
+_RETRY: Final = int(AttemptKind.RETRY)
+_RECONNECT: Final = int(AttemptKind.RECONNECT)
+_SUCCESS: Final = int(Result.SUCCESS)
+_FAULT: Final = int(Result.FAULT)
+_ABANDONED: Final = int(Result.ABANDONED)
+_BREAKER_OPEN: Final = Refusal.BREAKER_OPEN
+_CONCURRENCY_LIMIT: Final = Refusal.CONCURRENCY_LIMIT
+
+_TICK_OF_GRACE: Final = 0.02  # seconds by which a host's timers may be late without making a granted retry too late
+
+_NEW, _WAITING, _FLYING, _PAUSING, _IDLE = range(5)
+_FAST_FAULTS: Final = frozenset({Fault.CONNECT_FAILURE, Fault.RESET, Fault.PROTOCOL})
+
+
+class Exchange:
+    """One request and its attempts. The host calls in the order in which things happen, and does what it is told.
+
+    `replayable` and `committed` are the host's to set; it may also move `deadline` and `attempt_began` forward.
+    All instants are monotonic seconds. `repeatable_until` is the last instant at which a request that may have been
+    executed may be sent again: infinity for an idempotent method, minus infinity for an unsafe one.
+    """
+
+    __slots__ = (
+        "_cause",
+        "_generation",
+        "_kind",
+        "_paid_at",
+        "_reconnected",
+        "_slow",
+        "_state",
+        "_tries",
+        "attempt_began",
+        "attempts",
+        "began",
+        "committed",
+        "deadline",
+        "destination",
+        "policy",
+        "repeatable_until",
+        "replayable",
+        "waiting_since",
+    )
+
+    def __init__(self, destination: Destination, now: float, repeatable_until: float) -> None:
+        self.destination = destination
+        policy = self.policy = destination.policy
+        self.began = self.attempt_began = self.waiting_since = now
+        self.deadline = now + policy.timeout
+        self.repeatable_until = repeatable_until
+        self.attempts = 0
+        self.replayable = True
+        self.committed = False
+        self._state = _NEW
+        self._kind = _FIRST
+        self._tries = 0
+        self._generation = 0
+        self._slow = False
+        self._reconnected = False
+        self._cause = ""
+        self._paid_at = 0.0
+
+    # Going out
+
+    def admit(self, now: float) -> Admission | Refusal:
+        """Ask to send the original. GO: attempt 1 has begun and is paid in. WAIT: it queues for a place; call
+        `give_up_waiting` when its time is nearly over. A Refusal: it is never sent.
+        """
+        destination = self.destination
+        breaker = destination.breaker
+        limiter = destination.limiter
+        fresh = self._state == _NEW
+        if breaker._state is not CLOSED:  # noqa: SLF001 - a property here would cost 50 ns per request
+            if not breaker.admit(now):
+                self._state = _IDLE
+                destination.tally.refusals[_BREAKER_OPEN] += 1
+                return _BREAKER_OPEN
+            probing = breaker.state(now) is HALF_OPEN
+        else:
+            probing = False
+        if (
+            not probing  # a probe need not wait for attempts that hang
+            and (limiter.in_flight >= int(limiter.limit) or (limiter.waiting and fresh))
+            and not (not limiter.waiting and limiter.stretch(now))
+        ):
+            self._state = _WAITING
+            if fresh:
+                self.waiting_since = now
+            if limiter.enqueue(self):
+                return _WAIT
+            self._state = _IDLE
+            destination.tally.refusals[_CONCURRENCY_LIMIT] += 1
+            return _CONCURRENCY_LIMIT
+        destination.budget.deposit(now)
+        window = destination.requests_lately
+        if now >= window.edge:
+            window.advance(now)
+        window.newest += 1
+        window.total += 1
+        self._tries = 1
+        self._fly(now, _FIRST)
+        return _GO
+
+    def give_up_waiting(self, now: float) -> None:
+        """No place became free in time."""
+        del now
+        if self._state == _WAITING:
+            self._state = _IDLE
+            self.destination.limiter.leave(self)
+            self.destination.tally.refusals[_CONCURRENCY_LIMIT] += 1
+
+    def depart(self, now: float) -> Admission | Refusal:
+        """The back-off is over. GO: the retry has begun. A Refusal: it may not leave, and its token is given back."""
+        destination = self.destination
+        refusal = None
+        if now > self.deadline - self.policy.retry.min_remaining + _TICK_OF_GRACE:
+            refusal = Refusal.DEADLINE
+        elif destination.draining:
+            refusal = Refusal.DRAINING
+        elif not destination.breaker.admit(now):
+            refusal = _BREAKER_OPEN
+        elif destination.breaker.state(now) is not HALF_OPEN and self._crowded():
+            refusal = _CONCURRENCY_LIMIT
+        if refusal is not None:
+            self._state = _IDLE
+            destination.budget.refund(self._paid_at)
+            destination.tally.refusals[refusal] += 1
+            return refusal
+        retries = destination.tally.retries
+        retries[self._cause] = retries.get(self._cause, 0) + 1
+        self._tries += 1
+        self._fly(now, _RETRY)
+        return _GO
+
+    def reconnect(self, now: float) -> bool:
+        """The pooled connection turned out to be stale. True: send the request once more, on a fresh connection.
+
+        At most once, only what is safe to repeat; in the same place, free of charge, and no retry.
+        """
+        if self._reconnected or self.committed or not self.replayable or now > self.repeatable_until:
+            return False
+        self._reconnected = True
+        tally = self.destination.tally
+        tally.attempts[self._kind][_FAULT] += 1
+        tally.attempt_seconds.observe(now - self.attempt_began)
+        self.destination.limiter.in_flight -= 1  # taken again below
+        self._fly(now, _RECONNECT)
+        return True
+
+    # Coming back
+
+    def on_status(self, now: float, status: int, retry_after: float | None) -> Verdict:
+        """A response head came: the attempt is over. `retry_after` in seconds, None without a valid one."""
+        destination = self.destination
+        tally = destination.tally
+        seconds = now - self.attempt_began
+        tally.attempt_seconds.observe(seconds)
+        self._state = _IDLE
+        if status < 400:
+            tally.attempts[self._kind][_SUCCESS] += 1
+        else:
+            tally.attempts[self._kind][result_of(status)] += 1
+        if status not in destination.failing:
+            destination.breaker.success(self._generation, now)
+            if self._slow:
+                destination.limiter.released()
+            else:
+                destination.limiter.answered(seconds, now)
+            return DELIVER
+        if retry_after is not None:
+            tally.retry_after_seconds.observe(retry_after)
+        policy = self.policy
+        if status in policy.breaker.statuses:
+            destination.breaker.failure(self._generation, now)
+        elif status == 429:
+            destination.breaker.inconclusive(self._generation, now)
+        else:
+            destination.breaker.success(self._generation, now)
+        destination.limiter.failed(now)
+        if status not in policy.retry.statuses:
+            return DELIVER
+        return self._judge(now, f"status_{status}", retry_after, sent=True)
+
+    def on_fault(self, now: float, fault: Fault, *, sent: bool) -> Verdict:
+        """No answer came: the attempt is over. `sent`: a byte of the request may have reached the endpoint."""
+        self._fail(now, fault)
+        if fault not in self.policy.retry.faults:
+            return DELIVER
+        return self._judge(now, fault.value, None, sent=sent)
+
+    def on_slow(self, now: float) -> Verdict:
+        """`per_attempt_timeout` has passed without a head. A Retry: the attempt is over, give it up. Otherwise leave it
+        running to the deadline: it is counted as slow, and its answer may still come.
+        """
+        destination = self.destination
+        if not self._slow:
+            self._slow = True
+            destination.limiter.fall(now)
+            destination.breaker.inconclusive(self._generation, now)
+        if Fault.TIMEOUT not in self.policy.retry.faults:
+            return DELIVER
+        destination.limiter.in_flight -= 1  # judged as if its place were free, for a retry would take just that
+        verdict = self._judge(now, "timeout", None, sent=True)
+        destination.limiter.in_flight += 1
+        if isinstance(verdict, Retry):
+            self._fail(now, Fault.TIMEOUT)
+            self._state = _PAUSING
+        return verdict
+
+    def abandon(self, now: float) -> None:
+        """The caller has left: nothing stays taken."""
+        destination = self.destination
+        state, self._state = self._state, _IDLE
+        if state == _WAITING:
+            destination.limiter.leave(self)
+        elif state == _PAUSING:
+            destination.budget.refund(self._paid_at)
+        elif state == _FLYING:
+            destination.limiter.released()
+            destination.breaker.inconclusive(self._generation, now)
+            destination.tally.attempts[self._kind][_ABANDONED] += 1
+            destination.tally.attempt_seconds.observe(now - self.attempt_began)
+
+    def finish(self, now: float, result: Result) -> None:
+        """The exchange is over, its response delivered or not: count the request."""
+        tally = self.destination.tally
+        tally.requests[result] += 1
+        tally.request_seconds.observe(now - self.began)
+        if result == _SUCCESS and self.attempts > 1:
+            tally.retry_successes += 1
+
+    # Private, in the order in which they are called
+
+    def _fly(self, now: float, kind: int) -> None:
+        destination = self.destination
+        self.attempts += 1
+        self.attempt_began = now
+        self._kind = kind
+        self._state = _FLYING
+        self._slow = False
+        self._generation = destination.breaker.generation
+        destination.limiter.in_flight += 1
+        window = destination.attempts_lately
+        if now >= window.edge:
+            window.advance(now)
+        window.newest += 1
+        window.total += 1
+
+    def _fail(self, now: float, fault: Fault) -> None:
+        destination = self.destination
+        destination.tally.attempts[self._kind][_FAULT] += 1
+        destination.tally.attempt_seconds.observe(now - self.attempt_began)
+        self._state = _IDLE
+        if fault in _FAST_FAULTS:
+            destination.breaker.failure(self._generation, now)
+        else:
+            destination.breaker.inconclusive(self._generation, now)
+        if self._slow:
+            destination.limiter.released()
+        else:
+            destination.limiter.failed(now)
+
+    def _judge(self, now: float, cause: str, retry_after: float | None, *, sent: bool) -> Verdict:
+        """Free vetoes first, the token last; the first that holds is the reason."""
+        destination = self.destination
+        retry = self.policy.retry
+        pushback = retry.retry_after
+        refusal: Refusal | None = None
+        delay = 0.0
+        if self.committed:
+            refusal = Refusal.COMMITTED
+        elif not self.replayable:
+            refusal = Refusal.NOT_REPLAYABLE
+        elif sent and now + (retry_after or 0.0) > self.repeatable_until:
+            refusal = Refusal.NOT_IDEMPOTENT
+        elif self._tries >= retry.max_attempts:
+            refusal = Refusal.ATTEMPTS_EXHAUSTED
+        elif too_long(pushback, retry_after):
+            refusal = Refusal.RETRY_AFTER_TOO_LONG
+        else:
+            delay = pushed_back(pushback, retry_after, full_jitter(retry.backoff, self._tries, destination.rand))
+            if now + delay > self.deadline - retry.min_remaining:
+                refusal = Refusal.DEADLINE
+            elif destination.draining:
+                refusal = Refusal.DRAINING
+            elif destination.breaker.refuses(now):
+                refusal = _BREAKER_OPEN
+            elif self._crowded():
+                refusal = _CONCURRENCY_LIMIT
+            elif not destination.budget.withdraw(now):
+                refusal = Refusal.BUDGET_EXHAUSTED
+        if refusal is not None:
+            destination.tally.refusals[refusal] += 1
+            return REFUSED[refusal]
+        self._paid_at = now
+        self._cause = cause
+        self._state = _PAUSING
+        destination.tally.backoff_seconds.observe(delay)
+        return Retry(delay, cause)
+
+    def _crowded(self) -> bool:
+        """No place for a retry: the limit is reached, or originals are waiting."""
+        limiter = self.destination.limiter
+        return bool(limiter.waiting) or not limiter.room

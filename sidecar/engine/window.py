@@ -1,0 +1,76 @@
+"""Counts over the last seconds: a ring of time buckets."""
+
+from typing import Final
+
+BUCKETS: Final = 10
+"""Buckets that make up one window."""
+
+
+class Window:
+    """How often something happened in the last `buckets` buckets of `width` seconds, the newest still filling.
+
+    A clock that stands still or steps back counts into the newest bucket.
+    """
+
+    __slots__ = ("_counts", "_slot", "_width", "edge", "newest", "total")
+
+    def __init__(self, width: float, now: float, buckets: int = BUCKETS) -> None:
+        self._width = width
+        self._counts = [0] * buckets  # of the buckets before the newest, and a place for it
+        self._slot = int(now / width)
+        self.edge = (self._slot + 1) * width
+        """The instant at which the newest bucket ends: `advance` must be called from then on."""
+        self.newest = 0
+        self.total = 0
+
+    def advance(self, now: float) -> None:
+        """Move on to the bucket of `now`; cheap to call when it is still the newest."""
+        if now < self.edge:
+            return
+        slot = int(now / self._width)
+        if (slot + 1) * self._width <= now:  # the quotient was rounded down across an edge
+            slot += 1
+        counts = self._counts
+        size = len(counts)
+        counts[self._slot % size] = self.newest
+        for passed in range(self._slot + 1, min(slot, self._slot + size) + 1):
+            self.total -= counts[passed % size]
+            counts[passed % size] = 0
+        self._slot = slot
+        self.edge = (slot + 1) * self._width
+        self.newest = 0
+
+    def add(self, now: float) -> None:
+        """Count one."""
+        if now >= self.edge:
+            self.advance(now)
+        self.newest += 1
+        self.total += 1
+
+    def take_back(self, at: float) -> None:
+        """Undo one `add` made at `at`, if its bucket is still in the window."""
+        slot = int(at / self._width)
+        counts = self._counts
+        if slot >= self._slot:
+            if self.newest:
+                self.newest -= 1
+                self.total -= 1
+        elif slot > self._slot - len(counts) and counts[slot % len(counts)]:
+            counts[slot % len(counts)] -= 1
+            self.total -= 1
+
+    def clear(self) -> None:
+        """Forget all counts."""
+        self._counts = [0] * len(self._counts)
+        self.newest = self.total = 0
+
+    def resized(self, width: float, now: float) -> "Window":
+        """A window of another width that goes on from this one's total, spread as if it had come evenly."""
+        self.advance(now)
+        other = Window(width, now, len(self._counts))
+        share, rest = divmod(self.total, len(self._counts))
+        other._counts = [share] * len(self._counts)  # noqa: SLF001 - the same class
+        other._counts[other._slot % len(self._counts)] = 0  # noqa: SLF001
+        other.newest = share + rest
+        other.total = self.total
+        return other
