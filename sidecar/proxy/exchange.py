@@ -1,0 +1,725 @@
+"""One request and its one response, over all attempts: the engine's exchange with hands.
+
+Not a task but a few callbacks in the order in which things happen (1.4 µs instead of 6.5 µs per request, IO aside):
+
+    begin → attempt → connected → sent → on_response / on_lost / on_timer → deliver, or back off and attempt again
+
+Every verdict is the engine's. What is done about it is here.
+"""
+
+import math
+from asyncio import Task
+from enum import IntEnum
+from typing import Final, Protocol
+
+from sidecar.engine import retry
+from sidecar.engine.outcome import AttemptKind, Fault, Result, result_of
+from sidecar.engine.record import AttemptRecord, ExchangeRecord
+from sidecar.engine.retry import Admission
+from sidecar.engine.verdict import DELIVER, Deliver, Refusal, Retry
+from sidecar.proxy.flow import Valve
+from sidecar.proxy.plane import Plane
+from sidecar.proxy.pool import LoopingBack, Station
+from sidecar.proxy.replay import ReplayBuffer
+from sidecar.proxy.replies import ATTEMPTS_LINES, problem
+from sidecar.proxy.router import Route
+from sidecar.proxy.timers import Timer
+from sidecar.proxy.upstream import Upstream
+from sidecar.wire.chunked import chunk, last_chunk
+from sidecar.wire.framing import CHUNKED, CLOSE
+from sidecar.wire.head import RequestHead, ResponseHead
+from sidecar.wire.malformed import Malformed
+from sidecar.wire.retry_after import parse_retry_after
+from sidecar.wire.writer import request_head, response_head
+
+_CLOSE_LINE: Final = b"Connection: close\r\n"
+_KEEP_LINE: Final = b"Connection: keep-alive\r\n"
+_GO: Final = Admission.GO
+_WAIT: Final = Admission.WAIT
+_REFUSAL_LINES: Final = {refusal: b"x-sidecar-refusal: %b\r\n" % refusal.value.encode() for refusal in Refusal}
+_FAULT_STATUS: Final = {
+    Fault.CONNECT_FAILURE: 502,
+    Fault.RESET: 502,
+    Fault.PROTOCOL: 502,
+    Fault.TIMEOUT: 504,
+}
+_FAULT_DETAIL: Final = {
+    Fault.CONNECT_FAILURE: "no connection to the destination could be made; nothing was sent",
+    Fault.RESET: "the destination closed the connection before it answered; the request may have been executed",
+    Fault.PROTOCOL: "the destination's answer is not HTTP/1.1",
+    Fault.TIMEOUT: "the destination did not answer in time; the request may have been executed",
+}
+_REFUSAL_DETAIL: Final = {
+    Refusal.BREAKER_OPEN: "the destination keeps failing; it is left alone for a moment",
+    Refusal.CONCURRENCY_LIMIT: "as many requests are under way as the destination can take, and the queue is full or too slow",
+}
+
+
+class Caller(Protocol):
+    """The client's side of an exchange."""
+
+    timer: Timer
+    valve: Valve
+
+    def write(self, data: bytes) -> None:
+        """Send bytes of the response."""
+
+    def abort(self) -> None:
+        """Break the connection, so that nobody takes the response for complete."""
+
+    def over(self, *, close: bool) -> None:
+        """The response is complete; `close` when no other request may follow."""
+
+    def tunnel(self, upstream: Upstream, early: bytes) -> None:
+        """Both sides switched protocols; `early` bytes have come from upstream already."""
+
+
+class Phase(IntEnum):
+    """Where an exchange stands."""
+
+    WAITING = 0
+    CONNECTING = 1
+    SENT = 2
+    BACKING_OFF = 3
+    RELAYING = 4
+    OVER = 5
+
+
+_WAITING: Final = Phase.WAITING
+_CONNECTING: Final = Phase.CONNECTING
+_SENT: Final = Phase.SENT
+_BACKING_OFF: Final = Phase.BACKING_OFF
+_RELAYING: Final = Phase.RELAYING
+_OVER: Final = Phase.OVER
+_SUCCESS: Final = Result.SUCCESS
+_FAULT: Final = Result.FAULT
+
+
+class _Held:
+    """A bad answer kept while a retry is on its way: delivered after all if the retry may not leave."""
+
+    __slots__ = ("body", "complete", "head", "trailers", "upstream")
+
+    def __init__(self, head: ResponseHead, body: bytes, upstream: Upstream | None) -> None:
+        self.head = head
+        self.body = body
+        self.trailers = b""
+        self.upstream = upstream
+        """Still to be read from, its reading held; None when the response is complete."""
+
+
+class Exchange(retry.Exchange):
+    """One request of one caller. Implements `upstream.Lessee`."""
+
+    __slots__ = (
+        "_backoff",
+        "_body",
+        "_body_moment",
+        "_caller",
+        "_chunked_out",
+        "_close",
+        "_connecting",
+        "_fault",
+        "_fresh",
+        "_head",
+        "_held",
+        "_phase",
+        "_plane",
+        "_refusal",
+        "_request_id",
+        "_retry",
+        "_route",
+        "_slow",
+        "_station",
+        "_status",
+        "_trail",
+        "_upstream",
+        "_wire",
+        "request_open",
+        "to_head",
+        "upgrading",
+    )
+
+    def __init__(self, plane: Plane, caller: Caller, route: Route, head: RequestHead, now: float) -> None:
+        retry.Exchange.__init__(self, route.destination, now, route.repeatable_until(head, now))
+        self._plane = plane
+        self._caller = caller
+        self._route = route
+        self._head = head
+        self._phase = _WAITING
+        self._upstream: Upstream | None = None
+        self._station: Station | None = None
+        self._connecting: Task[None] | None = None
+        self._body: ReplayBuffer | None = None
+        self._body_moment = now
+        self._held: _Held | None = None
+        self._fault: Fault | None = None
+        self._refusal: Refusal | None = None
+        self._retry: Retry | None = None
+        self._trail: list[AttemptRecord] | None = None
+        self._backoff = 0.0
+        self._status = 0
+        self._slow = False
+        self._fresh = False
+        self._close = False
+        self._chunked_out = False
+        self.request_open = False
+        self.to_head = head.method == b"HEAD"
+        self.upgrading = bool(head.upgrade)
+        added = plane.via
+        if head.request_id:
+            self._request_id = head.request_id
+        else:
+            line = b"%b%x\r\n" % (plane.request_prefix, next(plane.request_ids))
+            self._request_id = line[14:-2]
+            added += line
+        self._wire = request_head(head, head.target, added)
+
+    # The request's side, called by the caller's connection
+
+    def expect_body(self) -> None:
+        """A body follows the head; called before `begin`."""
+        self.request_open = True
+        self._body = ReplayBuffer(self._route.replay_bytes)
+
+    def begin(self, now: float) -> None:
+        """Ask for admission, and make the first attempt."""
+        self._plane.busy += 1
+        self._admitted(self.admit(now), now)
+
+    def on_request_body(self, data: bytes) -> None:
+        """More of the request's body."""
+        body = self._body
+        if body is None or self._phase is _OVER:
+            return
+        if self._head.framing is CHUNKED:
+            data = chunk(data)
+        if self._phase is _WAITING and body.size == 0:
+            self._body_moment = self.began
+        else:
+            self._body_moment = self._plane.clock()
+        self._pass_on(body, data)
+        if self._phase is _SENT:
+            self._caller.timer.arm(self._body_moment + self.policy.idle_timeout)
+
+    def on_request_end(self, trailers: bytes) -> None:
+        """The request has been read to its end."""
+        self.request_open = False
+        if self._phase is _OVER:
+            return
+        if self._head.framing is CHUNKED and self._body is not None:
+            self._pass_on(self._body, last_chunk(trailers))
+        now = self._plane.clock()
+        if now - self.began > 0.001:
+            # The clocks of the answer start when there is a whole question: a slow upload is not a slow dependency.
+            self.deadline = max(self.deadline, now + self.policy.timeout)
+            if self._phase is _SENT:
+                self.attempt_began = now
+        if self._phase is _SENT:
+            self._arm_attempt()
+
+    def on_request_malformed(self, error: Malformed) -> None:
+        """The request's body turned out to be nonsense, too large or too late: nothing of it may count."""
+        if self._phase is _OVER:
+            return
+        relaying = self._phase is _RELAYING
+        now = self._plane.clock()
+        self._leave(now)
+        if relaying:
+            self._end(now, _FAULT)
+            self._caller.abort()
+            return
+        self._status = error.status
+        self._caller.write(problem(error.status, error.reason, error.detail, destination=self._route.name, close=True))
+        self._end(now, Result.CLIENT_ERROR)
+        self._caller.over(close=True)
+
+    def on_caller_gone(self) -> None:
+        """The client has left: nothing may go on for it."""
+        if self._phase is _OVER:
+            return
+        now = self._plane.clock()
+        self._leave(now)
+        self._end(now, Result.ABANDONED)
+
+    def on_caller_full(self) -> None:
+        """The client reads more slowly than the response comes."""
+        if self._upstream is not None:
+            self._upstream.valve.hold(Valve.PEER)
+
+    def on_caller_drained(self) -> None:
+        """The client has caught up."""
+        if self._upstream is not None:
+            self._upstream.valve.release(Valve.PEER)
+
+    def on_turn(self, now: float) -> None:
+        """The engine has found a place for this waiting original."""
+        if self._phase is _WAITING:
+            self._admitted(self.admit(now), now)
+
+    def on_timer(self, now: float) -> None:
+        """Whatever was awaited has not come in time."""
+        phase = self._phase
+        if phase is _SENT or phase is _CONNECTING:
+            self._late(now)
+        elif phase is _BACKING_OFF:
+            self._depart(now)
+        elif phase is _WAITING:
+            if self.request_open and now < self.deadline - self.policy.retry.min_remaining:
+                self._arm_wait()
+                return
+            self.give_up_waiting(now)
+            self._refuse(Refusal.CONCURRENCY_LIMIT, now)
+        elif phase is _RELAYING:
+            self._leave(now)
+            self._end(now, _FAULT)
+            self._caller.abort()
+
+    # The response's side: `upstream.Lessee`, in order
+
+    def on_connected(self, upstream: Upstream) -> None:
+        """The connection that was asked for is open."""
+        self._connecting = None
+        if self._phase is not _CONNECTING:
+            upstream.close()
+            return
+        self._send(upstream)
+
+    def on_connect_failure(self, error: Exception) -> None:
+        """The connection that was asked for can not be had: no byte of the request has left."""
+        self._connecting = None
+        if self._phase is not _CONNECTING:
+            return
+        now = self._plane.clock()
+        if isinstance(error, LoopingBack):
+            self.on_fault(now, Fault.PROTOCOL, sent=False)
+            self._status = 508
+            self._answer(508, "loop", "the request would come back to this sidecar", now, _FAULT)
+            return
+        self._failed(Fault.CONNECT_FAILURE, now, sent=False)
+
+    def on_interim(self, head: ResponseHead) -> None:
+        """A 1xx response: passed on to whoever can understand it, and of no other consequence."""
+        if self._head.minor == 1 and not (head.status == 100 and not self.request_open):
+            self._caller.write(response_head(head, b"", chunked=False))
+
+    def on_response(self, head: ResponseHead, body: bytes, *, complete: bool) -> None:
+        """A response head, and the body so far."""
+        now = self._plane.clock()
+        status = head.status
+        policy = self.policy
+        if self.request_open and self._body is not None:
+            self.replayable = self._body.replayable
+        if head.retry_after and status in policy.retry.statuses:
+            wait = parse_retry_after(head.retry_after, head.date, self._plane.wall())
+            verdict = self.on_status(now, status, wait)
+        else:
+            verdict = self.on_status(now, status, None)
+        if verdict is DELIVER:
+            if self._trail is not None:
+                self._note(now, str(status))
+            self._deliver(head, body, complete=complete, now=now)
+        elif isinstance(verdict, Deliver):
+            self._note(now, str(status))
+            self._refusal = verdict.refusal
+            self._deliver(head, body, complete=complete, now=now)
+        else:
+            self._note(now, str(status))
+            self._hold(head, body, complete=complete, now=now)
+            self._back_off(verdict, now)
+        if self.destination.limiter.waiting:
+            self._wake(now)
+
+    def on_body(self, data: bytes) -> None:
+        """More of the response's body."""
+        held = self._held
+        if held is not None:
+            held.body += data
+            return
+        self._caller.write(chunk(data) if self._chunked_out else data)
+        self._caller.timer.arm(self._plane.clock() + self.policy.idle_timeout)
+
+    def on_end(self, data: bytes, trailers: bytes) -> None:
+        """The response is complete."""
+        now = self._plane.clock()
+        held = self._held
+        if held is not None:
+            held.body += data
+            held.trailers = trailers
+            if held.upstream is not None:
+                held.upstream.release(now, reusable=not self.request_open)
+                held.upstream = self._upstream = None
+            return
+        if self._chunked_out:
+            end = last_chunk(trailers)
+            data = chunk(data) + end if data else end
+        if data:
+            self._caller.write(data)
+        self._complete(now)
+
+    def on_malformed(self, error: Malformed) -> None:
+        """The endpoint spoke nonsense."""
+        self._plane.rejections[error.reason] += 1
+        self._upstream = None
+        now = self._plane.clock()
+        if self._phase is _RELAYING:
+            self._end(now, _FAULT)
+            self._caller.abort()
+            return
+        if self._phase is _SENT:
+            self._failed(Fault.PROTOCOL, now, sent=True)
+
+    def on_lost(self, upstream: Upstream) -> None:
+        """The connection is gone before the response was complete."""
+        self._upstream = None
+        now = self._plane.clock()
+        if self._phase is _RELAYING:
+            # Never a clean end: the caller must not take what it has for all there is.
+            self._end(now, _FAULT)
+            self._caller.abort()
+        elif self._phase is _BACKING_OFF:
+            if self._held is not None:
+                self._held = None
+                self._fault = Fault.RESET
+        elif self._phase is _SENT:
+            if upstream.used and not upstream.answered:
+                # The pooled connection was closed by the endpoint exactly as the request was written.
+                if self._body is not None:
+                    self.replayable = self._body.replayable
+                if self.reconnect(now):
+                    self._note(now, "stale")
+                    self._fresh = True
+                    self._attempt(now)
+                    return
+            self._failed(Fault.RESET, now, sent=True)
+
+    def on_upstream_full(self) -> None:
+        """The endpoint reads more slowly than the request's body comes."""
+        self._caller.valve.hold(Valve.PEER)
+
+    def on_upstream_drained(self) -> None:
+        """It has caught up."""
+        self._caller.valve.release(Valve.PEER)
+
+    # Attempts
+
+    def _admitted(self, admission: Admission | Refusal, now: float) -> None:
+        if admission is _GO:
+            self._attempt(now)
+        elif admission is _WAIT:
+            self._arm_wait()
+        else:
+            assert isinstance(admission, Refusal)
+            self._refuse(admission, now)
+
+    def _arm_wait(self) -> None:
+        self._caller.timer.arm(self.deadline - self.policy.retry.min_remaining)
+
+    def _attempt(self, now: float) -> None:
+        self._slow = False
+        route = self._route
+        station = self._station = route.pool.choose(self._station, now)
+        upstream = None if self._fresh else station.lease()
+        if upstream is not None:
+            self._send(upstream)
+            return
+        self._phase = _CONNECTING
+        self._fresh = False
+        self._connecting = route.pool.connect(station, self)
+        self._arm_attempt()
+
+    def _send(self, upstream: Upstream) -> None:
+        self._phase = _SENT
+        self._upstream = upstream
+        wire = self._wire
+        if self.attempts > 1:
+            wire += b"x-retry-attempt: %d\r\n" % self.attempts
+        body = self._body
+        if body is None:
+            upstream.send(self, wire + b"\r\n")
+        else:
+            upstream.send(self, b"%b\r\n%b" % (wire, body.content()))
+            body.sent()
+            self._caller.valve.release(Valve.BUFFER)
+        self._arm_attempt()
+
+    def _arm_attempt(self) -> None:
+        if self.request_open:
+            self._caller.timer.arm(self._body_moment + self.policy.idle_timeout)
+            return
+        at = self.deadline
+        if not self._slow:
+            at = min(at, self.attempt_began + self.policy.per_attempt_timeout)
+        self._caller.timer.arm(at)
+
+    def _pass_on(self, body: ReplayBuffer, data: bytes) -> None:
+        """Send a piece of the request, or keep it until there is somebody to send it to, or both."""
+        phase = self._phase
+        if phase is _SENT or phase is _RELAYING:
+            if self._upstream is not None:
+                self._upstream.transport.write(data)
+            if body.replayable:
+                body.keep(data)
+                body.sent()
+        else:
+            body.keep(data)
+            if body.full:
+                self._caller.valve.hold(Valve.BUFFER)
+
+    def _late(self, now: float) -> None:
+        if self.request_open:
+            if now >= self._body_moment + self.policy.idle_timeout:
+                self._plane.rejections["body_timeout"] += 1
+                self.on_request_malformed(Malformed(408, "body_timeout", "the request's body did not come in time"))
+            else:
+                self._arm_attempt()
+            return
+        if now < self.deadline and not self._slow:
+            self._slow = True
+            self.replayable = self._body is None or self._body.replayable
+            verdict = self.on_slow(now)
+            if isinstance(verdict, Retry):
+                self._note(now, "timeout")
+                self._drop_attempt()
+                self._fault = Fault.TIMEOUT
+                self._back_off(verdict, now)
+                if self.destination.limiter.waiting:
+                    self._wake(now)
+            else:
+                # Its answer may still come, and what it has cost the dependency is not wasted.
+                self._refusal = verdict.refusal
+                self._caller.timer.arm(self.deadline)
+            return
+        sent = self._phase is _SENT
+        self._drop_attempt()
+        self._failed(Fault.TIMEOUT, now, sent=sent)
+
+    def _failed(self, fault: Fault, now: float, *, sent: bool) -> None:
+        """No answer: ask the engine, and try again or say so."""
+        self._upstream = None
+        self.replayable = self._body is None or self._body.replayable
+        self._note(now, fault.value)
+        verdict = self.on_fault(now, fault, sent=sent)
+        if isinstance(verdict, Retry):
+            self._fault = fault
+            self._back_off(verdict, now)
+        else:
+            self._refusal = verdict.refusal or (self._refusal if fault is Fault.TIMEOUT else None)
+            self._deliver_fault(fault, now)
+        if self.destination.limiter.waiting:
+            self._wake(now)
+
+    def _hold(self, head: ResponseHead, body: bytes, *, complete: bool, now: float) -> None:
+        upstream = self._upstream
+        self._fault = None
+        if complete and upstream is not None:
+            upstream.release(now, reusable=not self.request_open)
+            upstream = self._upstream = None
+        elif upstream is not None and head.framing is not CHUNKED:
+            upstream.valve.hold(Valve.PEER)
+        self._held = _Held(head, body, upstream)
+
+    def _back_off(self, verdict: Retry, now: float) -> None:
+        self._phase = _BACKING_OFF
+        self._retry = verdict
+        self._backoff = verdict.delay
+        self._caller.timer.arm(now + verdict.delay)
+
+    def _depart(self, now: float) -> None:
+        """The back-off is over: the retry leaves, or the answer that was kept is delivered after all."""
+        admission = self.depart(now)
+        if admission is _GO:
+            held, self._held = self._held, None
+            if held is not None and held.upstream is not None:
+                held.upstream.abort()
+            self._upstream = None
+            self._fault = None
+            self._refusal = None
+            self._attempt(now)
+            return
+        assert isinstance(admission, Refusal)
+        self._refusal = admission
+        held, self._held = self._held, None
+        if held is not None:
+            complete = held.upstream is None
+            self._deliver(held.head, held.body, complete=complete, now=now, trailers=held.trailers)
+            if held.upstream is not None:
+                held.upstream.valve.release(Valve.PEER)
+        else:
+            self._deliver_fault(self._fault or Fault.RESET, now)
+
+    def _drop_attempt(self) -> None:
+        """End whatever is under way towards the endpoint."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
+        if self._upstream is not None:
+            self._upstream.abort()
+            self._upstream = None
+
+    def _leave(self, now: float) -> None:
+        self._drop_attempt()
+        self._held = None
+        self.abandon(now)
+        if self._phase is not _RELAYING and self.attempts:
+            self._note(now, "abandoned")
+
+    def _wake(self, now: float) -> None:
+        """Give the places that became free to the originals whose turn it is."""
+        destination = self.destination
+        while (waiter := destination.next_waiter(now)) is not None:
+            assert isinstance(waiter, Exchange)
+            waiter.on_turn(now)
+
+    # Answers
+
+    def _deliver(
+        self, head: ResponseHead, body: bytes, *, complete: bool, now: float, trailers: bytes = b""
+    ) -> None:
+        plane = self._plane
+        request = self._head
+        caller = self._caller
+        self.committed = True
+        self._status = head.status
+        attempts = self.attempts
+        added = ATTEMPTS_LINES[attempts] if attempts < 32 else b"x-sidecar-attempts: %d\r\n" % attempts
+        if self._refusal is not None:
+            added += _REFUSAL_LINES[self._refusal]
+        if head.status == 101:
+            self._switch(head, body, added, now)
+            return
+        close = not request.keep_alive or plane.draining or self.request_open
+        chunked = False
+        framing = head.framing
+        if framing is CHUNKED or framing is CLOSE:
+            if request.minor == 1:
+                self._chunked_out = chunked = True
+            else:
+                close = True
+            if complete or body:
+                body = (chunk(body) if body else b"") if chunked else body
+                if complete and chunked:
+                    body += last_chunk(trailers)
+        self._close = close
+        if close:
+            added += _CLOSE_LINE
+        elif request.minor == 0:
+            added += _KEEP_LINE
+        data = response_head(head, added, chunked=chunked)
+        caller.write(data + body if body else data)
+        if complete:
+            self._complete(now)
+        else:
+            self._phase = _RELAYING
+            caller.timer.arm(now + self.policy.idle_timeout)
+
+    def _complete(self, now: float) -> None:
+        """The whole response has been passed on."""
+        upstream = self._upstream
+        if upstream is not None:
+            self._upstream = None
+            upstream.release(now, reusable=not self.request_open)
+        self._end(now, result_of(self._status))
+        self._caller.over(close=self._close)
+
+    def _switch(self, head: ResponseHead, early: bytes, added: bytes, now: float) -> None:
+        """101: from here on both sides speak something else."""
+        upstream = self._upstream
+        assert upstream is not None
+        self._upstream = None
+        added += b"Connection: upgrade\r\nUpgrade: " + head.upgrade + b"\r\n"
+        self._caller.write(response_head(head, added, chunked=False))
+        self._end(now, _SUCCESS)
+        self._caller.tunnel(upstream, early)
+
+    def _deliver_fault(self, fault: Fault, now: float) -> None:
+        self._answer(_FAULT_STATUS[fault], fault.value, _FAULT_DETAIL[fault], now, _FAULT)
+
+    def _refuse(self, refusal: Refusal, now: float) -> None:
+        """The original may not be sent at all."""
+        self._refusal = refusal
+        added = b""
+        if refusal is Refusal.BREAKER_OPEN:
+            wait = self.destination.breaker.retry_after(now)
+            added = b"Retry-After: %d\r\n" % max(1, math.ceil(wait))
+        self._answer(503, refusal.value, _REFUSAL_DETAIL[refusal], now, Result.REFUSED, added)
+        if self.destination.limiter.waiting:
+            self._wake(now)
+
+    def _answer(self, status: int, reason: str, detail: str, now: float, result: Result, added: bytes = b"") -> None:
+        """An answer of our own, which says so."""
+        self._drop_attempt()
+        self._status = status
+        close = not self._head.keep_alive or self._plane.draining or self.request_open
+        attempts = self.attempts
+        if attempts:
+            added += ATTEMPTS_LINES[attempts] if attempts < 32 else b"x-sidecar-attempts: %d\r\n" % attempts
+        if self._refusal is not None:
+            added += _REFUSAL_LINES[self._refusal]
+        if not close and self._head.minor == 0:
+            added += _KEEP_LINE
+        self._caller.write(
+            problem(
+                status, reason, detail, destination=self._route.name, added=added, to_head=self.to_head, close=close
+            )
+        )
+        self._end(now, result)
+        self._caller.over(close=close)
+
+    def _end(self, now: float, result: Result) -> None:
+        self._phase = _OVER
+        self._caller.timer.disarm()
+        self._plane.busy -= 1
+        self.finish(now, result)
+        if self._trail is not None or self._refusal is not None or self._plane.sample:
+            self._tell(now, result)
+
+    def _note(self, now: float, outcome: str) -> None:
+        """Remember an attempt that was not simply good, for whoever is told of the exchange."""
+        if self._trail is None:
+            self._trail = []
+        number = self.attempts
+        kind = AttemptKind.FIRST if number == 1 else AttemptKind.RETRY
+        station = self._station
+        label = station.label if station is not None else ""
+        self._trail.append(
+            AttemptRecord(number, kind.label, label, outcome, max(0.0, now - self.attempt_began), self._backoff)
+        )
+
+    def _tell(self, now: float, result: Result) -> None:
+        plane = self._plane
+        destination = self.destination
+        trail = self._trail or ()
+        if not trail and self._refusal is None and not self._sampled():
+            return
+        head = self._head
+        plane.recorder.record(
+            ExchangeRecord(
+                destination=self._route.name,
+                method=head.method.decode("ascii"),
+                target=head.target.partition(b"?")[0].decode("ascii", "replace"),
+                status=self._status,
+                result=result.label,
+                seconds=now - self.began,
+                attempts=tuple(trail),
+                refusal=None if self._refusal is None else self._refusal.value,
+                budget_balance=destination.budget.balance(now),
+                breaker=destination.breaker.state(now).value,
+                policy_version=plane.policy_version,
+                request_id=self._request_id.decode("latin-1"),
+                trace_id=_trace_id(head.trace),
+            )
+        )
+
+    def _sampled(self) -> bool:
+        """A stable share of the successes, by their number."""
+        sample = self._plane.sample
+        return sample > 0 and (self.destination.tally.requests[_SUCCESS] * sample) % 1.0 < sample
+
+
+def _trace_id(traceparent: bytes) -> str | None:
+    """The trace id of a W3C traceparent (version-traceid-parentid-flags), or None."""
+    parts = traceparent.split(b"-")
+    return parts[1].decode("ascii", "replace") if len(parts) >= 4 and len(parts[1]) == 32 else None
+
+
