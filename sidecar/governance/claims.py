@@ -1,12 +1,13 @@
 """Nothing is claimed twice: a host leads to one destination, and a socket is listened on once."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from msgspec import UNSET
 
-from sidecar.governance.address import Address, Host, bracketed
+from sidecar.governance.address import Address, Endpoint, Host, bracketed
 from sidecar.governance.document import DestinationEntry, SidecarDocument
 from sidecar.governance.finding import Finding, dotted, shown
 from sidecar.governance.yaml import Path, Tree
@@ -53,11 +54,14 @@ def check_hosts(sidecar: SidecarDocument, tree: Tree, findings: list[Finding]) -
 def check_listeners(sidecar: SidecarDocument, tree: Tree, findings: list[Finding]) -> None:
     """Add a finding for every socket that is listened on twice, and for every endpoint that is one of our own."""
     claims = sorted(_listeners(sidecar, tree), key=lambda claim: claim.line is not None)
-    for index, claim in enumerate(claims):
-        earlier = next((other for other in claims[:index] if other.thing.overlaps(claim.thing)), None)
+    at_port: dict[int, list[Claim[Address]]] = {}
+    for claim in claims:
+        others = at_port.setdefault(claim.thing.port, [])
+        earlier = next((other for other in others if other.thing.overlaps(claim.thing)), None)
         if earlier is not None:
             rule = f"must not listen where {earlier.place} does ({earlier.thing})"
             findings.append(Finding(tree.file, claim.line, claim.field, rule, shown(claim.thing)))
+        others.append(claim)
     ours = {(claim.thing.host, claim.thing.port): claim for claim in claims if claim.thing.port != 0}
     for name, entry in sidecar.destinations.items():
         for endpoint in entry.endpoints:
@@ -87,13 +91,19 @@ def _listener(tree: Tree, path: Path, address: Address) -> Claim[Address]:
     return Claim(address, dotted(path), tree.line(place) if path in tree.lines else None)
 
 
-def _item(tree: Tree, path: Path, thing: Address | Host | str) -> Path:
+def _item(tree: Tree, path: Path, thing: Address | Endpoint | Host) -> Path:
     """Where in the list at `path` the thing is written, or `path` itself when it is not a list or not found."""
-    if path not in tree.lines:
-        return path
-    written = tree.at(path)
+    written = tree.at(path) if path in tree.lines else None
     if isinstance(written, list):
         for index, word in enumerate(written):
-            if isinstance(word, str) and (word.lower() == thing or thing in word.lower()):
+            if thing in _meanings(word):
                 return (*path, index)
     return path
+
+
+def _meanings(word: object) -> Iterator[Address | Endpoint | Host]:
+    for form in (Address, Endpoint, Host):
+        with suppress(ValueError):
+            yield form.parse(word)
+    with suppress(ValueError):
+        yield Host(bracketed(Endpoint.parse(word).host))

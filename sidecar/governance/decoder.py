@@ -13,8 +13,11 @@ from typing import Any, Final, Protocol, TypeVar, cast
 import msgspec
 from msgspec import inspect
 
-from sidecar.governance.finding import Finding, dotted, shown, unknown
+from sidecar.governance.finding import FINDINGS_CEILING, Finding, InvalidDocument, dotted, shown, unknown
 from sidecar.governance.yaml import Path, Tree
+
+LIST_CEILING = 1000
+"""Keeps the search for items named twice cheap."""
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -40,7 +43,7 @@ class Decoder:
     """Decodes one tree; findings are added to the list it was given.
 
     Text types may carry `Meta(extra={"rule": …})`: what to say when their pattern does not match. Lists are sets in
-    every document: an item named twice is a finding.
+    every document: an item named twice is a finding. Raises InvalidDocument at FINDINGS_CEILING findings.
     """
 
     def __init__(self, tree: Tree, findings: list[Finding]) -> None:
@@ -91,12 +94,16 @@ class Decoder:
 
     def broken(self, path: Path, rule: str, value: object) -> Absence:
         """Add the finding that `value`, which stands at `path`, breaks `rule`."""
-        self._findings.append(Finding(self._tree.file, self._tree.line(path), dotted(path), rule, shown(value)))
-        return INVALID
+        return self._find(Finding(self._tree.file, self._tree.line(path), dotted(path), rule, shown(value)))
 
     def lacking(self, path: Path, rule: str) -> Absence:
         """Add the finding that something about `path` itself breaks `rule`."""
-        self._findings.append(Finding(self._tree.file, self._tree.line(path), dotted(path), rule))
+        return self._find(Finding(self._tree.file, self._tree.line(path), dotted(path), rule))
+
+    def _find(self, finding: Finding) -> Absence:
+        self._findings.append(finding)
+        if len(self._findings) >= FINDINGS_CEILING:
+            raise InvalidDocument(self._findings)
         return INVALID
 
     def _struct(self, value: object, info: inspect.StructType, path: Path, stand_ins: Mapping[str, object]) -> object:
@@ -136,6 +143,8 @@ class Decoder:
             return self.broken(path, "must be a list", value)
         if len(value) < (info.min_length or 0):
             return self.broken(path, f"must have {info.min_length} or more entries", value)
+        if len(value) > LIST_CEILING:
+            return self.broken(path, f"must have at most {LIST_CEILING} entries", value)
         decoded: list[object] = []
         for index, entry in enumerate(value):
             item = self.value(entry, info.item_type, (*path, index))

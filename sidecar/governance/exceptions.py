@@ -4,6 +4,7 @@ They are read and checked here, and not yet applied: an override that needs one 
 policy that has some says so in its warnings.
 """
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 
 from msgspec import UNSET
@@ -27,10 +28,21 @@ def live(exception: PolicyException, now: datetime) -> bool:
 def check_exceptions(exceptions: list[PolicyException], tree: Tree, findings: list[Finding]) -> None:
     """Add what is wrong with the exceptions, whatever the time is, to `findings`."""
     decoder = Decoder(tree, findings)
-    written = tree.at(("exceptions",)) if exceptions else []
-    places = {entry.get("id"): n for n, entry in enumerate(written)} if isinstance(written, list) else {}
+    places = _places(tree)
+    seen: set[str] = set()
     for exception in exceptions:
-        _check(exception, ("exceptions", places[exception.id]), decoder)
+        path = next(path for path, identity in places if identity == exception.id)
+        if exception.id in seen:
+            decoder.broken((*path, "id"), "must not be another exception's id", exception.id)
+        seen.add(exception.id)
+        _check(exception, path, decoder)
+
+
+def _places(tree: Tree) -> Iterator[tuple[Path, object]]:
+    """Where each exception is written, with its id, in order: the broken ones are written too."""
+    written = tree.at(("exceptions",)) if ("exceptions",) in tree.lines else []
+    for index, entry in enumerate(written if isinstance(written, list) else []):
+        yield ("exceptions", index), entry.get("id") if isinstance(entry, dict) else None
 
 
 def _check(exception: PolicyException, path: Path, decoder: Decoder) -> None:

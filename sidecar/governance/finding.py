@@ -7,6 +7,8 @@ from difflib import get_close_matches
 
 SHOWN_CHARACTERS = 80
 """A longer value is cut: the line says where the whole of it stands."""
+FINDINGS_CEILING = 100
+"""Enough to mend a document by; more of them only cost time."""
 
 
 @dataclass(frozen=True, slots=True)

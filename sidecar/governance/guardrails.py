@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType, inspect
 from sidecar.governance.decoder import INVALID, Decoder
 from sidecar.governance.document import Guardrail
 from sidecar.governance.finding import Finding, shown, unknown
-from sidecar.governance.settings import SETTINGS
+from sidecar.governance.settings import SETTINGS, held
 from sidecar.governance.units import Duration, Size
 from sidecar.governance.yaml import Path, Tree
 
@@ -88,7 +88,7 @@ def _bound(guardrail: Guardrail, info: inspect.Type, path: Path, decoder: Decode
     if guardrail.only is not UNSET:
         item = _item(info)
         allowed = [decoder.value(word, item, (*path, "only", n)) for n, word in enumerate(guardrail.only)]
-        return Bound(place, only=frozenset(word for word in allowed if word is not INVALID))
+        return Bound(place, only=frozenset().union(*(_members(held(word)) for word in allowed if word is not INVALID)))
     return _range(guardrail, info, path, decoder, place)
 
 
@@ -118,4 +118,4 @@ def _item(info: inspect.Type) -> inspect.Type:
 
 
 def _members(value: object) -> frozenset[object]:
-    return frozenset(value) if isinstance(value, (list, frozenset)) else frozenset({value})
+    return frozenset(value) if isinstance(value, frozenset) else frozenset({value})

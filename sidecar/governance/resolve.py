@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from sidecar.engine.outcome import Fault
 from sidecar.engine.policy import (
-    IDEMPOTENT_METHODS,
     BackoffPolicy,
     BreakerPolicy,
     BudgetPolicy,
@@ -24,7 +23,7 @@ from sidecar.engine.policy import (
 )
 from sidecar.governance.finding import Finding, dotted, shown
 from sidecar.governance.guardrails import Bound, written
-from sidecar.governance.settings import Settings, given
+from sidecar.governance.settings import Settings, given, held
 from sidecar.governance.units import Duration, Size
 from sidecar.governance.yaml import Path, Tree
 
@@ -92,11 +91,11 @@ class Resolution:
         values = dict(self.values)
         provenance = dict(self.provenance)
         for setting, value in given(layer.settings).items():
-            held = _held(value)
-            settled = held if layer.source is Source.DEFAULT else self.values[setting]
-            rule = guardrails[setting].broken(held, settled) if setting in guardrails else None
+            asked = held(value)
+            settled = asked if layer.source is Source.DEFAULT else self.values[setting]
+            rule = guardrails[setting].broken(asked, settled) if setting in guardrails else None
             if rule is None:
-                values[setting] = held
+                values[setting] = asked
                 provenance[setting] = layer.origin(setting)
             else:
                 findings.append(_finding(layer, setting, rule))
@@ -110,13 +109,6 @@ class Resolution:
                 provenance[cause] = self.provenance[cause]
             else:
                 return Resolution(MappingProxyType(values), MappingProxyType(provenance), policy)
-
-
-def _held(value: object) -> object:
-    """A written value as resolutions hold it: lists are sets, `idempotent` is its methods."""
-    if value == "idempotent":
-        return IDEMPOTENT_METHODS
-    return frozenset(value) if isinstance(value, list) else value
 
 
 def _cause(error: InvalidPolicy, changed: list[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from msgspec import UNSET, Struct, UnsetType, inspect, structs
 
-from sidecar.engine.policy import LimitKind
+from sidecar.engine.policy import IDEMPOTENT_METHODS, LimitKind
 from sidecar.governance.units import Duration, Size
 
 
@@ -92,6 +92,13 @@ class Settings(Document, frozen=True, kw_only=True):
 def given(settings: Settings) -> dict[str, object]:
     """The settings that are given, by dotted path, in the order of the types."""
     return dict(_given(settings, ""))
+
+
+def held(value: object) -> object:
+    """A written value as it is compared and resolved: lists are sets, `idempotent` is its methods."""
+    if value == "idempotent":
+        return IDEMPOTENT_METHODS
+    return frozenset(value) if isinstance(value, list) else value
 
 
 def _given(settings: Document, prefix: str) -> Iterator[tuple[str, object]]:

@@ -124,11 +124,17 @@ def load(sidecar_file: Path) -> Snapshot:
     for name, entry in sidecar.destinations.items():
         overrides = Layer(Source.OVERRIDE, entry.overrides, tree, ("destinations", name, "overrides"))
         resolution = platform.destination(name).under(overrides, platform.bounds, findings)
-        listen = () if entry.listen is UNSET else (entry.listen,)
-        destinations[name] = _destination(name, entry, hosts_of(name, entry), listen, resolution)
+        destinations[name] = _destination(
+            name,
+            entry,
+            resolution,
+            hosts=hosts_of(name, entry),
+            listen=() if entry.listen is UNSET else (entry.listen,),
+            key_origins=_key_origins(name, tree),
+        )
     if findings:
         raise InvalidDocument(sorted(findings, key=lambda finding: (finding.file, finding.line or 0)))
-    digest = hashlib.sha256(content + platform.content).hexdigest()
+    digest = digest_of([content, platform.content])
     return _snapshot(sidecar, platform, destinations, tuple(files), digest=digest, warnings=())
 
 
@@ -152,22 +158,41 @@ def from_flags(service: str, upstreams: Sequence[str], listen: str | None, polic
         for address in egress.listen
         if address.overlaps(admin.listen)
     )
+    ours = {(address.host, address.port) for address in (admin.listen, *egress.listen)}
+    findings.extend(
+        Finding("--upstream", None, name, "must not be the sidecar itself, which listens there", shown(endpoint))
+        for name, entry in entries.items()
+        for endpoint in entry.endpoints
+        if (endpoint.host, endpoint.port) in ours
+    )
     platform = _Platform.read(policy_file, findings)
     if findings:
         raise InvalidDocument(findings)
     contested = _contested(entries)
     alone = tuple(egress.listen) if len(entries) == 1 else ()
     destinations = {
-        name: _destination(name, entry, hosts_of(name, entry).keys() - contested, alone, platform.destination(name))
+        name: _destination(
+            name,
+            entry,
+            platform.destination(name),
+            hosts=hosts_of(name, entry).keys() - contested,
+            listen=alone,
+            key_origins=_key_origins(name, None),
+        )
         for name, entry in entries.items()
     }
     if alone:
         egress = EgressSettings(listen=[])
     sidecar = SidecarDocument(service=service_name, admin=admin, egress=egress, destinations=entries)
-    digest = hashlib.sha256(platform.content).hexdigest()
+    digest = digest_of([platform.content])
     files = () if policy_file is None else (policy_file,)
     warnings = tuple(f"several destinations have an endpoint at {host}: it leads to none of them" for host in contested)
     return _snapshot(sidecar, platform, destinations, files, digest=digest, warnings=warnings)
+
+
+def digest_of(contents: Iterable[bytes]) -> str:
+    """SHA-256, in hex, of the contents one after the other."""
+    return hashlib.sha256(b"".join(contents)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +295,13 @@ def _plain(value: object) -> Any:
 
 
 def _destination(
-    name: str, entry: DestinationEntry, hosts: Iterable[str], listen: tuple[Address, ...], resolution: Resolution
+    name: str,
+    entry: DestinationEntry,
+    resolution: Resolution,
+    *,
+    hosts: Iterable[str],
+    listen: tuple[Address, ...],
+    key_origins: Mapping[str, Origin],
 ) -> DestinationSnapshot:
     key = entry.idempotency_key
     retention = 0.0 if key.retention is UNSET else float(key.retention)
@@ -280,9 +311,22 @@ def _destination(
         hosts=frozenset(hosts),
         listen=listen,
         policy=replace(resolution.policy, honours_keys=key.honours, key_retention=retention),
-        provenance=resolution.provenance,
+        provenance=MappingProxyType({**resolution.provenance, **key_origins}),
         key=key,
     )
+
+
+def _key_origins(name: str, tree: Tree | None) -> dict[str, Origin]:
+    """Where the numbers of the key contract come from: the sidecar file, or nowhere."""
+    origins = {}
+    for setting, unsaid in (("honours", "false"), ("retention", "0s")):
+        path = ("destinations", name, "idempotency_key", setting)
+        origins[f"idempotency_key.{setting}"] = (
+            Origin(unsaid, Source.BASELINE, None, None)
+            if tree is None or path not in tree.lines
+            else Origin(written(tree.at(path)), Source.OVERRIDE, tree.file, tree.line(path))
+        )
+    return origins
 
 
 def _snapshot(

@@ -11,14 +11,13 @@ from typing import Any, NoReturn, cast
 
 import yaml
 
-from sidecar.governance.finding import Finding, InvalidDocument, dotted, shown
+from sidecar.governance.finding import FINDINGS_CEILING, Finding, InvalidDocument, dotted, shown
 
 Path = tuple[str | int, ...]
 """Where a value stands: keys of mappings and indices of lists, from the root, which is ()."""
 
 SIZE_CEILING_BYTES = 1 << 20
 DEPTH_CEILING = 24
-FINDINGS_CEILING = 100
 NUMBER_CHARACTERS_CEILING = 24
 
 _LOADER: type[yaml.CSafeLoader | yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -60,11 +59,9 @@ class Tree:
         return self.lines.get(path, 1)
 
     def at(self, path: Path) -> object:
-        """The value at `path`. Raises KeyError or IndexError when nothing is written there."""
+        """The value at `path`. `path` must be one of `lines`."""
         value: Any = self.value
         for step in path:
-            if type(value) is not (dict if isinstance(step, str) else list):
-                raise KeyError(path)
             value = value[step]
         return cast("object", value)
 
