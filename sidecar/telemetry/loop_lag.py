@@ -5,12 +5,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-PROBE_SECONDS: Final = 0.5
-REMEMBERED_PROBES: Final = 30
+PROBE_SECONDS: Final = 0.1  # a stall shorter than this may fall between two probes
+REMEMBERED_PROBES: Final = 150
 
 
 class LoopLag:
-    """Asks the loop to call back every half second and notes by how much it was late.
+    """Asks the loop to call back every tenth of a second and notes by how much it was late.
 
     `clock` must be read anew at each call (`time.monotonic`): uvloop's own `time()` stands still while a callback runs,
     which is just what is to be seen.

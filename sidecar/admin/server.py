@@ -1,0 +1,49 @@
+"""The admin plane's listeners: everything on loopback, and on request a second one for kubelet and scrapers."""
+
+import os
+from collections.abc import Callable, Collection
+
+from aiohttp import web
+
+from sidecar.admin.guard import Guard
+from sidecar.admin.state import AdminState
+from sidecar.admin.views import Views
+from sidecar.governance.address import Address
+from sidecar.telemetry.metrics import Metrics
+
+
+class AdminServer:
+    """Serves one AdminState.
+
+    `hosts` are names it may be called by beside loopback's and any address; `token`, when given, is asked for by
+    whatever changes something.
+    """
+
+    def __init__(
+        self, state: AdminState, clock: Callable[[], float], hosts: Collection[str] = (), token: str | None = None
+    ) -> None:
+        if token == "":
+            raise ValueError("admin token: must not be empty")
+        self._views = Views(state, Metrics(state, clock), clock)
+        self._guard = Guard(hosts, token)
+        self._runners: list[web.AppRunner] = []
+
+    async def start(self, address: Address, *, probes_only: bool = False) -> Address:
+        """Listen on `address` as well; returns where it really listens. OSError names one that can not be bound."""
+        app = web.Application(middlewares=[self._guard.middleware], client_max_size=64 * 1024)
+        app.add_routes(self._views.probes() if probes_only else self._views.everything())
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, address.host, address.port).start()
+        except OSError as error:
+            await runner.cleanup()
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+            raise OSError(error.errno, f"admin address {address}: can not be bound: {reason}") from error
+        self._runners.append(runner)
+        return Address(address.host, runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Close every listener; answers under way get a second to end."""
+        while self._runners:
+            await self._runners.pop().cleanup()

@@ -1,0 +1,32 @@
+"""What the admin plane asks of the running process. The composition root answers."""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sidecar.telemetry.subject import Subject
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadResult:
+    """What a reload asked for by hand came to. `findings` (file, line, field, rule, value…) is empty when `ok`."""
+
+    ok: bool
+    version: int
+    findings: Sequence[Mapping[str, object]]
+
+
+class AdminState(Subject, Protocol):
+    """A Subject that can also say whether it is ready, show its policy and load it again."""
+
+    def ready(self) -> Sequence[str]:
+        """Why it is not ready, one sentence each; empty when it is."""
+
+    def endpoints(self) -> Mapping[str, Sequence[str]]:
+        """The addresses of each destination, without credentials."""
+
+    def policy_view(self) -> Mapping[str, object]:
+        """The policy in force as JSON: version, owner, digest, sources, and each resolved number with its origin."""
+
+    def reload(self) -> Awaitable[ReloadResult]:
+        """Load the policy now. A policy that is wrong is a result, not an exception; the last good one stays."""

@@ -1,0 +1,153 @@
+"""What the admin plane shows. Everything is read at the instant it is asked for; one view changes something."""
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from aiohttp import hdrs, web
+
+from sidecar.admin.state import AdminState
+from sidecar.engine.destination import Destination
+from sidecar.engine.histogram import Histogram
+from sidecar.engine.outcome import AttemptKind, Result
+from sidecar.telemetry.exposition import negotiate
+from sidecar.telemetry.metrics import Metrics
+
+INDEX: Final = {
+    "/livez": "200 while the event loop turns",
+    "/readyz": "200 when ready, 503 with the reasons when not",
+    "/metrics": "Prometheus text, OpenMetrics when asked",
+    "/policy": "the policy in force, where each number came from, and the last reload",
+    "/destinations": "requests, attempts, refusals, budget, breaker and limit of each destination",
+    "POST /policy/reload": "load the policy now",
+}
+
+
+class Views:
+    """The routes over one AdminState. `clock` gives the engine's time, in seconds."""
+
+    def __init__(self, state: AdminState, metrics: Metrics, clock: Callable[[], float]) -> None:
+        self._state = state
+        self._metrics = metrics
+        self._clock = clock
+
+    def probes(self) -> list[web.RouteDef]:
+        """What kubelet and scrapers need, and nothing else."""
+        return [
+            web.get("/livez", self.livez),
+            web.get("/readyz", self.readyz),
+            web.get("/metrics", self.metrics),
+        ]
+
+    def everything(self) -> list[web.RouteDef]:
+        """All of them."""
+        return [
+            *self.probes(),
+            web.get("/", self.index),
+            web.get("/policy", self.policy),
+            web.get("/destinations", self.destinations),
+            web.post("/policy/reload", self.reload),
+        ]
+
+    async def index(self, _: web.Request) -> web.Response:
+        """The addresses."""
+        return _json(INDEX)
+
+    async def livez(self, _: web.Request) -> web.Response:
+        """That this is answered is the whole answer."""
+        return web.Response(text="ok\n")
+
+    async def readyz(self, _: web.Request) -> web.Response:
+        """Whether traffic may come."""
+        reasons = list(self._state.ready())
+        status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
+        return _json({"ready": not reasons, "reasons": reasons}, status)
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """A scrape."""
+        content_type = negotiate(request.headers.get(hdrs.ACCEPT, ""))
+        return web.Response(body=self._metrics.scrape(content_type), headers={hdrs.CONTENT_TYPE: content_type})
+
+    async def policy(self, _: web.Request) -> web.Response:
+        """The policy in force and how loading it last went."""
+        reloads = self._state.reloads
+        last = {
+            "ok": reloads.error is None,
+            "error": reloads.error,
+            "loaded_at": reloads.loaded_at,
+            "succeeded": reloads.succeeded,
+            "failed": reloads.failed,
+        }
+        return _json({**self._state.policy_view(), "reload": last})
+
+    async def destinations(self, _: web.Request) -> web.Response:
+        """Every destination's numbers."""
+        now = self._clock()
+        endpoints = self._state.endpoints()
+        views = [
+            {"name": name, "endpoints": list(endpoints.get(name, ())), **view_of(destination, now)}
+            for name, destination in self._state.destinations.items()
+        ]
+        return _json({"destinations": views})
+
+    async def reload(self, _: web.Request) -> web.Response:
+        """Load the policy: 200 when it is in force, 422 with what is wrong when the last good one stays."""
+        result = await self._state.reload()
+        status = HTTPStatus.OK if result.ok else HTTPStatus.UNPROCESSABLE_ENTITY
+        return _json({"ok": result.ok, "version": result.version, "findings": list(result.findings)}, status)
+
+
+def view_of(destination: Destination, now: float) -> dict[str, object]:
+    """One destination as JSON. Counts are since the start; seconds; quantiles are estimated from buckets."""
+    tally = destination.tally
+    requests = tally.requests_total
+    attempts = tally.attempts_total
+    sent = requests - tally.requests[Result.REFUSED]
+    breaker = destination.breaker
+    limiter = destination.limiter
+    return {
+        "requests": requests,
+        "requests_by_outcome": dict(zip(_labels(Result), tally.requests, strict=True)),
+        "attempts": attempts,
+        "attempts_by_kind": dict(zip(_labels(AttemptKind), map(sum, tally.attempts), strict=True)),
+        "retries_by_cause": dict(tally.retries),
+        "retry_successes": tally.retry_successes,
+        "refusals": {refusal.value: count for refusal, count in tally.refusals.items()},
+        "amplification": {
+            "last_10s": destination.amplification(now),
+            "overall": attempts / sent if sent else 1.0,
+        },
+        "budget": {
+            "balance": destination.budget.balance(now),
+            "retry_ratio": destination.retry_ratio(now),
+            "exhausted": destination.budget.exhausted,
+        },
+        "breaker": {
+            "state": breaker.state(now).value,
+            "retry_after": breaker.retry_after(now),
+            "transitions": {state.value: count for state, count in breaker.transitions.items()},
+        },
+        "concurrency": {
+            "limit": limiter.limit,
+            "in_flight": limiter.in_flight,
+            "waiting": len(limiter.waiting),
+        },
+        "latency": {
+            "request": _quantiles(tally.request_seconds),
+            "attempt": _quantiles(tally.attempt_seconds),
+        },
+    }
+
+
+def _labels(enumeration: type[Result] | type[AttemptKind]) -> list[str]:
+    return [member.label for member in enumeration]
+
+
+def _quantiles(histogram: Histogram) -> dict[str, float]:
+    return {"p50": histogram.quantile(0.5), "p99": histogram.quantile(0.99)}
+
+
+def _json(value: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    body = msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2)
+    return web.Response(status=status, body=body + b"\n", content_type="application/json")

@@ -1,0 +1,468 @@
+"""Every metric the sidecar exports, in one table; read from the engine's integers when somebody scrapes.
+
+Names and labels are interface: dashboards and alerts are written against them. Label values come from policy names and
+closed enumerations only, never from a path, a host, a key or an error text.
+
+`python -m sidecar.telemetry.metrics > docs/metrics.md` writes the reference page from the same table.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from itertools import accumulate
+from typing import Final
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+from sidecar.engine.breaker import BreakerState
+from sidecar.engine.destination import Destination
+from sidecar.engine.histogram import SECONDS, Histogram
+from sidecar.engine.outcome import AttemptKind, Fault, Result
+from sidecar.engine.verdict import Refusal
+from sidecar.telemetry.exposition import encode
+from sidecar.telemetry.subject import Connections, Subject
+from sidecar.wire.malformed import REASONS
+
+MAX_SERIES: Final = 10_000
+
+OUTCOMES: Final = tuple(result.label for result in Result)
+KINDS: Final = tuple(kind.label for kind in AttemptKind)
+REFUSALS: Final = tuple(refusal.value for refusal in Refusal)
+STATES: Final = tuple(state.value for state in BreakerState)
+CONNECTION_STATES: Final = ("active", "idle")
+
+LE: Final = (*map(repr, SECONDS), "+Inf")
+
+Values = Iterable[tuple[tuple[str, ...], float]]
+"""Label values, in the order of the metric's labels, and the number."""
+
+
+class Kind(Enum):
+    """Prometheus's types."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """`values` lists what it can be; where the list is not closed by the code, it says in words what bounds it."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One destination at the instant of the scrape. `name` is the policy's."""
+
+    name: str
+    destination: Destination
+    connections: Connections
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The process at the instant of the scrape. `series_dropped` counts since the start."""
+
+    subject: Subject
+    connections: Connections
+    series_dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What is read, from the process (`moment`) or from each destination (`scene`, `histogram`): one of the three.
+
+    The last two have the label `destination` in front of `labels`.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[Label, ...] = ()
+    moment: Callable[[Moment], Values] | None = None
+    scene: Callable[[Scene], Values] | None = None
+    histogram: Callable[[Destination], Histogram] | None = None
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """All its labels' names, in order."""
+        names = tuple(label.name for label in self.labels)
+        return names if self.moment is not None else ("destination", *names)
+
+
+def _requests(scene: Scene) -> Values:
+    return [((label,), count) for label, count in zip(OUTCOMES, scene.destination.tally.requests, strict=True)]
+
+
+def _attempts(scene: Scene) -> Values:
+    return [
+        ((kind, outcome), count)
+        for kind, counts in zip(KINDS, scene.destination.tally.attempts, strict=True)
+        for outcome, count in zip(OUTCOMES, counts, strict=True)
+    ]
+
+
+def _retries(scene: Scene) -> Values:
+    retry = scene.destination.policy.retry
+    counts = dict.fromkeys([f"status_{status}" for status in sorted(retry.statuses)], 0)
+    counts |= dict.fromkeys([fault.value for fault in Fault if fault in retry.faults], 0)
+    counts |= scene.destination.tally.retries
+    return [((cause,), count) for cause, count in counts.items()]
+
+
+def _refusals(scene: Scene) -> Values:
+    return [((refusal.value,), count) for refusal, count in scene.destination.tally.refusals.items()]
+
+
+def _breaker_state(scene: Scene) -> Values:
+    now = scene.destination.breaker.state(scene.now)
+    return [((state.value,), 1 if state is now else 0) for state in BreakerState]
+
+
+def _breaker_transitions(scene: Scene) -> Values:
+    transitions = scene.destination.breaker.transitions
+    return [((state.value,), transitions.get(state, 0)) for state in BreakerState]
+
+
+def _connections(scene: Scene) -> Values:
+    connections = scene.connections
+    return [(("active",), connections.active.get(scene.name, 0)), (("idle",), connections.idle.get(scene.name, 0))]
+
+
+def _one(value: float) -> Values:
+    return [((), value)]
+
+
+def _by_reason(counts: Mapping[str, int]) -> Values:
+    return [((reason,), count) for reason, count in counts.items()]
+
+
+METRICS: Final = (
+    Metric(
+        "sidecar_requests_total",
+        Kind.COUNTER,
+        "Requests that are over, by how they ended for the caller, however many attempts that took.",
+        (Label("outcome", OUTCOMES),),
+        scene=_requests,
+    ),
+    Metric(
+        "sidecar_attempts_total",
+        Kind.COUNTER,
+        "Attempts that are over, by why they were made and how they ended.",
+        (Label("kind", KINDS), Label("outcome", OUTCOMES)),
+        scene=_attempts,
+    ),
+    Metric(
+        "sidecar_retries_total",
+        Kind.COUNTER,
+        "Retries made, by the outcome that asked for them.",
+        (
+            Label(
+                "cause",
+                (
+                    "status_NNN of the policy's retry.statuses",
+                    *(fault.value for fault in Fault if fault is not Fault.PROTOCOL),
+                ),
+            ),
+        ),
+        scene=_retries,
+    ),
+    Metric(
+        "sidecar_retry_success_total",
+        Kind.COUNTER,
+        "Requests that succeeded at their second or a later attempt.",
+        scene=lambda scene: _one(scene.destination.tally.retry_successes),
+    ),
+    Metric(
+        "sidecar_retry_refusals_total",
+        Kind.COUNTER,
+        "Wanted retries that were not made, and originals that were never sent (breaker_open, concurrency_limit).",
+        (Label("reason", REFUSALS),),
+        scene=_refusals,
+    ),
+    Metric(
+        "sidecar_amplification_ratio",
+        Kind.GAUGE,
+        "Attempts per request over the last 10 seconds; 1 without traffic. Over a longer range divide the counters.",
+        scene=lambda scene: _one(scene.destination.amplification(scene.now)),
+    ),
+    Metric(
+        "sidecar_retry_ratio",
+        Kind.GAUGE,
+        "Retries per request over the budget's window.",
+        scene=lambda scene: _one(scene.destination.retry_ratio(scene.now)),
+    ),
+    Metric(
+        "sidecar_budget_balance",
+        Kind.GAUGE,
+        "Retries the budget could pay for now.",
+        scene=lambda scene: _one(scene.destination.budget.balance(scene.now)),
+    ),
+    Metric(
+        "sidecar_budget_exhausted_total",
+        Kind.COUNTER,
+        "Retries the budget could not pay for.",
+        scene=lambda scene: _one(scene.destination.budget.exhausted),
+    ),
+    Metric(
+        "sidecar_breaker_state",
+        Kind.GAUGE,
+        "1 for the state the breaker is in, 0 for the others. closed means that traffic flows.",
+        (Label("state", STATES),),
+        scene=_breaker_state,
+    ),
+    Metric(
+        "sidecar_breaker_transitions_total",
+        Kind.COUNTER,
+        "Changes of the breaker's state, by the state it came to.",
+        (Label("to", STATES),),
+        scene=_breaker_transitions,
+    ),
+    Metric(
+        "sidecar_in_flight",
+        Kind.GAUGE,
+        "Attempts in flight.",
+        scene=lambda scene: _one(scene.destination.limiter.in_flight),
+    ),
+    Metric(
+        "sidecar_concurrency_limit",
+        Kind.GAUGE,
+        "Attempts that may be in flight at once now.",
+        scene=lambda scene: _one(scene.destination.limiter.limit),
+    ),
+    Metric(
+        "sidecar_waiting",
+        Kind.GAUGE,
+        "Originals that wait for a place below the concurrency limit.",
+        scene=lambda scene: _one(len(scene.destination.limiter.waiting)),
+    ),
+    Metric(
+        "sidecar_connections",
+        Kind.GAUGE,
+        "Open connections to the destination, by whether an attempt uses them.",
+        (Label("state", CONNECTION_STATES),),
+        scene=_connections,
+    ),
+    Metric(
+        "sidecar_request_duration_seconds",
+        Kind.HISTOGRAM,
+        "Time from a request's head to its response's head, back-off and every attempt included.",
+        histogram=lambda destination: destination.tally.request_seconds,
+    ),
+    Metric(
+        "sidecar_attempt_duration_seconds",
+        Kind.HISTOGRAM,
+        "Time of one attempt until its response head or its fault.",
+        histogram=lambda destination: destination.tally.attempt_seconds,
+    ),
+    Metric(
+        "sidecar_backoff_seconds",
+        Kind.HISTOGRAM,
+        "Time retries were held back, Retry-After and jitter included.",
+        histogram=lambda destination: destination.tally.backoff_seconds,
+    ),
+    Metric(
+        "sidecar_retry_after_seconds",
+        Kind.HISTOGRAM,
+        "Time destinations asked to wait for with Retry-After.",
+        histogram=lambda destination: destination.tally.retry_after_seconds,
+    ),
+    Metric(
+        "sidecar_downstream_connections",
+        Kind.GAUGE,
+        "Open connections from callers.",
+        moment=lambda moment: _one(moment.connections.downstream),
+    ),
+    Metric(
+        "sidecar_tunnels_total",
+        Kind.COUNTER,
+        "CONNECT tunnels opened; what passes through them is not governed.",
+        moment=lambda moment: _one(moment.connections.tunnels),
+    ),
+    Metric(
+        "sidecar_rejections_total",
+        Kind.COUNTER,
+        "Messages that were refused for their bytes, from callers or destinations, by reason.",
+        (Label("reason", REASONS),),
+        moment=lambda moment: [((reason,), moment.subject.rejections.get(reason, 0)) for reason in REASONS],
+    ),
+    Metric(
+        "sidecar_policy_info",
+        Kind.GAUGE,
+        "1, labelled with the policy in force.",
+        (Label("version", ("the policy's version",)), Label("digest", ("of the policy's bytes",))),
+        moment=lambda moment: [((str(moment.subject.policy.version), moment.subject.policy.digest), 1)],
+    ),
+    Metric(
+        "sidecar_policy_reload_success",
+        Kind.GAUGE,
+        "1 if the last attempt to load the policy succeeded, else 0 and the last good policy is in force.",
+        moment=lambda moment: _one(int(moment.subject.reloads.error is None)),
+    ),
+    Metric(
+        "sidecar_policy_reload_timestamp_seconds",
+        Kind.GAUGE,
+        "Unix time at which the policy in force was loaded.",
+        moment=lambda moment: _one(moment.subject.reloads.loaded_at),
+    ),
+    Metric(
+        "sidecar_policy_reloads_total",
+        Kind.COUNTER,
+        "Attempts to load the policy, by result.",
+        (Label("result", ("success", "failure")),),
+        moment=lambda moment: [
+            (("success",), moment.subject.reloads.succeeded),
+            (("failure",), moment.subject.reloads.failed),
+        ],
+    ),
+    Metric(
+        "sidecar_event_loop_lag_seconds",
+        Kind.GAUGE,
+        "Longest delay of a timer of the event loop in the last 15 seconds, probed every tenth of a second.",
+        moment=lambda moment: _one(moment.subject.event_loop_lag),
+    ),
+    Metric(
+        "sidecar_log_lines_dropped_total",
+        Kind.COUNTER,
+        "Log lines not written: over the rate limit, or because nobody read what was written (backpressure).",
+        (Label("reason", ("rate_limit", "backpressure")),),
+        moment=lambda moment: _by_reason(moment.subject.log_lines_dropped),
+    ),
+    Metric(
+        "sidecar_series_dropped_total",
+        Kind.COUNTER,
+        "Series left out of scrapes because there were too many; whole destinations, the last named first.",
+        moment=lambda moment: _one(moment.series_dropped),
+    ),
+)
+
+
+class SubjectCollector(Collector):
+    """Reads a Subject for prometheus_client. `clock` gives the engine's time, in seconds.
+
+    At most `max_series` samples belong to destinations; those that do not fit are left out and counted.
+    """
+
+    def __init__(self, subject: Subject, clock: Callable[[], float], max_series: int = MAX_SERIES) -> None:
+        self.series_dropped = 0
+        self._subject = subject
+        self._clock = clock
+        self._max_series = max_series
+
+    def describe(self) -> Iterator[Family]:
+        """The names, without reading anything."""
+        for metric in METRICS:
+            yield _family(metric)
+
+    def collect(self) -> Iterator[Family]:
+        """Every metric of the table, read now."""
+        subject = self._subject
+        connections = subject.connections()
+        now = self._clock()
+        samples: list[list[Sample]] = [[] for _ in METRICS]
+        room = self._max_series
+        for name, destination in subject.destinations.items():
+            read = _read_destination(Scene(name, destination, connections, now))
+            size = sum(map(len, read))
+            if size > room:
+                self.series_dropped += size
+                continue
+            room -= size
+            for all_of_metric, of_destination in zip(samples, read, strict=True):
+                all_of_metric.extend(of_destination)
+        moment = Moment(subject, connections, self.series_dropped)
+        for metric, all_of_metric in zip(METRICS, samples, strict=True):
+            family = _family(metric)
+            family.samples = all_of_metric if metric.moment is None else _samples(metric, (), metric.moment(moment))
+            yield family
+
+
+class Metrics:
+    """The registry behind /metrics: a Subject's metrics and the process's own (`process_*`)."""
+
+    def __init__(self, subject: Subject, clock: Callable[[], float]) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(SubjectCollector(subject, clock))
+        ProcessCollector(registry=self.registry)
+
+    def scrape(self, content_type: str) -> bytes:
+        """Everything as text, in one of the formats of `exposition`."""
+        return encode(self.registry, content_type)
+
+
+def reference() -> str:
+    """docs/metrics.md."""
+    lines = [
+        "# Metrics",
+        "",
+        "<!-- Written by `python -m sidecar.telemetry.metrics > docs/metrics.md`; do not edit. -->",
+        "",
+        "`GET /metrics` on the admin port, as Prometheus text or OpenMetrics. Label values come from policy names and",
+        "closed lists only. Counters begin at 0 for every combination of closed labels: `rate()` sees the first event.",
+        f"More than {MAX_SERIES} series of destinations are not exported; `sidecar_series_dropped_total` rises",
+        "instead. Beside these there are prometheus_client's `process_*` metrics: cpu, memory, open files, start time.",
+        "",
+        "Amplification over any range is the quotient of the counters, never an average of ratios. Requests that were",
+        'never sent (`outcome="refused"`) triggered no attempt; counted in, they would hide what the others do:',
+        '`sum(rate(sidecar_attempts_total[5m])) / sum(rate(sidecar_requests_total{outcome!="refused"}[5m]))`.',
+        "",
+        "| metric | type | labels | meaning |",
+        "| --- | --- | --- | --- |",
+    ]
+    for metric in METRICS:
+        own = [f"{label.name}: {_listed(label.values)}" for label in metric.labels]
+        labels = own if metric.moment is not None else ["destination", *own]
+        lines.append(f"| `{metric.name}` | {metric.kind.value} | {'; '.join(labels)} | {metric.help} |")
+    bounds = ", ".join(f"{bound:g}" for bound in SECONDS)
+    lines += ["", f"Histograms have the upper bounds {bounds} seconds and `+Inf`.", ""]
+    return "\n".join(lines)
+
+
+def _family(metric: Metric) -> Family:
+    return Family(metric.name.removesuffix("_total"), metric.help, metric.kind.value)
+
+
+def _read_destination(scene: Scene) -> list[list[Sample]]:
+    """The samples of one destination, a list for each metric of the table."""
+    first = (scene.name,)
+    read: list[list[Sample]] = []
+    for metric in METRICS:
+        if metric.scene is not None:
+            read.append(_samples(metric, first, metric.scene(scene)))
+        elif metric.histogram is not None:
+            read.append(_histogram_samples(metric.name, scene.name, metric.histogram(scene.destination)))
+        else:
+            read.append([])
+    return read
+
+
+def _samples(metric: Metric, first: tuple[str, ...], values: Values) -> list[Sample]:
+    name, names = metric.name, metric.label_names
+    return [Sample(name, dict(zip(names, first + labels, strict=True)), value) for labels, value in values]
+
+
+def _histogram_samples(name: str, destination: str, histogram: Histogram) -> list[Sample]:
+    bucket = f"{name}_bucket"
+    cumulative = list(accumulate(histogram.counts))
+    samples = [
+        Sample(bucket, {"destination": destination, "le": le}, count) for le, count in zip(LE, cumulative, strict=True)
+    ]
+    samples.append(Sample(f"{name}_count", {"destination": destination}, cumulative[-1]))
+    samples.append(Sample(f"{name}_sum", {"destination": destination}, histogram.sum))
+    return samples
+
+
+def _listed(values: tuple[str, ...]) -> str:
+    return ", ".join(value if " " in value else f"`{value}`" for value in values)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())

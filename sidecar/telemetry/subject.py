@@ -1,0 +1,72 @@
+"""What telemetry asks of the running process. The composition root answers; everything is read only when asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from sidecar.engine.destination import Destination
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """Open connections now: the callers', and per destination those in use and those kept idle.
+
+    `tunnels` counts the CONNECT tunnels opened since the start.
+    """
+
+    downstream: int
+    tunnels: int
+    active: Mapping[str, int]
+    idle: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyIdentity:
+    """Which policy is in force. `digest` is short and printable, of the exact bytes that were read."""
+
+    version: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reloads:
+    """How loading the policy went. `loaded_at` is the wall time (seconds since 1970) the policy in force was loaded.
+
+    `error` is what was wrong at the last attempt, with file, line and field; None when it succeeded.
+    """
+
+    succeeded: int
+    failed: int
+    loaded_at: float
+    error: str | None
+
+
+class Subject(Protocol):
+    """A process that can be looked at. The keys of `destinations` are policy names and become label values."""
+
+    @property
+    def destinations(self) -> Mapping[str, Destination]:
+        """The destinations in force, with `unlisted` among them when unlisted hosts are forwarded."""
+
+    @property
+    def rejections(self) -> Mapping[str, int]:
+        """Messages on the wire that were refused for their bytes, by the words of `wire.malformed.REASONS`."""
+
+    @property
+    def policy(self) -> PolicyIdentity:
+        """The policy in force."""
+
+    @property
+    def reloads(self) -> Reloads:
+        """How loading it went."""
+
+    @property
+    def log_lines_dropped(self) -> Mapping[str, int]:
+        """`Log.dropped`."""
+
+    @property
+    def event_loop_lag(self) -> float:
+        """`LoopLag.seconds`."""
+
+    def connections(self) -> Connections:
+        """Connections, counted now."""

@@ -1,0 +1,135 @@
+"""Listeners: everything on one, probes alone on another, and one clear line when a port is taken."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from sidecar.admin.server import AdminServer
+from sidecar.governance.address import Address
+from tests.admin.states import SetState
+
+FREE = Address("127.0.0.1", 0)
+
+
+@asynccontextmanager
+async def serving(state: SetState | None = None) -> AsyncIterator[AdminServer]:
+    server = AdminServer(state or SetState(), lambda: 0.0)
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+async def answer(address: Address, request: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    writer.write(request)
+    try:
+        return await asyncio.wait_for(reader.read(-1), 10)
+    finally:
+        writer.close()
+
+
+async def status_of(address: Address, path: str, method: str = "GET") -> int:
+    head = f"{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    return int((await answer(address, head.encode())).split(b" ", 2)[1])
+
+
+async def test_everything_is_served_where_it_was_asked_to_listen() -> None:
+    async with serving() as server:
+        address = await server.start(FREE)
+
+        statuses = [
+            await status_of(address, path)
+            for path in ("/", "/livez", "/readyz", "/metrics", "/policy", "/destinations")
+        ]
+
+    assert address.host == "127.0.0.1"
+    assert address.port > 0
+    assert statuses == [200] * 6
+
+
+async def test_the_second_listener_has_probes_and_metrics_and_nothing_else() -> None:
+    state = SetState()
+    async with serving(state) as server:
+        await server.start(FREE)
+        probes = await server.start(FREE, probes_only=True)
+
+        served = [await status_of(probes, path) for path in ("/livez", "/readyz", "/metrics")]
+        hidden = [await status_of(probes, path) for path in ("/", "/policy", "/destinations")]
+        reload = await status_of(probes, "/policy/reload", "POST")
+
+    assert served == [200] * 3
+    assert hidden == [404] * 3
+    assert reload == 404
+    assert state.reload_count == 0
+
+
+async def test_it_listens_on_ipv6() -> None:
+    async with serving() as server:
+        address = await server.start(Address("::1", 0))
+
+        assert await status_of(address, "/livez") == 200
+
+
+async def test_a_port_in_use_is_an_error_that_names_the_address() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = Address("127.0.0.1", taken.getsockname()[1])
+        async with serving() as server:
+            with pytest.raises(
+                OSError, match=f"admin address {address}: can not be bound: Address already in use"
+            ) as caught:
+                await server.start(address)
+
+    assert caught.value.errno == errno.EADDRINUSE
+
+
+async def test_an_address_that_is_not_ours_is_an_error_that_names_it() -> None:
+    async with serving() as server:
+        with pytest.raises(OSError, match=r"admin address 192\.0\.2\.1:16000: can not be bound"):
+            await server.start(Address("192.0.2.1", 16000))
+
+
+async def test_after_the_stop_nothing_listens() -> None:
+    async with serving() as server:
+        address = await server.start(FREE)
+        await server.stop()
+
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(address.host, address.port)
+
+
+async def test_a_token_that_is_empty_is_refused() -> None:
+    with pytest.raises(ValueError, match="token"):
+        AdminServer(SetState(), lambda: 0.0, token="")
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+    ids=["huge path", "huge header", "tls hello", "two lengths"],
+)
+async def test_nonsense_is_a_400_and_the_next_request_is_served(request_bytes: bytes) -> None:
+    async with serving() as server:
+        address = await server.start(FREE)
+
+        refused = await answer(address, request_bytes)
+        after = await status_of(address, "/livez")
+
+    assert refused.split(b" ", 2)[1] == b"400"
+    assert after == 200
+
+
+async def test_http_1_0_without_a_host_is_served() -> None:
+    async with serving() as server:
+        address = await server.start(FREE)
+
+        assert (await answer(address, b"GET /livez HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.0 200")

@@ -1,0 +1,39 @@
+"""Nothing is asked of the process that no address shows."""
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+
+from sidecar.admin.state import AdminState
+from sidecar.admin.views import INDEX, Views
+from sidecar.telemetry.metrics import Metrics
+from tests.admin.states import SetState
+
+
+class WatchedState(SetState):
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: set[str] = set()
+
+    def __getattribute__(self, name: str) -> object:
+        if name != "asked" and not name.startswith("_"):
+            self.asked.add(name)
+        return super().__getattribute__(name)
+
+
+async def test_everything_an_admin_state_must_offer_is_behind_an_address(
+    aiohttp_client: Callable[[web.Application], Awaitable[TestClient[web.Request, web.Application]]],
+) -> None:
+    state = WatchedState()
+    app = web.Application()
+    app.add_routes(Views(state, Metrics(state, lambda: 0.0), lambda: 0.0).everything())
+    client = await aiohttp_client(app)
+    offered = {name for base in AdminState.__mro__ for name in vars(base) if not name.startswith("_")}
+
+    for address in INDEX:
+        method, _, path = address.rpartition(" ")
+        await client.request(method or "GET", path)
+
+    assert {"ready", "reload", "destinations"} <= offered
+    assert offered <= state.asked

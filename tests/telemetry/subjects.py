@@ -1,0 +1,28 @@
+"""A Subject whose every number the test sets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sidecar.engine.destination import Destination
+from sidecar.engine.policy import DestinationPolicy
+from sidecar.telemetry.subject import Connections, PolicyIdentity, Reloads
+
+
+def destination(name: str, policy: DestinationPolicy | None = None) -> Destination:
+    return Destination(name, policy or DestinationPolicy(), lambda: 0.5, 0.0)
+
+
+@dataclass
+class SetSubject:
+    destinations: Mapping[str, Destination] = field(default_factory=lambda: {"payments": destination("payments")})
+    rejections: Mapping[str, int] = field(default_factory=lambda: {"host": 0, "head_too_large": 2})
+    policy: PolicyIdentity = field(default_factory=lambda: PolicyIdentity(7, "sha256:3f2a"))
+    reloads: Reloads = field(default_factory=lambda: Reloads(3, 1, 1_790_000_000.0, None))
+    log_lines_dropped: Mapping[str, int] = field(default_factory=lambda: {"rate_limit": 5, "backpressure": 0})
+    event_loop_lag: float = 0.0125
+    open_connections: Connections = field(
+        default_factory=lambda: Connections(downstream=4, tunnels=1, active={"payments": 2}, idle={"payments": 3})
+    )
+
+    def connections(self) -> Connections:
+        return self.open_connections

@@ -1,0 +1,33 @@
+"""Nothing is asked of the process that is not exported."""
+
+from sidecar.telemetry.metrics import SubjectCollector
+from sidecar.telemetry.subject import Subject
+from tests.telemetry.subjects import SetSubject
+
+
+class WatchedSubject(SetSubject):
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: set[str] = set()
+
+    def __getattribute__(self, name: str) -> object:
+        if name != "asked" and not name.startswith("_"):
+            self.asked.add(name)
+        return super().__getattribute__(name)
+
+
+def test_everything_a_subject_must_offer_is_read_by_a_scrape() -> None:
+    subject = WatchedSubject()
+    offered = {name for name in vars(Subject) if not name.startswith("_")}
+
+    list(SubjectCollector(subject, lambda: 0.0).collect())
+
+    assert offered <= subject.asked
+
+
+def test_describing_the_metrics_reads_nothing() -> None:
+    subject = WatchedSubject()
+
+    list(SubjectCollector(subject, lambda: 0.0).describe())
+
+    assert subject.asked == set()
