@@ -91,9 +91,10 @@ class ConcurrencyLimit:
         This is how a healthy destination is never held back by a limit that has not found its size yet; in a hang no
         answers come, and the limit stays.
         """
+        lately = 0.05 if self._floor == math.inf else max(0.05, 2 * self._floor)
         if (
             not self._rises
-            or now - self._last_good > max(0.05, 2 * self._floor)
+            or now - self._last_good > lately
             or now - self._last_fall < _PERIOD
             or self.limit >= self._policy.max_in_flight
         ):

@@ -43,7 +43,7 @@ BASELINE_GUARDRAILS: Mapping[str, Bound] = {
     "retry.max_attempts": Bound("built in", high=4),
     "retry.backoff.jitter": Bound("built in", only=frozenset({"full"})),
 }
-"""In force when there is no policy document."""
+"""In force for every setting that a policy document has no guardrail for: what is not said is not loosened."""
 
 
 def written(value: object) -> str:
@@ -57,13 +57,13 @@ def written(value: object) -> str:
 
 
 def read_guardrails(guardrails: Mapping[str, Guardrail], tree: Tree, findings: list[Finding]) -> dict[str, Bound]:
-    """Guardrails as bounds; what is wrong with them is added to `findings`, and bounds nothing."""
+    """Guardrails as bounds, beside the built-in ones; what is wrong is added to `findings`, and bounds nothing."""
     decoder = Decoder(tree, findings)
-    bounds: dict[str, Bound] = {}
+    bounds = dict(BASELINE_GUARDRAILS)
     for setting, guardrail in guardrails.items():
         path: Path = ("guardrails", setting)
         if setting not in SETTINGS:
-            decoder.lacking(path, f"is not a setting: {unknown(setting, SETTINGS)}")
+            decoder.lacking(path, unknown(setting, SETTINGS))
             continue
         bound = _bound(guardrail, SETTINGS[setting], path, decoder, f"{tree.file}:{tree.line(path)}")
         if bound is not None:

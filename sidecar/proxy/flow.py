@@ -6,7 +6,7 @@ from asyncio import Transport
 class Valve:
     """Reading from one transport, held while any of a few named reasons holds."""
 
-    __slots__ = ("_reasons", "_transport")
+    __slots__ = ("_reasons", "transport")
 
     AHEAD = 1
     """Bytes beyond the current message have come."""
@@ -16,21 +16,21 @@ class Valve:
     """There is nobody to pass the bytes to yet, and enough of them are kept."""
 
     def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+        self.transport = transport
         self._reasons = 0
 
     def hold(self, reason: int) -> None:
         """Stop reading."""
-        if not self._reasons and not self._transport.is_closing():
-            self._transport.pause_reading()
+        if not self._reasons and not self.transport.is_closing():
+            self.transport.pause_reading()
         self._reasons |= reason
 
     def release(self, reason: int) -> None:
         """Read again, unless there is another reason not to."""
         if self._reasons & reason:
             self._reasons &= ~reason
-            if not self._reasons and not self._transport.is_closing():
-                self._transport.resume_reading()
+            if not self._reasons and not self.transport.is_closing():
+                self.transport.resume_reading()
 
     @property
     def held(self) -> int:

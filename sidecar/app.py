@@ -1,0 +1,356 @@
+"""The composition root: the only place where the parts are joined. Build, run, reload, drain."""
+
+import asyncio
+import gc
+import random
+import signal
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Final
+
+import uvloop
+
+from sidecar.admin.server import AdminServer
+from sidecar.admin.state import ReloadResult
+from sidecar.engine.destination import Destination
+from sidecar.engine.tally import Tally
+from sidecar.governance.address import Address
+from sidecar.governance.finding import InvalidDocument
+from sidecar.governance.resolve import Origin
+from sidecar.governance.snapshot import Snapshot
+from sidecar.governance.sources import WatchedFiles
+from sidecar.proxy.listener import Listener, bind
+from sidecar.proxy.plane import Plane
+from sidecar.proxy.pool import Pool
+from sidecar.proxy.router import UNLISTED, Route, Router
+from sidecar.telemetry.access_log import LINES_BURST, LINES_PER_SECOND, AccessLog
+from sidecar.telemetry.line_limit import LineLimit
+from sidecar.telemetry.log import Log
+from sidecar.telemetry.loop_lag import LoopLag
+from sidecar.telemetry.subject import Connections, PolicyIdentity, Reloads
+from sidecar.wire.authority import format_authority
+from sidecar.wire.writer import VIA
+
+_GC_THRESHOLD: Final = 50_000
+"""Young objects between two collections. Exchanges free themselves by reference counting, so that collecting often
+only costs time: at the default of 700 it was 4 % of it. A leak of cycles would show 50,000 objects later, some 10 MB."""
+_FLUSH_SECONDS: Final = 1.0
+_DRAIN_LOOK: Final = 0.02
+
+
+class Sidecar:
+    """One process: its data plane, its admin plane, and the policy that governs both. Implements `admin.AdminState`.
+
+    `source` reads the documents again; it raises InvalidDocument, and then the last good snapshot stays in force.
+    """
+
+    def __init__(self, source: Callable[[], Snapshot], snapshot: Snapshot, log: Log) -> None:
+        self._source = source
+        self._snapshot = snapshot
+        self._log = log
+        self._started = False
+        self._draining = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._loaded_at = time.time()
+        self._succeeded = 0
+        self._failed = 0
+        self._error: str | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._background: set[asyncio.Task[None]] = set()
+        loop = asyncio.get_running_loop()
+        limit = LineLimit(LINES_PER_SECOND, LINES_BURST, time.monotonic())
+        self._plane = Plane(loop, AccessLog(log, limit, time.monotonic, loop.call_later))
+        self._lag = LoopLag(loop, time.monotonic)
+        self._unlisted_tally = Tally()
+        self._routes: dict[str, Route] = {}
+        self._listeners: dict[Address, Listener] = {}
+        self._admin = AdminServer(self, time.monotonic)
+        self._router = self._build_router(snapshot)
+        self._watched = WatchedFiles(snapshot.files, snapshot.digest)
+
+    # Running
+
+    async def start(self) -> None:
+        """Bind everything and serve. Raises OSError, its message naming the address that can not be had."""
+        snapshot = self._snapshot
+        bound = []
+        try:
+            for name, destination in snapshot.destinations.items():
+                bound += [(address, bind(address), self._routes[name]) for address in destination.listen]
+            own = {address for address, _, _ in bound}
+            bound += [(address, bind(address), None) for address in snapshot.egress.listen if address not in own]
+        except OSError:
+            for _, sock, _ in bound:
+                sock.close()
+            raise
+        for address, sock, route in bound:
+            self._listeners[address] = Listener(
+                self._plane, sock, self._router, route, connect=snapshot.egress.connect == "tunnel"
+            )
+        addresses = {(listener.address.host, listener.address.port) for listener in self._listeners.values()}
+        self._plane.own_addresses = frozenset(addresses)
+        self._lag.start()
+        admin = await self._admin.start(snapshot.admin)
+        if snapshot.metrics_listen is not None:
+            await self._admin.start(snapshot.metrics_listen, probes_only=True)
+        for listener in self._listeners.values():
+            await listener.start()
+        self._started = True
+        for warning in snapshot.warnings:
+            self._log.logger.warning("policy_warning", warning=warning)
+        if snapshot.ingress is not None:
+            self._log.logger.warning("ingress_ignored", reason="this version serves egress only")
+        self._log.lifecycle(
+            "start",
+            service=snapshot.service,
+            policy_version=snapshot.version,
+            digest=snapshot.digest[:12],
+            admin=f"http://{admin}",
+            listen=[f"http://{listener.address}" for listener in self._listeners.values()],
+            destinations={name: [str(e) for e in d.endpoints] for name, d in snapshot.destinations.items()},
+        )
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT has been obeyed: drained, or at once by a second one. Call `start` before."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, number.name)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+        watch = loop.create_task(self._watched.watch(self._reload_quietly))
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_GC_THRESHOLD, 20, 50)
+        try:
+            await self._draining.wait()
+            await self._drain()
+        finally:
+            watch.cancel()
+            await self.close()
+
+    async def close(self) -> None:
+        """Break what is left and free the ports."""
+        for listener in self._listeners.values():
+            listener.close()
+        self._router.close()
+        self._plane.wheel.close()
+        self._lag.stop()
+        await self._admin.stop()
+
+    async def reload(self) -> ReloadResult:
+        """Read the documents again. What is wrong leaves the last good snapshot, and all state, in force."""
+        try:
+            snapshot = self._source()
+        except InvalidDocument as error:
+            self._failed += 1
+            self._error = str(error)
+            for finding in error.findings:
+                self._log.logger.error("reload_refused", finding=str(finding), policy_version=self._snapshot.version)
+            return ReloadResult(ok=False, version=self._snapshot.version, findings=list(map(asdict, error.findings)))
+        self._succeeded += 1
+        self._error = None
+        if snapshot.digest != self._snapshot.digest:
+            self._adopt(snapshot)
+            self._log.lifecycle("reload", policy_version=snapshot.version, digest=snapshot.digest[:12])
+        return ReloadResult(ok=True, version=snapshot.version, findings=[])
+
+    def _adopt(self, snapshot: Snapshot) -> None:
+        """Put a snapshot in force, in one step as far as requests can see."""
+        older = self._router
+        before, self._snapshot = self._snapshot, snapshot
+        self._loaded_at = time.time()
+        self._watched.follow(snapshot.files, snapshot.digest)
+        self._router = self._build_router(snapshot)
+        self._router.adopt_unlisted(older)
+        wanted: dict[Address, Route | None] = dict.fromkeys(snapshot.egress.listen)
+        for name, destination in snapshot.destinations.items():
+            wanted.update(dict.fromkeys(destination.listen, self._routes[name]))
+        for address, listener in self._listeners.items():
+            listener.router = self._router
+            listener.route = wanted.get(address)
+            listener.connect = snapshot.egress.connect == "tunnel"
+        if set(wanted) != set(self._listeners) or snapshot.admin != before.admin:
+            self._log.logger.warning("restart_needed", reason="addresses to listen on have changed")
+
+    def _build_router(self, snapshot: Snapshot) -> Router:
+        plane = self._plane
+        plane.limits = snapshot.limits
+        plane.via = VIA if snapshot.via else b""
+        plane.policy_version = snapshot.version
+        plane.sample = snapshot.access_log_sample
+        now = plane.clock()
+        routes: dict[str, Route] = {}
+        hosts: dict[str, str] = {}
+        for name, settings in snapshot.destinations.items():
+            route = self._routes.get(name)
+            if route is None:
+                destination = Destination(name, settings.policy, random.random, now)
+                tls = self._tls_context() if any(e.scheme == "https" for e in settings.endpoints) else None
+                pool = Pool(plane, settings.endpoints, random.random, tls)
+                first = settings.endpoints[0]
+                default = {"http": 80, "https": 443}[first.scheme]
+                authority = format_authority(first.host, None if first.port == default else first.port)
+                route = Route(name, destination, pool, authority)
+            else:
+                route.destination.adopt(settings.policy, now)
+                route.pool.adopt(settings.endpoints)
+                route.refresh()
+            route.destination.draining = plane.draining
+            routes[name] = route
+            hosts.update(dict.fromkeys(settings.hosts, name))
+        for name, route in self._routes.items():
+            if name not in routes:
+                route.pool.close()
+        self._routes = routes
+        return Router(
+            plane,
+            routes,
+            hosts,
+            snapshot.unlisted,
+            random.random,
+            self._tls_context,
+            forward_unlisted=snapshot.egress.unlisted == "forward",
+            tally=self._unlisted_tally,
+        )
+
+    def _tls_context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+            self._tls.set_alpn_protocols(["http/1.1"])
+            self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+        return self._tls
+
+    def _reload_soon(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._reload_quietly())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _reload_quietly(self) -> None:
+        await self.reload()
+
+    def _stop(self, name: str) -> None:
+        if self._draining.is_set():
+            self._log.lifecycle("stop", signal=name, abandoned=self._plane.busy)
+            self._ended.set()
+        else:
+            self._log.lifecycle("drain", signal=name, in_flight=self._plane.busy, seconds=self._snapshot.drain)
+            self._draining.set()
+
+    async def _drain(self) -> None:
+        """Finish what is under way, serving on meanwhile; everything said from now on says goodbye."""
+        plane = self._plane
+        plane.draining = True
+        for route in (*self._routes.values(), *self._router.unlisted):
+            route.destination.draining = True
+        until = plane.clock() + self._snapshot.drain
+        while plane.busy and plane.clock() < until and not self._ended.is_set():
+            await asyncio.sleep(_DRAIN_LOOK)
+        for listener in self._listeners.values():
+            listener.close_idle()
+        until = plane.clock() + _FLUSH_SECONDS
+        while plane.connections and plane.clock() < until and not plane.busy and not self._ended.is_set():
+            await asyncio.sleep(_DRAIN_LOOK)
+        self._log.lifecycle("stop", abandoned=plane.busy)
+
+    # admin.AdminState
+
+    def ready(self) -> Sequence[str]:
+        """Why it is not ready, one sentence each; empty when it is."""
+        if self._draining.is_set():
+            return ["draining: finishing what is under way before the end"]
+        return [] if self._started else ["starting: not every port is bound yet"]
+
+    @property
+    def destinations(self) -> Mapping[str, Destination]:
+        """The destinations in force, and the unlisted host that was used last, with the counts of all of them."""
+        destinations = {name: route.destination for name, route in self._routes.items()}
+        if unlisted := self._router.unlisted:
+            destinations[UNLISTED] = unlisted[-1].destination
+        return destinations
+
+    @property
+    def rejections(self) -> Mapping[str, int]:
+        """Messages that were refused for their bytes, by reason."""
+        return self._plane.rejections
+
+    @property
+    def policy(self) -> PolicyIdentity:
+        """The policy in force."""
+        return PolicyIdentity(self._snapshot.version, self._snapshot.digest[:12])
+
+    @property
+    def reloads(self) -> Reloads:
+        """How loading it went."""
+        return Reloads(self._succeeded, self._failed, self._loaded_at, self._error)
+
+    @property
+    def log_lines_dropped(self) -> Mapping[str, int]:
+        """Lines that were not written, by reason."""
+        return self._log.dropped
+
+    @property
+    def event_loop_lag(self) -> float:
+        """Seconds by which the loop was late, lately."""
+        return self._lag.seconds
+
+    def connections(self) -> Connections:
+        """Connections, counted now."""
+        counts = {name: route.pool.counts() for name, route in self._routes.items()}
+        if unlisted := self._router.unlisted:
+            both = [route.pool.counts() for route in unlisted]
+            counts[UNLISTED] = (sum(active for active, _ in both), sum(idle for _, idle in both))
+        return Connections(
+            self._plane.connections,
+            self._plane.tunnels,
+            {name: active for name, (active, _) in counts.items()},
+            {name: idle for name, (_, idle) in counts.items()},
+        )
+
+    def endpoints(self) -> Mapping[str, Sequence[str]]:
+        """The addresses of each destination."""
+        return {
+            name: [str(endpoint) for endpoint in destination.endpoints]
+            for name, destination in self._snapshot.destinations.items()
+        }
+
+    def policy_view(self) -> Mapping[str, object]:
+        """The policy in force, each number with its origin."""
+        snapshot = self._snapshot
+        return {
+            "version": snapshot.version,
+            "owner": snapshot.owner,
+            "digest": snapshot.digest,
+            "service": snapshot.service,
+            "files": [str(file) for file in snapshot.files],
+            "destinations": {
+                name: _origins(destination.provenance) for name, destination in snapshot.destinations.items()
+            },
+            UNLISTED: _origins(snapshot.unlisted_provenance),
+        }
+
+
+def _origins(provenance: Mapping[str, Origin]) -> dict[str, object]:
+    return {
+        field: {"value": origin.value, "source": origin.source.value, "place": origin.place}
+        for field, origin in sorted(provenance.items())
+    }
+
+
+def serve(source: Callable[[], Snapshot], snapshot: Snapshot, log: Log) -> None:
+    """Run one sidecar to its end. Raises OSError when an address can not be had."""
+
+    async def main() -> None:
+        sidecar = Sidecar(source, snapshot, log)
+        try:
+            await sidecar.start()
+        except OSError:
+            await sidecar.close()
+            raise
+        await sidecar.run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+    log.close()
+
+

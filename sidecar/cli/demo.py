@@ -1,0 +1,132 @@
+"""`sidecar demo`: the main job on one machine with nothing else installed."""
+
+import asyncio
+import json
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.padding import Padding
+
+from sidecar.demo.account import Account
+from sidecar.demo.script import FAST, FULL
+from sidecar.demo.show import LIGHT_RATE, Addresses, Show
+from sidecar.demo.stage import Stage, StageError
+
+INTERRUPTED = 130
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Leave it running afterwards, with the addresses to look at, until Ctrl-C.")
+@click.option("--fast", is_flag=True, help="A shorter script of about 15 seconds.")
+@click.option(
+    "--json",
+    "report",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write the figures to FILE.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="The dice of traffic and service times.")
+@click.option(
+    "--admin-port",
+    type=click.IntRange(1, 65535),
+    help="Where the sidecar's admin listens on 127.0.0.1. [default: 16000, or any free one]",
+)
+def demo(*, keep: bool, fast: bool, report: Path | None, seed: int, admin_port: int | None) -> None:
+    """Show what retries do to a dependency that blips, with and without the sidecar.
+
+    Starts two copies of a small dependency of finite capacity, a sidecar in front of one, and sends the same traffic to
+    both: through the sidecar, and from a client that just retries three times. Ends by itself in about 40 seconds.
+    """
+    if report is not None and not report.parent.is_dir():
+        click.echo(f"sidecar demo: --json: {report.parent} is not a directory", err=True)
+        sys.exit(2)
+    console = Console()
+    script = FAST if fast else FULL
+    with tempfile.TemporaryDirectory(prefix="sidecar-demo-") as name:
+        folder = Path(name)
+        stage = Stage(folder)
+        show = Show(console, script, stage, fast=fast, seed=seed, admin_port=admin_port)
+        try:
+            code = asyncio.run(_run(console, show, stage, folder, report=report, keep=keep))
+        except (KeyboardInterrupt, asyncio.CancelledError):  # again, before everything had ended by itself
+            code = INTERRUPTED
+        finally:
+            stage.kill()
+    sys.exit(code)
+
+
+async def _run(console: Console, show: Show, stage: Stage, folder: Path, *, report: Path | None, keep: bool) -> int:
+    task = asyncio.current_task()
+    ended_by: list[int] = []
+
+    def end(number: int) -> None:
+        ended_by.append(number)
+        if task is not None:
+            task.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, end, number)
+    played = False
+    try:
+        account = await show.play(folder)
+        played = True
+        _tell(console, account)
+        if report is not None:
+            _write(report, account)
+        if keep and show.addresses is not None:
+            _invite(console, show.addresses, folder)
+            await show.keep()
+        elif not keep:
+            _suggest(console)
+    except asyncio.CancelledError:
+        if ended_by == [] or ended_by[0] == signal.SIGINT:
+            return 0 if played else INTERRUPTED
+        return 128 + ended_by[0]
+    except StageError as error:
+        click.echo(f"sidecar demo: {error}", err=True)
+        return 2
+    finally:
+        await stage.close()
+    return 0
+
+
+def _tell(console: Console, account: Account) -> None:
+    console.print()
+    console.print(account.table())
+    console.print(Padding(account.verdict(), (0, 1)), highlight=False)
+    console.print()
+
+
+def _write(report: Path, account: Account) -> None:
+    report.write_text(json.dumps(account.document(), indent=2) + "\n", encoding="utf-8")
+
+
+def _invite(console: Console, addresses: Addresses, folder: Path) -> None:
+    dependency = f"http://127.0.0.1:{addresses.dependency}"
+    lines = [
+        f"It goes on with {LIGHT_RATE:.0f} requests/s through the sidecar until Ctrl-C:",
+        f"  the sidecar's state    http://127.0.0.1:{addresses.admin}/destinations",
+        f"  its metrics            http://127.0.0.1:{addresses.admin}/metrics",
+        f"  its policy             {folder / 'policy.yaml'} (edit it: it is read again)",
+        f"  its log                {folder / 'sidecar.log'}",
+        f"  through the sidecar    curl -i http://127.0.0.1:{addresses.payments}/balance",
+        f"  the dependency         {dependency}/-/state",
+        f"  make trouble again     curl -X POST '{dependency}/-/phase/hanging?seconds=5' (or failing)",
+    ]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _suggest(console: Console) -> None:
+    lines = [
+        "Next:",
+        "  leave it running and look around:     sidecar demo --keep",
+        "  put it in front of your own service:  sidecar run --upstream payments=http://127.0.0.1:9001",
+    ]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

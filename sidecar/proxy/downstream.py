@@ -1,0 +1,362 @@
+"""One client's connection: requests in, one exchange at a time, responses out in the same order."""
+
+import asyncio
+import socket
+import struct
+from asyncio import Transport
+from typing import Final, Protocol, cast
+
+from sidecar.proxy.exchange import Exchange
+from sidecar.proxy.flow import Valve
+from sidecar.proxy.plane import Plane
+from sidecar.proxy.replies import problem
+from sidecar.proxy.router import Misdirected, Route, Router
+from sidecar.proxy.tunnel import Tunnel, connect_tunnel
+from sidecar.proxy.upstream import Upstream
+from sidecar.wire.chunked import ChunkedReader
+from sidecar.wire.framing import CHUNKED, NONE
+from sidecar.wire.head import RequestHead
+from sidecar.wire.malformed import Malformed
+from sidecar.wire.reader import RequestReader
+
+_LINGER: Final = 2.0
+"""Seconds in which a client may still take in the answer before the connection is closed under it."""
+_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: close with RST
+
+_HEAD, _BODY, _BUSY, _LINGERING, _OTHER = range(5)
+
+
+class Port(Protocol):
+    """The listener a connection came in on."""
+
+    route: Route | None
+    """The destination that every request on it is for; None when requests name theirs."""
+    router: Router
+    connect: bool
+    """Whether CONNECT is tunnelled."""
+
+    def joined(self, downstream: "Downstream") -> None:
+        """A connection was accepted."""
+
+    def left(self, downstream: "Downstream") -> None:
+        """A connection is gone."""
+
+
+class Downstream(asyncio.Protocol):
+    """A client connection. Implements `exchange.Caller`."""
+
+    __slots__ = (
+        "__weakref__",
+        "_ahead",
+        "_chunks",
+        "_exchange",
+        "_fresh",
+        "_lost",
+        "_plane",
+        "_port",
+        "_reader",
+        "_received",
+        "_remaining",
+        "_state",
+        "timer",
+        "transport",
+        "valve",
+        "write",
+    )
+
+    transport: Transport
+    valve: Valve
+
+    def __init__(self, plane: Plane, port: Port) -> None:
+        limits = plane.limits
+        self._plane = plane
+        self._port = port
+        self._reader = RequestReader(limits.head_bytes, limits.headers, limits.target_bytes)
+        self._state = _HEAD
+        self._exchange: Exchange | None = None
+        self._ahead = b""
+        self._remaining = 0
+        self._received = 0
+        self._chunks: ChunkedReader | None = None
+        self._fresh = True
+        self._lost = False
+        self.timer = plane.wheel.timer(self._on_timer)
+
+    @property
+    def idle(self) -> bool:
+        """No request is under way on it."""
+        return self._state == _HEAD and not self._reader.begun
+
+    # asyncio.Protocol, in the order in which it is called
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected."""
+        self.transport = cast("Transport", transport)
+        self.write = self.transport.write
+        self.valve = Valve(self.transport)
+        self._plane.connections += 1
+        self._port.joined(self)
+        self.timer.arm(self._plane.clock() + self._plane.limits.idle_timeout)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a client."""
+        state = self._state
+        if state == _HEAD:
+            self._read_head(data)
+        elif state == _BODY:
+            self._read_body(data)
+        elif state == _BUSY:
+            self._ahead += data
+            self.valve.hold(Valve.AHEAD)
+
+    def eof_received(self) -> bool:
+        """The client will send no more: it has left, for nobody can tell a closed socket from a half-closed one."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        del exc
+        self._lost = True
+        self.timer.disarm()
+        self._reader.close()
+        self._plane.connections -= 1
+        self._port.left(self)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.on_caller_gone()
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly."""
+        if self._exchange is not None:
+            self._exchange.on_caller_full()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        if self._exchange is not None:
+            self._exchange.on_caller_drained()
+
+    # exchange.Caller
+
+    def abort(self) -> None:
+        """Break the connection with a reset: a clean end would make half a response look whole."""
+        self._exchange = None
+        self._state = _OTHER
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and not self.transport.is_closing():
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
+
+    def over(self, *, close: bool) -> None:
+        """The response is complete."""
+        self._exchange = None
+        if close:
+            self._close()
+            return
+        self._state = _HEAD
+        self.timer.arm(self._plane.clock() + self._plane.limits.idle_timeout)
+        if self._ahead:
+            # Not from here: a thousand pipelined requests must not be a thousand frames deep.
+            self._plane.loop.call_soon(self._go_on)
+
+    def tunnel(self, upstream: Upstream, early: bytes) -> None:
+        """The client's side of a switched protocol."""
+        self._exchange = None
+        self._state = _OTHER
+        ahead, self._ahead = self._ahead, b""
+        other = upstream.hand_over()
+        self._leave_to(Tunnel(self._plane, self.transport, other), early, ahead)
+
+    def close_if_idle(self) -> None:
+        """Close the connection unless a request is under way on it."""
+        if self.idle and not self.transport.is_closing():
+            self.transport.close()
+
+    # private, in the order of a request
+
+    def _read_head(self, data: bytes) -> None:
+        reader = self._reader
+        try:
+            head = reader.feed(data)
+        except Malformed as error:
+            self._reject(error)
+            return
+        if head is None:
+            if self._fresh and reader.begun:
+                self._fresh = False
+                self.timer.arm(self._plane.clock() + self._plane.limits.head_timeout)
+            return
+        self._fresh = True
+        now = self._plane.clock()
+        self._state = _BUSY
+        if head.method == b"CONNECT":
+            self._connect(head)
+            return
+        port = self._port
+        try:
+            limit = self._plane.limits.body_bytes
+            if limit is not None and head.length is not None and head.length > limit:
+                raise Malformed(413, "body_too_large", f"the body is larger than {limit} bytes")
+            route = port.router.route(head, port.route)
+        except Malformed as error:
+            self._reject(error)
+            return
+        except Misdirected as error:
+            self._misdirect(error, head)
+            return
+        exchange = self._exchange = Exchange(self._plane, self, route, head, now)
+        rest = reader.rest
+        if head.framing is NONE:
+            self._ahead = rest
+        else:
+            exchange.expect_body()
+            self._received = 0
+            self._state = _BODY
+            if head.framing is CHUNKED:
+                self._chunks = ChunkedReader(self._plane.limits.head_bytes)
+            else:
+                self._remaining = head.length or 0
+            if rest:
+                self._read_body(rest)
+                if self._exchange is None:
+                    return
+        exchange.begin(now)
+
+    def _read_body(self, data: bytes) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            return
+        chunks = self._chunks
+        if chunks is None:
+            remaining = self._remaining = self._remaining - len(data)
+            if remaining > 0:
+                exchange.on_request_body(data)
+                return
+            self._state = _BUSY
+            if remaining < 0:
+                self._read_ahead(data[remaining:])
+                data = data[:remaining]
+            exchange.on_request_body(data)
+            exchange.on_request_end(b"")
+            return
+        try:
+            payload = chunks.feed(data)
+            self._received += len(payload)
+            limit = self._plane.limits.body_bytes
+            if limit is not None and self._received > limit:
+                raise Malformed(413, "body_too_large", f"the body is larger than {limit} bytes")
+        except Malformed as error:
+            self._plane.rejections[error.reason] += 1
+            exchange.on_request_malformed(error)
+            return
+        if payload:
+            exchange.on_request_body(payload)
+        if chunks.done:
+            self._chunks = None
+            self._state = _BUSY
+            self._read_ahead(chunks.rest)
+            exchange.on_request_end(chunks.trailers)
+
+    def _read_ahead(self, data: bytes) -> None:
+        if data:
+            self._ahead += data
+            self.valve.hold(Valve.AHEAD)
+
+    def _go_on(self) -> None:
+        """Read what came while the last exchange was under way."""
+        if self._state != _HEAD or self._lost:
+            return
+        data, self._ahead = self._ahead, b""
+        if data:
+            self._read_head(data)
+        self.valve.release(Valve.AHEAD)
+
+    def _reject(self, error: Malformed) -> None:
+        """Answer once, close, parse nothing more."""
+        self._plane.rejections[error.reason] += 1
+        self._state = _BUSY
+        if not self.transport.is_closing():
+            self.write(problem(error.status, error.reason, error.detail, close=True))
+            self._close(linger=True)
+
+    def _misdirect(self, error: Misdirected, head: RequestHead) -> None:
+        close = not head.keep_alive or bool(head.framing) or self._plane.draining
+        self._ahead = self._reader.rest
+        keep = b"" if close or head.minor else b"Connection: keep-alive\r\n"
+        self.write(
+            problem(
+                error.status, error.reason, error.detail, added=keep, to_head=head.method == b"HEAD", close=close
+            )
+        )
+        if close:
+            self._close(linger=bool(head.framing))
+        else:
+            self.over(close=False)
+
+    def _connect(self, head: RequestHead) -> None:
+        rest = self._reader.rest
+        if head.framing is not NONE:
+            self._reject(Malformed(400, "connect_target", "a CONNECT request has no body"))
+            return
+        if not self._port.connect:
+            self._state = _BUSY
+            self.write(problem(405, "connect_refused", "CONNECT is refused by policy", close=True))
+            self._close(linger=True)
+            return
+        self._state = _BUSY
+        self._ahead = rest
+        self.timer.disarm()
+        self._plane.loop.create_task(self._open_tunnel(head))
+
+    async def _open_tunnel(self, head: RequestHead) -> None:
+        try:
+            other = await connect_tunnel(self._plane, head.target)
+        except Malformed as error:
+            self._reject(error)
+            return
+        except Misdirected as error:
+            if not self.transport.is_closing():
+                self.write(problem(error.status, error.reason, error.detail, close=True))
+                self._close(linger=True)
+            return
+        if self._lost or self.transport.is_closing():
+            other.abort()
+            return
+        self._plane.tunnels += 1
+        self.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        ahead, self._ahead = self._ahead, b""
+        self._state = _OTHER
+        self._leave_to(Tunnel(self._plane, self.transport, other), b"", ahead)
+
+    def _leave_to(self, tunnel: Tunnel, early: bytes, ahead: bytes) -> None:
+        self.timer.disarm()
+        self._reader.close()
+        self._plane.connections -= 1
+        self._port.left(self)
+        self.valve.release(Valve.AHEAD | Valve.PEER | Valve.BUFFER)
+        tunnel.start(early, ahead)
+
+    def _close(self, *, linger: bool = False) -> None:
+        """Close after the answer; when the client may still be sending, let it read the answer first (RFC 9112 §9.6)."""
+        if self.transport.is_closing():
+            return
+        if linger or self._state == _BODY or self._ahead:
+            self._state = _LINGERING
+            self._ahead = b""
+            self.valve.release(Valve.AHEAD | Valve.PEER | Valve.BUFFER)
+            self.transport.write_eof()
+            self.timer.arm(self._plane.clock() + _LINGER)
+        else:
+            self._state = _OTHER
+            self.transport.close()
+
+    def _on_timer(self, now: float) -> None:
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.on_timer(now)
+        elif self._state == _HEAD:
+            if self._reader.begun:
+                self._reject(Malformed(408, "head_timeout", "the head did not come in time"))
+            else:
+                self.transport.close()
+        elif self._state == _LINGERING:
+            self.transport.abort()

@@ -1,0 +1,130 @@
+"""Bytes both ways and no questions: CONNECT, and what follows a 101."""
+
+import asyncio
+from asyncio import Transport
+from typing import cast
+
+import aiohappyeyeballs
+
+from sidecar.proxy.flow import Valve
+from sidecar.proxy.plane import Plane
+from sidecar.proxy.resolver import Resolver
+from sidecar.proxy.router import Misdirected
+from sidecar.wire.authority import parse_authority
+from sidecar.wire.malformed import Malformed
+
+
+class _Side(asyncio.Protocol):
+    """One of the two connections; what it reads, the other writes."""
+
+    __slots__ = ("_tunnel", "other", "valve")
+
+    other: "_Side"
+
+    def __init__(self, tunnel: "Tunnel", transport: Transport) -> None:
+        self._tunnel = tunnel
+        self.valve = Valve(transport)
+
+    @property
+    def transport(self) -> Transport:
+        """The connection."""
+        return self.valve.transport
+
+    def data_received(self, data: bytes) -> None:
+        self._tunnel.moved()
+        self.other.transport.write(data)
+
+    def eof_received(self) -> bool:
+        transport = self.other.transport
+        if not transport.is_closing() and transport.can_write_eof():
+            transport.write_eof()
+            return True
+        return False
+
+    def pause_writing(self) -> None:
+        self.other.valve.hold(Valve.PEER)
+
+    def resume_writing(self) -> None:
+        self.other.valve.release(Valve.PEER)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._tunnel.ended(self.other, broken=exc is not None)
+
+
+class Tunnel:
+    """Two connections joined until either ends or nothing has moved for `limits.tunnel_idle_timeout`."""
+
+    __slots__ = ("_idle", "_plane", "_sides", "_timer", "_open")
+
+    def __init__(self, plane: Plane, one: Transport, other: Transport) -> None:
+        self._plane = plane
+        self._idle = plane.limits.tunnel_idle_timeout
+        self._sides = (_Side(self, one), _Side(self, other))
+        self._sides[0].other, self._sides[1].other = self._sides[1], self._sides[0]
+        self._timer = plane.wheel.timer(self._on_idle)
+        self._open = True
+
+    def start(self, to_one: bytes, to_other: bytes) -> None:
+        """Take over both transports; first pass on the bytes that came early."""
+        one, other = self._sides
+        self._plane.busy += 1
+        self.moved()
+        for side in self._sides:
+            side.transport.set_protocol(side)
+        if to_one:
+            one.transport.write(to_one)
+        if to_other:
+            other.transport.write(to_other)
+        for side in self._sides:
+            if side.transport.is_closing():
+                self.ended(side.other, broken=True)
+                return
+            if not side.transport.is_reading():
+                side.transport.resume_reading()
+
+    def moved(self) -> None:
+        """Something passed."""
+        self._timer.arm(self._plane.clock() + self._idle)
+
+    def ended(self, remaining: _Side, *, broken: bool) -> None:
+        """One side is gone; the other follows."""
+        if self._open:
+            self._open = False
+            self._plane.busy -= 1
+            self._timer.disarm()
+        if not remaining.transport.is_closing():
+            if broken:
+                remaining.transport.abort()
+            else:
+                remaining.transport.close()
+
+    def _on_idle(self, now: float) -> None:
+        del now
+        for side in self._sides:
+            side.transport.abort()
+
+
+async def connect_tunnel(plane: Plane, target: bytes) -> Transport:
+    """Open the far side of a CONNECT. Raises Malformed for a bad target, Misdirected (502, 508) when it can not be had."""
+    host, port = parse_authority(target)
+    if port is None:
+        raise Malformed(400, "connect_target", "the target of CONNECT is not host:port")
+    if plane.own(host, port):
+        raise Misdirected(508, "loop", "the tunnel would come back to this sidecar")
+    try:
+        async with asyncio.timeout(plane.limits.connect_timeout):
+            addresses = await Resolver(plane.loop, host, port, plane.clock).addresses()
+            if any(plane.own(str(address[0]), int(address[1])) for *_, address in addresses):
+                raise Misdirected(508, "loop", "the tunnel would come back to this sidecar")
+            sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=0.25, loop=plane.loop)
+            transport, _ = await plane.loop.create_connection(_Pending, sock=sock)
+    except OSError as error:
+        raise Misdirected(502, "connect_failure", "no connection to the target could be made") from error
+    return cast("Transport", transport)
+
+
+class _Pending(asyncio.Protocol):
+    """Reads nothing until the tunnel takes over."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast("Transport", transport).pause_reading()

@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from sidecar.cli.demo import demo
+
+
+def test_a_report_into_no_folder_is_one_line_and_code_2(tmp_path: Path) -> None:
+    missing = tmp_path / "nowhere" / "figures.json"
+
+    result = CliRunner().invoke(demo, ["--json", str(missing)])
+
+    assert result.exit_code == 2
+    assert result.stderr == f"sidecar demo: --json: {missing.parent} is not a directory\n"
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "admin"])
+def test_a_port_that_is_none_is_code_2(port: str) -> None:
+    result = CliRunner().invoke(demo, ["--admin-port", port])
+
+    assert result.exit_code == 2
+    assert "--admin-port" in result.stderr
+
+
+def test_the_help_says_what_it_does_and_how_long_it_takes() -> None:
+    result = CliRunner().invoke(demo, ["--help"])
+
+    assert result.exit_code == 0
+    assert "about 40 seconds" in result.output
+    assert {"--keep", "--fast", "--json", "--seed", "--admin-port"} <= set(result.output.split())

@@ -1,0 +1,71 @@
+import pytest
+
+from sidecar.demo.naive import NaiveClient
+
+
+class ScriptedCaller:
+    def __init__(self, *answers: int | OSError) -> None:
+        self.answers = list(answers)
+        self.patiences: list[float] = []
+
+    async def get(self, patience: float) -> int:
+        self.patiences.append(patience)
+        answer = self.answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+
+def naive(caller: ScriptedCaller) -> NaiveClient:
+    return NaiveClient(caller, retries=3, backoff=0.0, per_try=1.0)
+
+
+async def test_a_success_is_not_tried_again() -> None:
+    caller = ScriptedCaller(200)
+
+    status = await naive(caller).get(3.0)
+
+    assert status == 200
+    assert caller.patiences == [1.0]
+
+
+async def test_failures_and_cut_connections_are_tried_three_times_more() -> None:
+    caller = ScriptedCaller(503, ConnectionResetError(), TimeoutError(), 200)
+
+    status = await naive(caller).get(3.0)
+
+    assert status == 200
+    assert len(caller.patiences) == 4
+
+
+async def test_the_last_failure_is_returned() -> None:
+    caller = ScriptedCaller(503, 503, 503, 502)
+
+    status = await naive(caller).get(3.0)
+
+    assert status == 502
+
+
+async def test_the_last_fault_is_raised() -> None:
+    caller = ScriptedCaller(503, 503, 503, ConnectionResetError("cut"))
+
+    with pytest.raises(ConnectionResetError, match="cut"):
+        await naive(caller).get(3.0)
+
+
+async def test_the_callers_own_error_is_not_tried_again() -> None:
+    caller = ScriptedCaller(404)
+
+    status = await naive(caller).get(3.0)
+
+    assert status == 404
+
+
+async def test_nothing_is_tried_past_the_deadline() -> None:
+    caller = ScriptedCaller(503, 503, 503, 503)
+    client = NaiveClient(caller, retries=3, backoff=60.0, per_try=1.0)
+
+    with pytest.raises(TimeoutError):
+        await client.get(0.01)
+
+    assert len(caller.patiences) == 1

@@ -1,0 +1,35 @@
+"""Documents on disk, named as people name them, so that findings can be compared word for word."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sidecar.governance.snapshot import Snapshot, load
+
+SIDECAR = """\
+service: checkout
+policy: {file: policy.yaml}
+destinations:
+  payments:
+    endpoints: ["http://payments:8080"]
+"""
+POLICY = """\
+version: 7
+owner: platform
+"""
+
+Loading = Callable[..., Snapshot]
+
+
+@pytest.fixture
+def loading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loading:
+    """Write both documents into an empty folder, by default a small valid pair, and load them by their bare names."""
+    monkeypatch.chdir(tmp_path)
+
+    def write_and_load(*, sidecar: str | bytes = SIDECAR, policy: str | bytes = POLICY) -> Snapshot:
+        for name, content in (("sidecar.yaml", sidecar), ("policy.yaml", policy)):
+            Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
+        return load(Path("sidecar.yaml"))
+
+    return write_and_load

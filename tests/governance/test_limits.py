@@ -1,0 +1,36 @@
+import pytest
+
+from sidecar.engine.policy import InvalidPolicy
+from sidecar.governance.limits import WireLimits
+
+
+def test_the_limits_are_those_that_are_promised() -> None:
+    limits = WireLimits()
+
+    assert (limits.head_bytes, limits.headers, limits.target_bytes, limits.body_bytes) == (65536, 100, 16384, None)
+    assert (limits.head_timeout, limits.idle_timeout, limits.connect_timeout) == (15.0, 75.0, 1.0)
+    assert (limits.connections, limits.upstream_head_bytes, limits.tunnel_idle_timeout) == (10_000, 65536, 600.0)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("head_bytes", 1023, "must be between 1KiB and 1MiB"),
+        ("head_bytes", (1 << 20) + 1, "must be between 1KiB and 1MiB"),
+        ("headers", 0, "must be between 1 and 10000"),
+        ("target_bytes", 255, "must be between 256B and head_bytes"),
+        ("target_bytes", 65537, "must be between 256B and head_bytes"),
+        ("body_bytes", -1, "must not be negative"),
+        ("head_timeout", 0.0, "must be over 0s and at most 5m"),
+        ("idle_timeout", 86401.0, "must be over 0s and at most 24h"),
+        ("connections", 0, "must be between 1 and 1000000"),
+        ("upstream_head_bytes", 0, "must be between 1KiB and 1MiB"),
+        ("connect_timeout", 61.0, "must be over 0s and at most 1m"),
+        ("tunnel_idle_timeout", 0.0, "must be over 0s and at most 24h"),
+    ],
+)
+def test_a_limit_that_protects_nobody_is_refused(field: str, value: float, rule: str) -> None:
+    with pytest.raises(InvalidPolicy) as caught:
+        WireLimits(**{field: value})
+
+    assert (caught.value.field, caught.value.rule, caught.value.value) == (field, rule, value)
