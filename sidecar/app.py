@@ -4,6 +4,7 @@ import asyncio
 import gc
 import random
 import signal
+import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -34,8 +35,8 @@ from sidecar.wire.authority import format_authority
 from sidecar.wire.writer import VIA
 
 _GC_THRESHOLD: Final = 50_000
-"""Young objects between two collections. Exchanges free themselves by reference counting, so that collecting often
-only costs time: at the default of 700 it was 4 % of it. A leak of cycles would show 50,000 objects later, some 10 MB."""
+"""Young objects between two collections. Exchanges are freed by reference counting, so that collecting often only costs
+time. A leak of cycles would show 50,000 objects later, some 10 MB."""
 _FLUSH_SECONDS: Final = 1.0
 _DRAIN_LOOK: Final = 0.02
 
@@ -75,7 +76,7 @@ class Sidecar:
     async def start(self) -> None:
         """Bind everything and serve. Raises OSError, its message naming the address that can not be had."""
         snapshot = self._snapshot
-        bound = []
+        bound: list[tuple[Address, socket.socket, Route | None]] = []
         try:
             for name, destination in snapshot.destinations.items():
                 bound += [(address, bind(address), self._routes[name]) for address in destination.listen]
@@ -244,12 +245,12 @@ class Sidecar:
         for route in (*self._routes.values(), *self._router.unlisted):
             route.destination.draining = True
         until = plane.clock() + self._snapshot.drain
-        while plane.busy and plane.clock() < until and not self._ended.is_set():
+        while plane.busy and plane.clock() < until and not self._ended.is_set():  # noqa: ASYNC110 - once in a life
             await asyncio.sleep(_DRAIN_LOOK)
         for listener in self._listeners.values():
             listener.close_idle()
         until = plane.clock() + _FLUSH_SECONDS
-        while plane.connections and plane.clock() < until and not plane.busy and not self._ended.is_set():
+        while plane.connections and plane.clock() < until and not (plane.busy or self._ended.is_set()):  # noqa: ASYNC110
             await asyncio.sleep(_DRAIN_LOOK)
         self._log.lifecycle("stop", abandoned=plane.busy)
 
@@ -352,5 +353,3 @@ def serve(source: Callable[[], Snapshot], snapshot: Snapshot, log: Log) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
     log.close()
-
-

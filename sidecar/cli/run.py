@@ -21,7 +21,9 @@ from sidecar.telemetry.log import Format, Level, configure
 @click.option("--listen", metavar="ADDRESS", help="Where requests come in, with --upstream. [default: port 16001]")
 @click.option("--policy", type=click.Path(path_type=Path), help="The fleet's policy file, with --upstream.")
 @click.option("--service", default="service", show_default=True, help="The name of the service, with --upstream.")
-@click.option("--admin", metavar="ADDRESS", help="Where the admin plane listens, with --upstream. [default: port 16000]")
+@click.option(
+    "--admin", metavar="ADDRESS", help="Where the admin plane listens, with --upstream. [default: port 16000]"
+)
 @click.option(
     "--log-format",
     type=click.Choice([style.value for style in Format]),

@@ -35,7 +35,7 @@ class RetryBudget:
 
     def withdraw(self, now: float) -> bool:
         """Pay for one retry. False, and nothing spent, if the budget is short."""
-        if self.balance(now) < 1:
+        if self.balance(now) + _EPSILON < 1:
             self.exhausted += 1
             return False
         self._retries.add(now)
@@ -53,7 +53,7 @@ class RetryBudget:
         earned = policy.ratio * requests
         overall = earned + policy.min_retries - retries
         newest = policy.burst * earned / BUCKETS + 1 - self._retries.newest
-        return max(0.0, min(overall, newest) + _EPSILON)
+        return max(0.0, min(overall, newest))
 
     def requests_in_window(self, now: float) -> int:
         """Deposits that still count."""

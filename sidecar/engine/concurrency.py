@@ -33,8 +33,8 @@ class Waiter(Protocol):
 class ConcurrencyLimit:
     """One per destination. Holds the number in flight, the limit, and the originals that wait.
 
-    Latency is slow when its moving mean (weight 1/10) is over four times the lowest mean of the last few periods of five
-    seconds, plus SLACK, and the sample itself is as slow. Means and not minima: one cheap kind of request among dear
+    Latency is slow when its moving mean (weight 1/10) is over four times the lowest mean of the last few periods of
+    five seconds, plus SLACK, and the sample itself is as slow. Means and not minima: one cheap kind of request among dear
     ones must not make those look slow.
     """
 

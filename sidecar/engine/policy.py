@@ -123,14 +123,21 @@ class BreakerPolicy:
     statuses: frozenset[int] = frozenset({503})
 
     def __post_init__(self) -> None:
-        require(0 < self.failure_ratio <= 1, "breaker.failure_ratio", "must be over 0 and at most 1", self.failure_ratio)
+        require(
+            0 < self.failure_ratio <= 1, "breaker.failure_ratio", "must be over 0 and at most 1", self.failure_ratio
+        )
         require(1 <= self.window <= 300, "breaker.window", "must be between 1s and 5m", self.window)
         require(self.min_requests >= 1, "breaker.min_requests", "must be at least 1", self.min_requests)
         require(
-            self.consecutive_failures >= 1, "breaker.consecutive_failures", "must be at least 1", self.consecutive_failures
+            self.consecutive_failures >= 1,
+            "breaker.consecutive_failures",
+            "must be at least 1",
+            self.consecutive_failures,
         )
         require(0.01 <= self.open <= 300, "breaker.open", "must be between 10ms and 5m", self.open)
-        require(self.open <= self.max_open <= 300, "breaker.max_open", "must be between breaker.open and 5m", self.max_open)
+        require(
+            self.open <= self.max_open <= 300, "breaker.max_open", "must be between breaker.open and 5m", self.max_open
+        )
         require(self.probes >= 1, "breaker.probes", "must be at least 1", self.probes)
         require(0 <= self.ramp <= 300, "breaker.ramp", "must be between 0s and 5m", self.ramp)
         for status in sorted(self.statuses):
@@ -176,7 +183,10 @@ class DestinationPolicy:
     def __post_init__(self) -> None:
         require(0 < self.timeout <= 3600, "timeout", "must be over 0s and at most 1h", self.timeout)
         require(
-            0 < self.per_attempt_timeout <= 3600, "per_attempt_timeout", "must be over 0s and at most 1h", self.per_attempt_timeout
+            0 < self.per_attempt_timeout <= 3600,
+            "per_attempt_timeout",
+            "must be over 0s and at most 1h",
+            self.per_attempt_timeout,
         )
         require(0 < self.idle_timeout <= 86400, "idle_timeout", "must be over 0s and at most 24h", self.idle_timeout)
         require(self.key_retention >= 0, "idempotency_key.retention", "must not be negative", self.key_retention)

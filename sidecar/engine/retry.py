@@ -86,14 +86,16 @@ class Exchange:
     # Going out
 
     def admit(self, now: float) -> Admission | Refusal:
-        """Ask to send the original. GO: attempt 1 has begun and is paid in. WAIT: it queues for a place; call
-        `give_up_waiting` when its time is nearly over. A Refusal: it is never sent.
+        """Ask to send the original.
+
+        GO: attempt 1 has begun and is paid in. WAIT: it queues for a place; call `give_up_waiting` when its time is
+        nearly over. A Refusal: it is never sent.
         """
         destination = self.destination
         breaker = destination.breaker
         limiter = destination.limiter
         fresh = self._state == _NEW
-        if breaker._state is not CLOSED:  # noqa: SLF001 - a property here would cost 50 ns per request
+        if breaker._state is not CLOSED:  # noqa: SLF001 - a property here would cost 50 ns a request
             if not breaker.admit(now):
                 self._state = _IDLE
                 destination.tally.refusals[_BREAKER_OPEN] += 1
@@ -212,8 +214,10 @@ class Exchange:
         return self._judge(now, fault.value, None, sent=sent)
 
     def on_slow(self, now: float) -> Verdict:
-        """`per_attempt_timeout` has passed without a head. A Retry: the attempt is over, give it up. Otherwise leave it
-        running to the deadline: it is counted as slow, and its answer may still come.
+        """`per_attempt_timeout` has passed without a head.
+
+        A Retry: the attempt is over, give it up. Otherwise leave it running to the deadline: it is counted as slow, and
+        its answer may still come.
         """
         destination = self.destination
         if not self._slow:

@@ -69,8 +69,8 @@ class Window:
         self.advance(now)
         other = Window(width, now, len(self._counts))
         share, rest = divmod(self.total, len(self._counts))
-        other._counts = [share] * len(self._counts)  # noqa: SLF001 - the same class
-        other._counts[other._slot % len(self._counts)] = 0  # noqa: SLF001
+        other._counts = [share] * len(self._counts)
+        other._counts[other._slot % len(self._counts)] = 0
         other.newest = share + rest
         other.total = self.total
         return other

@@ -28,7 +28,7 @@ class Finding:
         return f"{place}:{field} {self.rule}{value}"
 
 
-class InvalidDocument(ValueError):  # noqa: N818 - says what the document is, as InvalidPolicy does
+class InvalidDocument(ValueError):
     """Documents that can not be put in force. `findings` has every broken rule; the text is one line for each."""
 
     def __init__(self, findings: Sequence[Finding]) -> None:

@@ -283,9 +283,7 @@ class Downstream(asyncio.Protocol):
         self._ahead = self._reader.rest
         keep = b"" if close or head.minor else b"Connection: keep-alive\r\n"
         self.write(
-            problem(
-                error.status, error.reason, error.detail, added=keep, to_head=head.method == b"HEAD", close=close
-            )
+            problem(error.status, error.reason, error.detail, added=keep, to_head=head.method == b"HEAD", close=close)
         )
         if close:
             self._close(linger=bool(head.framing))
@@ -336,7 +334,7 @@ class Downstream(asyncio.Protocol):
         tunnel.start(early, ahead)
 
     def _close(self, *, linger: bool = False) -> None:
-        """Close after the answer; when the client may still be sending, let it read the answer first (RFC 9112 §9.6)."""
+        """Close after the answer; a client that may still be sending gets time to read it first (RFC 9112 §9.6)."""
         if self.transport.is_closing():
             return
         if linger or self._state == _BODY or self._ahead:

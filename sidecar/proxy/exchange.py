@@ -51,7 +51,7 @@ _FAULT_DETAIL: Final = {
 }
 _REFUSAL_DETAIL: Final = {
     Refusal.BREAKER_OPEN: "the destination keeps failing; it is left alone for a moment",
-    Refusal.CONCURRENCY_LIMIT: "as many requests are under way as the destination can take, and the queue is full or too slow",
+    Refusal.CONCURRENCY_LIMIT: "all places at the destination are taken, and the queue is full or too slow",
 }
 
 
@@ -573,9 +573,7 @@ class Exchange(retry.Exchange):
 
     # Answers
 
-    def _deliver(
-        self, head: ResponseHead, body: bytes, *, complete: bool, now: float, trailers: bytes = b""
-    ) -> None:
+    def _deliver(self, head: ResponseHead, body: bytes, *, complete: bool, now: float, trailers: bytes = b"") -> None:
         plane = self._plane
         request = self._head
         caller = self._caller
@@ -721,5 +719,3 @@ def _trace_id(traceparent: bytes) -> str | None:
     """The trace id of a W3C traceparent (version-traceid-parentid-flags), or None."""
     parts = traceparent.split(b"-")
     return parts[1].decode("ascii", "replace") if len(parts) >= 4 and len(parts[1]) == 32 else None
-
-

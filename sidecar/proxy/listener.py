@@ -27,7 +27,7 @@ def bind(address: Address) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((address.host, address.port))
         sock.listen(_BACKLOG)
-        sock.setblocking(False)
+        sock.setblocking(False)  # noqa: FBT003 - the standard library's signature
     except OSError as error:
         sock.close()
         reason = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
@@ -38,7 +38,9 @@ def bind(address: Address) -> socket.socket:
 class Listener:
     """One address. Over the limit of connections it stops accepting, and goes on when one has ended."""
 
-    def __init__(self, plane: Plane, sock: socket.socket, router: Router, route: Route | None, *, connect: bool) -> None:
+    def __init__(
+        self, plane: Plane, sock: socket.socket, router: Router, route: Route | None, *, connect: bool
+    ) -> None:
         self._plane = plane
         self._sock = sock
         self._server: AbstractServer | None = None

@@ -80,6 +80,6 @@ class Plane:
         if (host, port) in addresses:
             return True
         loopback = host == "localhost" or host.startswith("127.") or host == "::1"
-        return (loopback and (("0.0.0.0", port) in addresses or ("::", port) in addresses)) or (  # noqa: S104
+        return (loopback and (("0.0.0.0", port) in addresses or ("::", port) in addresses)) or (  # noqa: S104 - compared, not bound
             host == "localhost" and (("127.0.0.1", port) in addresses or ("::1", port) in addresses)
         )

@@ -26,7 +26,18 @@ class LoopingBack(ConnectionError):
 class Station:
     """One endpoint: its idle connections, what is in flight, and whether it is left alone for a while."""
 
-    __slots__ = ("_faults", "_plane", "_resolver", "_tls", "down_until", "endpoint", "idle", "in_flight", "label", "open")
+    __slots__ = (
+        "_faults",
+        "_plane",
+        "_resolver",
+        "_tls",
+        "down_until",
+        "endpoint",
+        "idle",
+        "in_flight",
+        "label",
+        "open",
+    )
 
     def __init__(self, plane: Plane, endpoint: Endpoint, tls: ssl.SSLContext | None) -> None:
         self._plane = plane
@@ -122,12 +133,14 @@ class Pool:
     def adopt(self, endpoints: Sequence[Endpoint]) -> None:
         """Other endpoints from now on; the ones that stay keep their connections."""
         present = {station.endpoint: station for station in self.stations}
-        self.stations = [present.pop(endpoint, None) or self._station(endpoint) for endpoint in endpoints]
+        self.stations = [
+            present.pop(endpoint) if endpoint in present else self._station(endpoint) for endpoint in endpoints
+        ]
         for station in present.values():
             station.close()
 
     def choose(self, tried: Station | None, now: float) -> Station:
-        """The less busy of two endpoints drawn at random; not the one just tried, nor one that is down, if avoidable."""
+        """The less busy of two endpoints drawn at random; if avoidable not the one just tried, nor one that is down."""
         stations = self.stations
         if len(stations) == 1:
             return stations[0]

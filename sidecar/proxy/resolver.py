@@ -15,7 +15,7 @@ LIFETIME: Final = 30.0
 class Resolver:
     """Addresses of one host and port, remembered."""
 
-    __slots__ = ("_addresses", "_clock", "_host", "_loop", "_lookup", "_port", "_until")
+    __slots__ = ("_addresses", "_clock", "_host", "_lookup", "_loop", "_port", "_until")
 
     def __init__(self, loop: AbstractEventLoop, host: str, port: int, clock: Callable[[], float]) -> None:
         self._loop = loop

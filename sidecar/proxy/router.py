@@ -21,7 +21,7 @@ UNLISTED: Final = "unlisted"
 _MAX_UNLISTED: Final = 256
 
 
-class Misdirected(Exception):  # noqa: N818 - an adjective names what the request is
+class Misdirected(Exception):
     """A request that goes nowhere: 502 `unlisted`, or 508 `loop`."""
 
     def __init__(self, status: int, reason: str, detail: str) -> None:
@@ -136,7 +136,7 @@ class Router:
     @staticmethod
     def _is_own_name(host: str) -> bool:
         """Whether a Host only says that the request went to the sidecar, and nothing that the destination knows."""
-        return host == "localhost" or host == "::1" or host.startswith("127.")
+        return host in {"localhost", "::1"} or host.startswith("127.")
 
     def _absolute(self, head: RequestHead, own: Route | None) -> Route:
         scheme, separator, rest = head.target.partition(b"://")

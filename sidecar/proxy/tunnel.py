@@ -54,7 +54,7 @@ class _Side(asyncio.Protocol):
 class Tunnel:
     """Two connections joined until either ends or nothing has moved for `limits.tunnel_idle_timeout`."""
 
-    __slots__ = ("_idle", "_plane", "_sides", "_timer", "_open")
+    __slots__ = ("_idle", "_open", "_plane", "_sides", "_timer")
 
     def __init__(self, plane: Plane, one: Transport, other: Transport) -> None:
         self._plane = plane
@@ -105,7 +105,7 @@ class Tunnel:
 
 
 async def connect_tunnel(plane: Plane, target: bytes) -> Transport:
-    """Open the far side of a CONNECT. Raises Malformed for a bad target, Misdirected (502, 508) when it can not be had."""
+    """Open the far side of a CONNECT. Raises Malformed for a bad target, Misdirected when it can not be had."""
     host, port = parse_authority(target)
     if port is None:
         raise Malformed(400, "connect_target", "the target of CONNECT is not host:port")
@@ -120,7 +120,7 @@ async def connect_tunnel(plane: Plane, target: bytes) -> Transport:
             transport, _ = await plane.loop.create_connection(_Pending, sock=sock)
     except OSError as error:
         raise Misdirected(502, "connect_failure", "no connection to the target could be made") from error
-    return cast("Transport", transport)
+    return transport
 
 
 class _Pending(asyncio.Protocol):

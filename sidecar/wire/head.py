@@ -46,7 +46,18 @@ class RequestHead:
 class ResponseHead:
     """One response's head. `fields` as in RequestHead; `line` is the status line's end: b"200 OK"."""
 
-    __slots__ = ("date", "fields", "framing", "keep_alive", "length", "line", "minor", "retry_after", "status", "upgrade")
+    __slots__ = (
+        "date",
+        "fields",
+        "framing",
+        "keep_alive",
+        "length",
+        "line",
+        "minor",
+        "retry_after",
+        "status",
+        "upgrade",
+    )
 
     def __init__(self, status: int, line: bytes, minor: int) -> None:
         self.status = status

@@ -3,7 +3,6 @@
 from functools import lru_cache
 from typing import Final
 
-
 ORDINARY: Final = 0
 HOST: Final = 1
 CONTENT_LENGTH: Final = 2

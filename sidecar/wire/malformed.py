@@ -1,7 +1,7 @@
 """Bytes that are refused: with the status the caller gets and the one word that counts them."""
 
 
-class Malformed(Exception):  # noqa: N818 - an adjective names what the bytes are
+class Malformed(Exception):
     """A message that must not be forwarded. After it nothing more of its connection may be parsed.
 
     `status` is what a client that sent it is answered (a server that sent it is a `protocol` fault), `reason` is a

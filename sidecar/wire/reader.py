@@ -8,7 +8,13 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from httptools import HttpParserError, HttpParserInvalidMethodError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
+from httptools import (
+    HttpParserError,
+    HttpParserInvalidMethodError,
+    HttpParserUpgrade,
+    HttpRequestParser,
+    HttpResponseParser,
+)
 
 from sidecar.wire.framing import CLOSE, request_framing, response_framing
 from sidecar.wire.head import RequestHead, ResponseHead
@@ -47,7 +53,7 @@ _NOT_HTTP: Final = frozenset(
 class _HeadReader:
     """What both directions share: finding the end of a head and keeping within the limits."""
 
-    __slots__ = ("_complete", "_fields", "_max_bytes", "_max_fields", "_parser", "_partial", "rest")
+    __slots__ = ("_complete", "_fields", "_max_bytes", "_max_fields", "_partial", "rest")
 
     def __init__(self, max_bytes: int, max_fields: int) -> None:
         self._max_bytes = max_bytes
@@ -64,8 +70,8 @@ class _HeadReader:
         return bool(self._partial)
 
     def close(self) -> None:
-        """Part from the parser, which points back here: without it the pair is freed at once, not by the collector."""
-        self._parser = None
+        """Part from the parser, which points back here: the pair is then freed at once, not by the collector."""
+        raise NotImplementedError
 
     # llhttp's callbacks
 
@@ -139,6 +145,10 @@ class RequestReader(_HeadReader):
         self._max_target = max_target
         self._parser: HttpRequestParser | None = HttpRequestParser(self)
 
+    def close(self) -> None:
+        """Part from the parser."""
+        self._parser = None
+
     def feed(self, data: bytes) -> RequestHead | None:
         """The head, once it is whole; what came after it is in `rest`. Raises Malformed."""
         raw = self._take(data)
@@ -203,8 +213,12 @@ class ResponseReader(_HeadReader):
         super().__init__(max_bytes, max_fields)
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
 
+    def close(self) -> None:
+        """Part from the parser."""
+        self._parser = None
+
     def feed(self, data: bytes, *, to_head: bool) -> ResponseHead | None:
-        """The head, once it is whole; what came after it is in `rest`. `to_head`: it answers a HEAD. Raises Malformed."""
+        """The head, once it is whole; what followed it is in `rest`. `to_head`: it answers a HEAD. Raises Malformed."""
         raw = self._take(data)
         if raw is None:
             return None
@@ -290,7 +304,9 @@ def _read_request_fields(head: RequestHead, fields: list[tuple[bytes, bytes]], b
     head.fields = block if dropped is None else _without(fields, dropped)
 
 
-def _read_response_fields(head: ResponseHead, fields: list[tuple[bytes, bytes]], block: bytes, *, to_head: bool) -> None:
+def _read_response_fields(
+    head: ResponseHead, fields: list[tuple[bytes, bytes]], block: bytes, *, to_head: bool
+) -> None:
     coding = upgrade = None
     dropped: set[bytes] | None = None
     named: list[bytes] | None = None
