@@ -1,0 +1,136 @@
+"""A data plane on real sockets, in the test's own loop, in front of one destination called `payments`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from sidecar.engine.destination import Destination
+from sidecar.engine.policy import BudgetPolicy, DestinationPolicy, RetryPolicy
+from sidecar.engine.record import ExchangeRecord
+from sidecar.engine.tally import Tally
+from sidecar.governance.address import Address, Endpoint
+from sidecar.governance.limits import WireLimits
+from sidecar.proxy.listener import Listener, bind
+from sidecar.proxy.plane import Plane
+from sidecar.proxy.pool import Pool
+from sidecar.proxy.router import Route, Router
+from sidecar.wire.writer import VIA
+
+GENEROUS = DestinationPolicy(
+    timeout=3.0,
+    per_attempt_timeout=0.3,
+    retry=RetryPolicy(),
+    budget=BudgetPolicy(ratio=1.0, burst=10.0, min_retries=100),
+)
+
+
+@dataclass
+class Notes:
+    """A recorder that keeps what it is told."""
+
+    records: list[ExchangeRecord] = field(default_factory=list)
+
+    def record(self, record: ExchangeRecord) -> None:
+        self.records.append(record)
+
+
+@dataclass
+class House:
+    """The parts of one running data plane: an own port for `payments`, and the shared egress port."""
+
+    plane: Plane
+    router: Router
+    route: Route
+    own: Listener
+    egress: Listener
+    notes: Notes
+
+    @property
+    def destination(self) -> Destination:
+        return self.route.destination
+
+    @property
+    def tally(self) -> Tally:
+        return self.route.destination.tally
+
+    async def send(self, data: bytes, *, egress: bool = False, until_close: bool = False) -> bytes:
+        """Send bytes as they are; what comes back until the end of one response, or until the connection ends."""
+        port = (self.egress if egress else self.own).address.port
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(data)
+            return await asyncio.wait_for(reader.read() if until_close else read_response(reader), 8)
+        finally:
+            writer.close()
+
+
+async def read_response(reader: asyncio.StreamReader) -> bytes:
+    """One response that has a Content-Length or is chunked, its bytes as they came."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    lower = head.lower()
+    at = lower.find(b"content-length:")
+    if at >= 0:
+        return head + await reader.readexactly(int(lower[at + 15 :].split(b"\r\n")[0]))
+    if b"transfer-encoding: chunked" in lower:
+        return head + await reader.readuntil(b"0\r\n\r\n")
+    return head
+
+
+@asynccontextmanager
+async def house(
+    ports: Sequence[int],
+    policy: DestinationPolicy = GENEROUS,
+    *,
+    limits: WireLimits | None = None,
+    connect: bool = True,
+    forward_unlisted: bool = True,
+) -> AsyncIterator[House]:
+    loop = asyncio.get_running_loop()
+    notes = Notes()
+    plane = Plane(loop, notes)
+    plane.via = VIA
+    plane.limits = limits or replace(WireLimits(), connect_timeout=0.5)
+    rand = iter_rand()
+    destination = Destination("payments", policy, rand, plane.clock())
+    endpoints = [Endpoint("http", "127.0.0.1", port) for port in ports]
+    route = Route("payments", destination, Pool(plane, endpoints, rand, None), f"127.0.0.1:{ports[0]}".encode())
+    router = Router(
+        plane,
+        {"payments": route},
+        {"payments": "payments"},
+        policy,
+        rand,
+        _no_tls,
+        forward_unlisted=forward_unlisted,
+        tally=Tally(),
+    )
+    own = Listener(plane, bind(Address("127.0.0.1", 0)), router, route, connect=connect)
+    egress = Listener(plane, bind(Address("127.0.0.1", 0)), router, None, connect=connect)
+    plane.own_addresses = frozenset(("127.0.0.1", listener.address.port) for listener in (own, egress))
+    await own.start()
+    await egress.start()
+    try:
+        yield House(plane, router, route, own, egress, notes)
+    finally:
+        own.close()
+        egress.close()
+        router.close()
+        plane.wheel.close()
+        await asyncio.sleep(0.01)  # closing transports says so to their protocols in the next turns
+
+
+def iter_rand():  # type: ignore[no-untyped-def]
+    """Dice that show every face in turn."""
+    state = 0
+
+    def rand() -> float:
+        nonlocal state
+        state = (state + 7) % 10
+        return state / 10
+
+    return rand
+
+
+def _no_tls():  # type: ignore[no-untyped-def]
+    raise AssertionError("no TLS here")

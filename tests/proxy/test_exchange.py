@@ -1,0 +1,377 @@
+"""One exchange over all its attempts, on real sockets."""
+
+import asyncio
+import json
+import time
+from dataclasses import replace
+from email.utils import formatdate
+
+import pytest
+
+from sidecar.engine.outcome import Result
+from sidecar.engine.policy import BreakerPolicy, ConcurrencyPolicy, LimitKind, RetryAfterPolicy, RetryPolicy
+from sidecar.engine.verdict import Refusal
+from tests.fakes.house import GENEROUS, house, read_response
+from tests.fakes.origin import Origin, Request, hanging, hanging_up, replying, response
+
+GET = b"GET /x HTTP/1.1\r\nHost: payments\r\n\r\n"
+POST = b"POST /x HTTP/1.1\r\nHost: payments\r\nContent-Length: 3\r\n\r\nabc"
+
+
+async def test_a_good_answer_is_delivered_with_the_number_of_attempts() -> None:
+    async with Origin(replying(response(200, b"hello"))) as origin, house([origin.port]) as home:
+        answer = await home.send(GET)
+
+    assert answer == b"HTTP/1.1 200 Whatever\r\nContent-Length: 5\r\nx-sidecar-attempts: 1\r\n\r\nhello"
+    assert home.tally.requests[Result.SUCCESS] == 1
+
+
+async def test_a_503_is_tried_again_and_the_retry_says_which_it_is() -> None:
+    async with Origin(replying(response(503), response(200))) as origin, house([origin.port]) as home:
+        answer = await home.send(GET)
+
+    assert b"x-sidecar-attempts: 2\r\n" in answer
+    assert [request.header("x-retry-attempt") for request in origin.requests] == [None, "2"]
+    assert origin.requests[0].header("x-request-id") == origin.requests[1].header("x-request-id")
+    assert home.tally.retries == {"status_503": 1}
+    assert home.tally.retry_successes == 1
+
+
+async def test_a_post_without_key_is_sent_once_when_its_answer_is_a_503() -> None:
+    async with Origin(replying(response(503, b"sorry", "X-Own: 1"))) as origin, house([origin.port]) as home:
+        answer = await home.send(POST)
+
+    assert len(origin.requests) == 1
+    assert b"X-Own: 1\r\n" in answer
+    assert b"x-sidecar-refusal: not_idempotent\r\n" in answer
+    assert answer.endswith(b"sorry")
+
+
+async def test_a_post_without_key_is_sent_once_when_the_connection_breaks_after_it_left() -> None:
+    async with Origin(hanging_up) as origin, house([origin.port]) as home:
+        answer = await home.send(POST)
+
+    assert len(origin.requests) == 1
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    assert b"application/problem+json" in answer
+
+
+async def test_a_post_is_tried_again_after_a_connect_failure_on_another_endpoint() -> None:
+    async with Origin(replying(response(200))) as origin:
+        async with Origin(hanging) as gone:
+            dead = gone.port
+        async with house([dead, origin.port]) as home:
+            answers = [await home.send(POST) for _ in range(4)]
+
+    assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
+    assert len(origin.requests) == 4
+
+
+async def test_a_keyed_post_is_repeated_only_where_the_destination_honours_keys() -> None:
+    keyed = POST.replace(b"Content-Length", b"Idempotency-Key: k1\r\nContent-Length")
+    honouring = replace(GENEROUS, honours_keys=True, key_retention=3600.0)
+    async with Origin(replying(response(503), response(200))) as origin:
+        async with house([origin.port]) as home:
+            refused = await home.send(keyed)
+        origin.answer = replying(response(503), response(200))
+        async with house([origin.port], honouring) as home:
+            repeated = await home.send(keyed)
+
+    assert b"x-sidecar-refusal: not_idempotent" in refused
+    assert repeated.startswith(b"HTTP/1.1 200 ")
+    assert [request.header("Idempotency-Key".lower()) for request in origin.requests] == ["k1"] * 3
+    assert [request.body for request in origin.requests] == [b"abc"] * 3
+
+
+@pytest.mark.parametrize("dated", [False, True])
+async def test_no_attempt_is_made_before_retry_after_in_either_form(*, dated: bool) -> None:
+    now = time.time()
+    headers = (
+        [f"Date: {formatdate(now, usegmt=True)}", f"Retry-After: {formatdate(now + 1, usegmt=True)}"]
+        if dated
+        else ["Retry-After: 1"]
+    )
+    async with Origin(replying(response(429, b"", *headers), response(200))) as origin, house([origin.port]) as home:
+        answer = await home.send(GET)
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert origin.requests[1].at - origin.requests[0].at >= 1.0
+
+
+async def test_a_retry_after_that_is_too_long_delivers_the_original_at_once() -> None:
+    async with Origin(replying(response(429, b"later", "Retry-After: 600"))) as origin, house([origin.port]) as home:
+        answer = await home.send(GET)
+
+    assert len(origin.requests) == 1
+    assert answer.startswith(b"HTTP/1.1 429 ")
+    assert b"Retry-After: 600\r\n" in answer
+    assert b"x-sidecar-refusal: retry_after_too_long\r\n" in answer
+
+
+async def test_a_slow_attempt_is_given_up_for_a_retry() -> None:
+    calls = 0
+
+    async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            await asyncio.sleep(30)
+        writer.write(response(200))
+
+    async with Origin(answer) as origin, house([origin.port]) as home:
+        got = await home.send(GET)
+
+    assert got.startswith(b"HTTP/1.1 200 ")
+    assert home.tally.retries == {"timeout": 1}
+    assert [a.outcome for a in home.notes.records[0].attempts] == ["timeout", "200"]
+
+
+async def test_a_slow_write_is_left_running_and_its_late_answer_delivered() -> None:
+    async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.6)
+        writer.write(response(201))
+
+    async with Origin(answer) as origin, house([origin.port]) as home:
+        got = await home.send(POST)
+
+    assert got.startswith(b"HTTP/1.1 201 ")
+    assert len(origin.requests) == 1
+
+
+async def test_no_answer_by_the_deadline_is_a_504() -> None:
+    impatient = replace(GENEROUS, timeout=0.4, per_attempt_timeout=0.2)
+    async with Origin(hanging) as origin, house([origin.port], impatient) as home:
+        began = asyncio.get_running_loop().time()
+        answer = await home.send(POST)
+        took = asyncio.get_running_loop().time() - began
+
+    assert answer.startswith(b"HTTP/1.1 504 ")
+    assert took >= 0.4
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["reason"] == "timeout"
+    assert home.destination.limiter.in_flight == 0
+
+
+async def test_a_stale_pooled_connection_costs_a_read_nothing_and_a_write_its_answer() -> None:
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        if request.header("x-stale") is None:
+            writer.write(response(200))
+        else:
+            writer.close()
+
+    stale_get = GET.replace(b"\r\n\r\n", b"\r\nX-Stale: 1\r\n\r\n")
+    policy = replace(GENEROUS, retry=RetryPolicy(max_attempts=1))
+    async with Origin(answer) as origin, house([origin.port], policy) as home:
+        await home.send(GET)
+        read = await home.send(stale_get)
+        await home.send(GET)
+        write = await home.send(POST.replace(b"Content-", b"X-Stale: 1\r\nContent-"))
+
+    assert [request.header("x-stale") for request in origin.requests] == [None, "1", "1", None, "1"]
+    assert b"x-sidecar-attempts: 2\r\n" in read
+    assert write.startswith(b"HTTP/1.1 502 ")
+    assert sum(home.tally.attempts[2]) == 1
+
+
+async def test_a_caller_who_leaves_takes_his_attempt_with_him() -> None:
+    async with Origin(hanging) as origin, house([origin.port]) as home:
+        _, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port)
+        writer.write(GET)
+        while not origin.requests:
+            await asyncio.sleep(0.005)
+        writer.close()
+        while home.plane.busy:
+            await asyncio.sleep(0.005)
+
+    assert home.destination.limiter.in_flight == 0
+    assert home.tally.requests[Result.ABANDONED] == 1
+    assert home.tally.attempts[0][Result.ABANDONED] == 1
+
+
+async def test_an_answer_that_breaks_off_is_never_a_clean_end() -> None:
+    async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.close()
+
+    async with Origin(answer) as origin, house([origin.port]) as home:
+        try:
+            got = await home.send(GET, until_close=True)
+        except ConnectionResetError:
+            got = b""
+
+    assert not got.endswith(b"0\r\n\r\n")
+    assert home.tally.requests[Result.FAULT] == 1
+
+
+async def test_nonsense_from_the_endpoint_is_a_502_and_the_connection_is_not_used_again() -> None:
+    async with Origin(replying(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab")) as origin:
+        async with house([origin.port]) as home:
+            first = await home.send(GET)
+            await home.send(GET)
+
+    assert first.startswith(b"HTTP/1.1 502 ")
+    assert b'"reason":"protocol"' in first
+    assert origin.connections == 2
+
+
+async def test_bytes_after_a_complete_answer_reach_nobody() -> None:
+    async with Origin(
+        replying(response(200, b"mine") + b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nEVIL!")
+    ) as origin:
+        async with house([origin.port]) as home:
+            answers = [await home.send(GET) for _ in range(3)]
+
+    assert all(answer.endswith(b"mine") for answer in answers)
+    assert origin.connections == 3
+
+
+async def test_an_open_breaker_refuses_with_a_retry_after_and_sends_nothing() -> None:
+    policy = replace(
+        GENEROUS,
+        retry=RetryPolicy(max_attempts=1),
+        breaker=BreakerPolicy(consecutive_failures=3, open=5.0, max_open=5.0),
+    )
+    async with Origin(replying(response(503))) as origin, house([origin.port], policy) as home:
+        for _ in range(3):
+            await home.send(GET)
+        answer = await home.send(GET)
+
+    assert len(origin.requests) == 3
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"Retry-After: " in answer
+    assert b"x-sidecar-refusal: breaker_open\r\n" in answer
+    assert b"x-sidecar-attempts" not in answer
+    assert home.tally.requests[Result.REFUSED] == 1
+
+
+async def test_an_original_over_the_limit_waits_for_its_turn() -> None:
+    one = ConcurrencyPolicy(limit=LimitKind.FIXED, min_in_flight=1, max_in_flight=1)
+
+    async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.05)
+        writer.write(response(200))
+
+    async with Origin(answer) as origin, house([origin.port], replace(GENEROUS, concurrency=one)) as home:
+        answers = await asyncio.gather(*(home.send(GET) for _ in range(3)))
+
+    times = [request.at for request in origin.requests]
+    assert all(got.startswith(b"HTTP/1.1 200 ") for got in answers)
+    assert times[1] - times[0] >= 0.045
+    assert times[2] - times[1] >= 0.045
+
+
+async def test_an_original_that_waits_in_vain_is_refused_in_time() -> None:
+    one = ConcurrencyPolicy(limit=LimitKind.FIXED, min_in_flight=1, max_in_flight=1)
+    policy = replace(GENEROUS, timeout=0.4, per_attempt_timeout=3.0, concurrency=one)
+    async with Origin(hanging) as origin, house([origin.port], policy) as home:
+        answers = await asyncio.gather(*(home.send(GET) for _ in range(2)))
+
+    assert sorted(answer[9:12] for answer in answers) == [b"503", b"504"]
+    assert home.tally.refusals[Refusal.CONCURRENCY_LIMIT] == 1
+    assert len(origin.requests) == 1
+
+
+async def test_a_draining_sidecar_makes_no_retry_and_says_goodbye() -> None:
+    async with Origin(replying(response(503))) as origin, house([origin.port]) as home:
+        home.plane.draining = home.destination.draining = True
+        answer = await home.send(GET, until_close=True)
+
+    assert len(origin.requests) == 1
+    assert b"x-sidecar-refusal: draining\r\n" in answer
+    assert b"Connection: close\r\n" in answer
+
+
+async def test_an_upload_streams_through_and_is_repeated_while_it_fits_the_buffer() -> None:
+    chunked = b"PUT /x HTTP/1.1\r\nHost: payments\r\nTransfer-Encoding: chunked\r\n\r\n"
+    small = chunked + b"5\r\nhello\r\n0\r\n\r\n"
+    body = b"x" * 200_000
+    large = b"PUT /x HTTP/1.1\r\nHost: payments\r\nContent-Length: 200000\r\n\r\n" + body
+    async with Origin(replying(response(503), response(200), response(503))) as origin, house([origin.port]) as home:
+        repeated = await home.send(small)
+        refused = await home.send(large)
+
+    assert repeated.startswith(b"HTTP/1.1 200 ")
+    assert [request.body for request in origin.requests] == [b"hello", b"hello", body]
+    assert b"x-sidecar-refusal: not_replayable\r\n" in refused
+
+
+async def test_an_interim_answer_is_passed_on_and_ends_nothing() -> None:
+    async with Origin(replying(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + response(200))) as origin:
+        async with house([origin.port]) as home:
+            got = await home.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), until_close=True)
+
+    assert got.startswith(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 ")
+
+
+async def test_a_close_delimited_answer_is_chunked_to_new_clients_and_closed_to_old_ones() -> None:
+    async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nall of it")
+        writer.close()
+
+    async with Origin(answer) as origin, house([origin.port]) as home:
+        new = await home.send(GET)
+        old = await home.send(b"GET /x HTTP/1.0\r\n\r\n", until_close=True)
+
+    assert b"Transfer-Encoding: chunked\r\n\r\n9\r\nall of it\r\n0\r\n\r\n" in new
+    assert old.endswith(b"Connection: close\r\n\r\nall of it")
+
+
+async def test_a_head_answer_has_no_body_and_the_connection_goes_on() -> None:
+    async with Origin(replying(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")) as origin:
+        async with house([origin.port]) as home:
+            reader, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port)
+            for _ in range(2):
+                writer.write(GET.replace(b"GET", b"HEAD"))
+                head = await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+
+    assert b"Content-Length: 500\r\n" in head
+    assert origin.connections == 1
+
+
+async def test_two_hundred_megabytes_never_rest_here() -> None:
+    size = 20_000_000
+
+    async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        for _ in range(size // 100_000):
+            writer.write(b"y" * 100_000)
+            await writer.drain()
+
+    async with Origin(answer) as origin, house([origin.port]) as home:
+        reader, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port, limit=65536)
+        writer.write(GET)
+        await asyncio.sleep(0.2)  # a reader who does not read
+        downstream = next(iter(home.own._downstreams))
+        held = downstream.transport.get_write_buffer_size()
+        await reader.readuntil(b"\r\n\r\n")
+        received = 0
+        while received < size:
+            received += len(await reader.read(1 << 20))
+        writer.close()
+
+    assert held < 1_000_000
+    assert received == size
+
+
+async def test_pipelined_requests_are_answered_in_order() -> None:
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(response(200, request.line.split(" ")[1].encode()))
+
+    async with Origin(answer) as origin, house([origin.port]) as home:
+        reader, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port)
+        writer.write(b"".join(GET.replace(b"/x", b"/%d" % number) for number in range(20)))
+        answers = [await asyncio.wait_for(read_response(reader), 5) for _ in range(20)]
+        writer.close()
+
+    assert [got.rpartition(b"\r\n\r\n")[2] for got in answers] == [b"/%d" % number for number in range(20)]
+
+
+async def test_retry_after_may_be_ignored_only_where_policy_says_so() -> None:
+    deaf = replace(GENEROUS, retry=RetryPolicy(retry_after=RetryAfterPolicy(honour=False)))
+    async with Origin(replying(response(503, b"", "Retry-After: 600"), response(200))) as origin:
+        async with house([origin.port], deaf) as home:
+            answer = await home.send(GET)
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
