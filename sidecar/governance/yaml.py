@@ -74,7 +74,7 @@ def parse(content: bytes, file: str) -> Tree:
     tabs = [
         Finding(file, number, "", "must be indented with spaces, not tabs")
         for number, line in enumerate(text.splitlines(), start=1)
-        if line.strip() and "\t" in line[: len(line) - len(line.lstrip())]
+        if "\t" in line[: len(line) - len(line.lstrip())]
     ]
     if tabs:
         raise InvalidDocument(tabs[:FINDINGS_CEILING])

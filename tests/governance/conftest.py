@@ -1,25 +1,11 @@
 """Documents on disk, named as people name them, so that findings can be compared word for word."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sidecar.governance.snapshot import Snapshot, load
-
-SIDECAR = """\
-service: checkout
-policy: {file: policy.yaml}
-destinations:
-  payments:
-    endpoints: ["http://payments:8080"]
-"""
-POLICY = """\
-version: 7
-owner: platform
-"""
-
-Loading = Callable[..., Snapshot]
+from tests.governance.documents import POLICY, SIDECAR, Loading
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from sidecar.governance.units import Duration
 from sidecar.governance.yaml import parse
 
 
-class Leaf(Struct, kw_only=True, forbid_unknown_fields=True):
+class Leaf(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     wait: Duration | UnsetType = UNSET
     words: list[str] | UnsetType = UNSET
     form: Literal["a", "b"] | UnsetType = UNSET
@@ -17,7 +17,7 @@ class Leaf(Struct, kw_only=True, forbid_unknown_fields=True):
     count: Annotated[int, Meta(ge=1)] = 1
 
 
-class Root(Struct, kw_only=True, forbid_unknown_fields=True):
+class Root(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
     leaf: Leaf = Leaf()
 
