@@ -1,3 +1,4 @@
+import io
 import json
 
 from rich.console import Console
@@ -22,7 +23,7 @@ def account(reading: Reading | None = None) -> Account:
 
 
 def drawn(width: int) -> str:
-    console = Console(width=width, record=True, quiet=True)
+    console = Console(width=width, file=io.StringIO(), record=True)
     console.print(account().table())
     return console.export_text()
 

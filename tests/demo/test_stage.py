@@ -74,7 +74,7 @@ async def test_a_child_that_is_told_to_end_is_not_missed(stage: Stage) -> None:
 async def test_a_sidecar_that_ends_at_once_is_one_line_with_its_last_words(stage: Stage, tmp_path: Path) -> None:
     (admin,) = free_ports(1)
 
-    with pytest.raises(StageError, match="^the sidecar ended with code 2: .*nowhere.yaml"):
+    with pytest.raises(StageError, match=r"^the sidecar ended with code 2: .*nowhere\.yaml"):
         await stage.sidecar(tmp_path / "nowhere.yaml", admin)
 
 
