@@ -21,6 +21,12 @@ BOOLEAN_RULE = "must be true or false, or quoted: some readers take it for a boo
 DURATION_RULE = "must be a duration with its unit, like 250ms, 2s, 1m or 24h"
 SIZE_RULE = "must be a size with its unit, like 64KiB or 1MiB"
 URL_RULE = "must be a URL like http://host:port or https://host, without path, query or user"
+OCTAL_RULE = "must be quoted or lose its leading 0, which some readers take for octal"
+BACKOFF_RULE = "retry.backoff.max (1s, built in) must be at least retry.backoff.base"
+HOST_RULE = "must be a host name or IP address without port: letters, digits, '-', '_' and '.'"
+CLAIMED_RULE = "must not claim a host that destinations.payments.endpoints at line 5 has"
+LISTEN_RULE = "must not listen where admin.listen, by default, does (127.0.0.1:16000)"
+ADDRESS_RULE = "must be an IP address and a port, like 127.0.0.1:16001 or [::1]:16001"
 PAYMENTS = "destinations.payments"
 
 
@@ -252,10 +258,7 @@ WRONG_SIDECAR_FILES = {
     ),
     "a back-off over its inherited maximum": (
         OVERRIDES + "      retry: {backoff: {base: 2s}}\n",
-        [
-            f"7: {PAYMENTS}.overrides.retry.backoff.base: "
-            'retry.backoff.max (1s, built in) must be at least retry.backoff.base, got "2s"'
-        ],
+        [f'7: {PAYMENTS}.overrides.retry.backoff.base: {BACKOFF_RULE}, got "2s"'],
     ),
     "no jitter": (
         OVERRIDES + "      retry: {backoff: {jitter: none}}\n",
@@ -267,10 +270,7 @@ WRONG_SIDECAR_FILES = {
     ),
     "an octal number": (
         OVERRIDES + "      breaker: {min_requests: 010}\n",
-        [
-            f"7: {PAYMENTS}.overrides.breaker.min_requests: "
-            "must be quoted or lose its leading 0, which some readers take for octal, got 010"
-        ],
+        [f"7: {PAYMENTS}.overrides.breaker.min_requests: {OCTAL_RULE}, got 010"],
     ),
     "a breaker that counts a status that is no failure": (
         OVERRIDES + "      breaker: {statuses: [429]}\n",
@@ -303,30 +303,19 @@ WRONG_SIDECAR_FILES = {
     ),
     "a host with its port": (
         SIDECAR + '    hosts: ["payments:80"]\n',
-        [
-            f"6: {PAYMENTS}.hosts[0]: must be a host name or IP address without port: letters, digits, '-', '_' and '.',"
-            ' got "payments:80"'
-        ],
+        [f'6: {PAYMENTS}.hosts[0]: {HOST_RULE}, got "payments:80"'],
     ),
     "a host of two destinations": (
         SIDECAR + '  ledger:\n    endpoints: ["http://ledger:1"]\n    hosts: [payments]\n',
-        [
-            f'8: destinations.ledger.hosts: must not claim a host that {PAYMENTS}.endpoints at line 5 has, got "payments"'
-        ],
+        [f'8: destinations.ledger.hosts: {CLAIMED_RULE}, got "payments"'],
     ),
     "a port listened on twice": (
         SIDECAR + '    listen: "127.0.0.1:16000"\n',
-        [
-            f"6: {PAYMENTS}.listen: must not listen where admin.listen, by default, does (127.0.0.1:16000),"
-            ' got "127.0.0.1:16000"'
-        ],
+        [f'6: {PAYMENTS}.listen: {LISTEN_RULE}, got "127.0.0.1:16000"'],
     ),
     "a name to listen on": (
         SIDECAR + '    listen: "localhost:16101"\n',
-        [
-            f"6: {PAYMENTS}.listen: must be an IP address and a port, like 127.0.0.1:16001 or [::1]:16001,"
-            ' got "localhost:16101"'
-        ],
+        [f'6: {PAYMENTS}.listen: {ADDRESS_RULE}, got "localhost:16101"'],
     ),
     "a word for unlisted that is not known": (
         SIDECAR + "egress: {unlisted: allow}\n",
