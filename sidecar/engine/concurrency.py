@@ -33,8 +33,8 @@ class Waiter(Protocol):
 class ConcurrencyLimit:
     """One per destination. Holds the number in flight, the limit, and the originals that wait.
 
-    Latency is slow when its moving mean (weight 1/10) is over four times the lowest mean of the last few periods of
-    five seconds, plus SLACK, and the sample itself is as slow. Means and not minima: one cheap kind of request among dear
+    Latency is slow when its moving mean (weight 1/10) is over four times the lowest mean of the last periods of
+    five seconds, plus SLACK, and the sample itself is as slow. Means, not minima: one cheap kind of request among dear
     ones must not make those look slow.
     """
 
@@ -96,7 +96,7 @@ class ConcurrencyLimit:
             not self._rises
             or now - self._last_good > lately
             or now - self._last_fall < _PERIOD
-            or self.limit >= self._policy.max_in_flight
+            or max(self.limit, self.in_flight) >= self._policy.max_in_flight
         ):
             return False
         self.limit = max(self.limit, self.in_flight + 1.0)

@@ -50,6 +50,7 @@ class Exchange:
         "_kind",
         "_paid_at",
         "_reconnected",
+        "_sent",
         "_slow",
         "_state",
         "_tries",
@@ -79,6 +80,7 @@ class Exchange:
         self._tries = 0
         self._generation = 0
         self._slow = False
+        self._sent = False  # by an attempt that is to be repeated
         self._reconnected = False
         self._cause = ""
         self._paid_at = 0.0
@@ -138,7 +140,9 @@ class Exchange:
         """The back-off is over. GO: the retry has begun. A Refusal: it may not leave, and its token is given back."""
         destination = self.destination
         refusal = None
-        if now > self.deadline - self.policy.retry.min_remaining + _TICK_OF_GRACE:
+        if self._sent and now > self.repeatable_until:
+            refusal = Refusal.NOT_IDEMPOTENT
+        elif now > self.deadline - max(0.0, self.policy.retry.min_remaining - _TICK_OF_GRACE):
             refusal = Refusal.DEADLINE
         elif destination.draining:
             refusal = Refusal.DRAINING
@@ -164,12 +168,14 @@ class Exchange:
         """
         if self._reconnected or self.committed or not self.replayable or now > self.repeatable_until:
             return False
-        self._reconnected = True
+        self._reconnected = self._sent = True
         tally = self.destination.tally
         tally.attempts[self._kind][_FAULT] += 1
         tally.attempt_seconds.observe(now - self.attempt_began)
         self.destination.limiter.in_flight -= 1  # taken again below
+        generation = self._generation
         self._fly(now, _RECONNECT)
+        self._generation = generation  # nobody asked the breaker: it stays the attempt that was admitted then
         return True
 
     # Coming back
@@ -292,13 +298,14 @@ class Exchange:
         destination = self.destination
         retry = self.policy.retry
         pushback = retry.retry_after
+        sent = sent or self._sent
         refusal: Refusal | None = None
         delay = 0.0
         if self.committed:
             refusal = Refusal.COMMITTED
         elif not self.replayable:
             refusal = Refusal.NOT_REPLAYABLE
-        elif sent and now + (retry_after or 0.0) > self.repeatable_until:
+        elif sent and now + pushed_back(pushback, retry_after, 0.0) > self.repeatable_until:
             refusal = Refusal.NOT_IDEMPOTENT
         elif self._tries >= retry.max_attempts:
             refusal = Refusal.ATTEMPTS_EXHAUSTED
@@ -306,7 +313,9 @@ class Exchange:
             refusal = Refusal.RETRY_AFTER_TOO_LONG
         else:
             delay = pushed_back(pushback, retry_after, full_jitter(retry.backoff, self._tries, destination.rand))
-            if now + delay > self.deadline - retry.min_remaining:
+            if sent and now + delay > self.repeatable_until:
+                refusal = Refusal.NOT_IDEMPOTENT
+            elif now + delay > self.deadline - retry.min_remaining:
                 refusal = Refusal.DEADLINE
             elif destination.draining:
                 refusal = Refusal.DRAINING
@@ -320,6 +329,7 @@ class Exchange:
             destination.tally.refusals[refusal] += 1
             return REFUSED[refusal]
         self._paid_at = now
+        self._sent = sent
         self._cause = cause
         self._state = _PAUSING
         destination.tally.backoff_seconds.observe(delay)

@@ -27,9 +27,7 @@ class Window:
         """Move on to the bucket of `now`; cheap to call when it is still the newest."""
         if now < self.edge:
             return
-        slot = int(now / self._width)
-        if (slot + 1) * self._width <= now:  # the quotient was rounded down across an edge
-            slot += 1
+        slot = self._slot_of(now)
         counts = self._counts
         size = len(counts)
         counts[self._slot % size] = self.newest
@@ -49,7 +47,7 @@ class Window:
 
     def take_back(self, at: float) -> None:
         """Undo one `add` made at `at`, if its bucket is still in the window."""
-        slot = int(at / self._width)
+        slot = self._slot_of(at)
         counts = self._counts
         if slot >= self._slot:
             if self.newest:
@@ -74,3 +72,7 @@ class Window:
         other.newest = share + rest
         other.total = self.total
         return other
+
+    def _slot_of(self, instant: float) -> int:
+        slot = int(instant / self._width)
+        return slot + 1 if (slot + 1) * self._width <= instant else slot  # the quotient was rounded down across an edge
