@@ -8,12 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sidecar.demo.counts import SLOTS_PER_SECOND, between
-from sidecar.demo.figures import Figures, Recovery, percent, times, verdict
+from sidecar.demo.figures import TROUBLE, Figures, Recovery, percent, times, verdict
 from sidecar.demo.observation import Observation
 from sidecar.demo.reading import Reading
 from sidecar.demo.script import Phase, Script
-
-TROUBLE = {Phase.FAILING: "503s", Phase.HANGING: "hang"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Account:
             )
         table.add_section()
         table.add_row("attempts per request", *(times(figures.amplification, 2) for figures in both))
-        table.add_row("  in the worst second", *(times(figures.worst_amplification, 2) for figures in both))
+        table.add_row("amplification, worst second", *(times(figures.worst_amplification, 2) for figures in both))
         table.add_row("peak load on the dependency", *(f"{figures.peak_load:.0f}/s" for figures in both))
         capacity = self.script.capacity
         table.add_row(
@@ -87,6 +85,7 @@ class Account:
                     "requests": sum(one.issued for one in requests),
                     "succeeded": sum(one.succeeded for one in requests),
                     "attempts": sum(one.arrived for one in arrivals),
+                    "repeated": sum(one.repeated for one in arrivals),
                     "served": sum(one.served for one in arrivals),
                     "wasted": sum(one.wasted for one in arrivals),
                 }

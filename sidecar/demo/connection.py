@@ -7,14 +7,14 @@ import httptools
 
 
 class Caller:
-    """Sends the same GET to one address as often as it is asked to."""
+    """Sends GETs of one path to one address. All attempts of a request carry its id."""
 
     def __init__(self, port: int, path: str) -> None:
         self._port = port
-        self._head = f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n\r\n".encode()
+        self._head = f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nx-request-id: "
         self._idle: list[_Connection] = []
 
-    async def get(self, patience: float) -> int:
+    async def get(self, request_id: str, patience: float) -> int:
         """One attempt: the response's status. Raises TimeoutError after `patience` seconds, OSError when it is cut.
 
         An attempt that is given up closes its connection, which is all a server can ever learn about it.
@@ -22,7 +22,7 @@ class Caller:
         async with asyncio.timeout(patience):
             connection = self._idle.pop() if self._idle else await self._connect()
             try:
-                return await connection.ask(self._head)
+                return await connection.ask(f"{self._head}{request_id}\r\n\r\n".encode())
             finally:
                 if connection.reusable:
                     self._idle.append(connection)

@@ -19,7 +19,8 @@ SLOTS_PER_SECOND = 4
 class Arrivals:
     """What happened at the dependency in one slot."""
 
-    arrived: int = 0  # requests read
+    arrived: int = 0  # attempts read
+    repeated: int = 0  # of these, attempts of a request that had been here before
     served: int = 0  # work done for a caller who still waited
     wasted: int = 0  # work done for a caller who had gone
     failed: int = 0  # 503 because the phase says so

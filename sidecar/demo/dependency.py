@@ -10,6 +10,7 @@ import asyncio
 import json
 import random
 import sys
+from collections import OrderedDict
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,6 +22,8 @@ from sidecar.demo.counts import SLOT, Arrivals, Slots, tell
 from sidecar.demo.script import FAST, FULL, Phase, Script
 
 MAX_TROUBLE_SECONDS = 60.0
+REMEMBERED = 50_000
+"""Request ids; far more than can be on their way."""
 
 
 def response(status: int, reason: str, body: bytes) -> bytes:
@@ -44,6 +47,7 @@ class Dependency:
         self._script = script
         self._clock = clock
         self._zero: float | None = None
+        self._met: OrderedDict[bytes, None] = OrderedDict()
         dice = random.Random(seed)
         half, whole = script.service_seconds / 2, script.service_seconds
         self.backlog: Backlog[Connection] = Backlog(
@@ -82,11 +86,14 @@ class Dependency:
         self.enter(phase)
         self._trouble = asyncio.get_running_loop().call_later(seconds, self.enter, Phase.HEALTHY)
 
-    def request(self, connection: "Connection") -> None:
-        """A request has been read: answer it, now or when a worker has done it."""
+    def request(self, connection: "Connection", request_id: bytes) -> None:
+        """A request has been read: answer it, now or when a worker has done it. Without an id it is a new one."""
         row = self.slots.at(self.since_start())
         row.arrived += 1
         self.totals.arrived += 1
+        if self._met_before(request_id):
+            row.repeated += 1
+            self.totals.repeated += 1
         if self.phase is Phase.FAILING:
             row.failed += 1
             self.totals.failed += 1
@@ -106,11 +113,22 @@ class Dependency:
             "waiting": self.backlog.waiting,
             "running": self.backlog.running,
             "arrived": self.totals.arrived,
+            "repeated": self.totals.repeated,
             "served": self.totals.served,
             "wasted": self.totals.wasted,
             "failed": self.totals.failed,
             "overflowed": self.totals.overflowed,
         }
+
+    def _met_before(self, request_id: bytes) -> bool:
+        if not request_id:
+            return False
+        if request_id in self._met:
+            return True
+        self._met[request_id] = None
+        if len(self._met) > REMEMBERED:
+            self._met.popitem(last=False)
+        return False
 
     def _arm(self) -> None:
         at = self.backlog.next_finish()
@@ -152,7 +170,8 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._target = b""
-        self._read: list[str] = []
+        self._id = b""
+        self._read: list[tuple[str, bytes]] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the way back."""
@@ -166,11 +185,11 @@ class Connection(asyncio.Protocol):
             self._close()
         # not in the parser's callback, which would take any error of ours for one of the caller's
         while self._read and not self.gone:
-            target = self._read.pop(0)
+            target, request_id = self._read.pop(0)
             if target.startswith("/-/"):
                 self.answer(self._govern(target))
             else:
-                self._dependency.request(self)
+                self._dependency.request(self, request_id)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller has gone; work begun for it goes on."""
@@ -180,10 +199,15 @@ class Connection(asyncio.Protocol):
         """Parser callback."""
         self._target += url
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Parser callback."""
+        if name.lower() == b"x-request-id":
+            self._id = value
+
     def on_message_complete(self) -> None:
         """Parser callback: the request is whole."""
-        self._read.append(self._target.decode("ascii", "replace"))
-        self._target = b""
+        self._read.append((self._target.decode("ascii", "replace"), self._id))
+        self._target = self._id = b""
 
     def answer(self, data: bytes) -> None:
         """Send a response, if there is anybody to send it to."""

@@ -7,6 +7,9 @@ from sidecar.demo.counts import SLOTS_PER_SECOND, between
 from sidecar.demo.observation import Observation
 from sidecar.demo.script import Phase, Script
 
+TROUBLE = {Phase.FAILING: "503s", Phase.HANGING: "hang"}
+"""What a trouble is called."""
+
 WELL = 0.95
 """The share of requests that has to succeed in every second from some instant on: then a side has recovered by it."""
 
@@ -53,7 +56,10 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One side. Rates are per second, over whole seconds; amplification is attempts that arrived / requests issued."""
+    """One side. Rates are per second, over whole seconds; amplification is attempts that arrived / requests issued.
+
+    For the worst second see `amplification_by_second`.
+    """
 
     name: str
     requests: int
@@ -161,12 +167,16 @@ def recovery(side: Observation, script: Script, trouble: Phase, ended: float) ->
 
 
 def amplification_by_second(side: Observation, end: int) -> Iterator[tuple[int, float]]:
-    """(last slot + 1, attempts arrived / requests issued) of every second up to slot `end`, moved on by slots."""
+    """(last slot + 1, amplification) of every second up to slot `end`, moved on by slots.
+
+    It is (requests issued + repeated attempts arrived) / requests issued: a first attempt that the sidecar held back
+    for a while is late, and not one too many.
+    """
     for stop in range(SLOTS_PER_SECOND, end + 1):
         issued = sum(row.issued for row in between(side.requests, stop - SLOTS_PER_SECOND, stop))
-        arrived = sum(row.arrived for row in between(side.arrivals, stop - SLOTS_PER_SECOND, stop))
+        repeated = sum(row.repeated for row in between(side.arrivals, stop - SLOTS_PER_SECOND, stop))
         if issued:
-            yield stop, arrived / issued
+            yield stop, (issued + repeated) / issued
 
 
 def load_by_second(side: Observation, end: int) -> Iterator[int]:
@@ -182,7 +192,7 @@ def slot_of(seconds: float) -> int:
 
 def verdict(governed: Figures, naive: Figures) -> str:
     """The outcome in plain words, whatever it is."""
-    outcome = _outcome(governed, naive)
+    outcome = " ".join([_outcome(governed, naive), *_earlier(governed, naive)])
     late = max(governed.late, naive.late)
     if late <= TOO_LATE:
         return outcome
@@ -193,15 +203,15 @@ def _outcome(governed: Figures, naive: Figures) -> str:
     ours, theirs = governed.last_recovery, naive.last_recovery
     if ours is None or theirs is None:
         return "Nothing went wrong at the dependency, so there is nothing to compare."
-    trouble = {Phase.HANGING: "hang", Phase.FAILING: "failures"}.get(ours.trouble, ours.trouble.value)
+    trouble = TROUBLE[ours.trouble]
     if ours.seconds is not None and theirs.seconds is None:
         rest = naive.scenes[-1]
         load = rest.attempts / rest.seconds / naive.capacity
         return (
             f"After the {trouble} the side behind the sidecar was well {after(ours.seconds)}; the naive client stayed "
             f"down for all of the {theirs.watched:.0f} s that were watched, although its dependency was healthy again: "
-            f"{times(rest.amplification)} attempts per request made {load:.1f} times the load it can carry, and "
-            f"{percent(rest.wasted_share)} of its work was for callers who had already given up."
+            f"retries kept the load at {load:.1f} times what it can carry, and {percent(rest.wasted_share)} of its "
+            f"work was for callers who had already given up."
         )
     if ours.seconds is not None and theirs.seconds is not None:
         order = "sooner" if ours.seconds < theirs.seconds else "no sooner"
@@ -220,6 +230,16 @@ def _outcome(governed: Figures, naive: Figures) -> str:
         f"Neither side recovered from the {trouble} in the {ours.watched:.0f} s that were left. That is not what the "
         f"sidecar promises; please report this run."
     )
+
+
+def _earlier(governed: Figures, naive: Figures) -> Iterator[str]:
+    for ours, theirs in zip(governed.recoveries[:-1], naive.recoveries[:-1], strict=True):
+        behind = ours.seconds is None or (theirs.seconds is not None and ours.seconds > theirs.seconds)
+        if theirs.seconds is not None and behind:
+            yield (
+                f"From the {TROUBLE[ours.trouble]} before, which left no backlog, the naive client was well "
+                f"{after(theirs.seconds)}, the sidecar {after(ours.seconds)}: its breaker looks again at intervals only."
+            )
 
 
 def after(seconds: float | None) -> str:

@@ -14,12 +14,12 @@ class NaiveClient:
         self._backoff = backoff
         self._per_try = per_try
 
-    async def get(self, patience: float) -> int:
+    async def get(self, request_id: str, patience: float) -> int:
         """The status of the last try. Raises TimeoutError when `patience` seconds pass or the last try times out."""
         async with asyncio.timeout(patience):
             for left in range(self._retries, -1, -1):
                 try:
-                    status = await self._caller.get(self._per_try)
+                    status = await self._caller.get(request_id, self._per_try)
                 except OSError:  # TimeoutError is one
                     if not left:
                         raise

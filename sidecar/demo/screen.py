@@ -24,6 +24,7 @@ TOLD = {
 }
 SHORT = {Phase.HEALTHY: "healthy", Phase.FAILING: "503s", Phase.HANGING: "hang"}
 NARROW = 62
+HALF = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,14 @@ def now_of(side: Observation, seconds: float) -> Now:
     well, badly = sum(row.ended_well for row in last), sum(row.ended_badly for row in last)
     rows = list(between(side.requests, 0, end))
     good, bad = sum(row.ended_well for row in rows), sum(row.ended_badly for row in rows)
-    load = sum(row.arrived for row in between(side.arrivals, max(0, end - SLOTS_PER_SECOND), end))
+    here = list(between(side.arrivals, max(0, end - SLOTS_PER_SECOND), end))
     return Now(
         requests=sum(row.issued for row in rows),
         attempts=sum(row.arrived for row in between(side.arrivals, 0, end)),
         success=ratio(well, well + badly) if well + badly or not issued else 0.0,
         success_so_far=ratio(good, good + bad),
-        load=load,
-        amplification=ratio(load, issued),
+        load=sum(row.arrived for row in here),
+        amplification=ratio(issued + sum(row.repeated for row in here), issued),
         worst_amplification=max((worst for _, worst in amplification_by_second(side, end)), default=0.0),
     )
 
@@ -72,7 +73,9 @@ def condition(side: Observation, now: Now, script: Script, seconds: float) -> tu
     ]
     if not ended:
         return "unwell", "yellow"
-    return f"still down ({seconds - ended[-1]:.0f} s)", "bold red" if seconds - ended[-1] > 2 else "yellow"
+    if now.success >= HALF:
+        return "recovering", "yellow"
+    return f"still down ({seconds - ended[-1]:.0f} s)", "bold red"
 
 
 class Screen:
@@ -128,7 +131,7 @@ class Screen:
         table.add_row("success, so far", *(percent(now.success_so_far) for now in nows))
         table.add_row("requests", *(str(now.requests) for now in nows))
         table.add_row("attempts arrived", *(str(now.attempts) for now in nows))
-        table.add_row("attempts per request", *(times(now.amplification, 2) for now in nows))
+        table.add_row("amplification", *(times(now.amplification, 2) for now in nows))
         table.add_row("  worst second", *(f"{now.worst_amplification:.2f}" for now in nows))
         table.add_row("load, of capacity", *(self._of_capacity(now.load) for now in nows))
         table.add_row("queue there", *(str(side.waiting) for side in sides))

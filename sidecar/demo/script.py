@@ -79,7 +79,7 @@ FAST = Script(
     (
         Scene(Phase.HEALTHY, 2.0),
         Scene(Phase.FAILING, 1.0),
-        Scene(Phase.HEALTHY, 2.0),
+        Scene(Phase.HEALTHY, 3.0),
         Scene(Phase.HANGING, 3.0),
         Scene(Phase.HEALTHY, 5.0),
     )

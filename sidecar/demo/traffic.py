@@ -7,6 +7,7 @@ same requests.
 
 import argparse
 import asyncio
+import os
 import random
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -21,7 +22,7 @@ from sidecar.demo.naive import NaiveClient
 class Client(Protocol):
     """What traffic is sent with."""
 
-    async def get(self, patience: float) -> int:
+    async def get(self, request_id: str, patience: float) -> int:
         """The final status, within `patience` seconds; raises OSError (TimeoutError is one) when there was none."""
         ...
 
@@ -51,20 +52,20 @@ class Traffic:
         loop = asyncio.get_running_loop()
         self._zero = loop.time()
         async with asyncio.TaskGroup() as exchanges:
-            for at in instants:
+            for number, at in enumerate(instants):
                 ahead = self._zero + at - loop.time()
                 if ahead > 0:
                     await asyncio.sleep(ahead)
                 else:
                     self.latest = max(self.latest, -ahead)
-                exchanges.create_task(self._exchange(at))
+                exchanges.create_task(self._exchange(at, f"{os.getpid()}-{number}"))
 
-    async def _exchange(self, at: float) -> None:
+    async def _exchange(self, at: float, request_id: str) -> None:
         issued = self.slots.at(at)
         issued.issued += 1
         self.in_flight += 1
         try:
-            status = await self._client.get(self._deadline)
+            status = await self._client.get(request_id, self._deadline)
         except OSError:
             status = 0
         self.in_flight -= 1

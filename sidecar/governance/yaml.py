@@ -138,10 +138,11 @@ class _Composer:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             self._fail(None if mark is None else mark.line + 1, (), f"is not YAML: {error.problem or error.context}")
-        except yaml.reader.ReaderError as error:
+        except yaml.reader.ReaderError:
             where = next((i for i, c in enumerate(self._text) if yaml.reader.Reader.NON_PRINTABLE.match(c)), 0)
             line = self._text.count("\n", 0, where) + 1
-            self._fail(line, (), f"is not YAML: {error.reason}")
+            self._find(line, (), "must hold printable characters only", shown(self._text[where]))
+            raise InvalidDocument(self.findings) from None
 
     def _value(self, event: yaml.Event, path: Path, line: int) -> object:
         if isinstance(event, yaml.AliasEvent):

@@ -102,5 +102,6 @@ class Wheel:
                 for timer in self._slots.pop(slot):
                     timer.look(place, now)
         finally:
-            if order and self._alarm is None:
+            # Whoever fired may have set an alarm for a later slot than the first one that is left.
+            if order and (self._alarm is None or order[0] < self._alarm_slot):
                 self._set_alarm(order[0])

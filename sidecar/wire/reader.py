@@ -43,8 +43,8 @@ _REASON: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 _NOT_HTTP: Final = frozenset(
     {
-        b"SOURCE", b"DESCRIBE", b"ANNOUNCE", b"SETUP", b"PLAY", b"PAUSE", b"TEARDOWN", b"GET_PARAMETER", b"SET_PARAMETER",
-        b"REDIRECT", b"RECORD", b"FLUSH", b"PRI",
+        b"SOURCE", b"DESCRIBE", b"ANNOUNCE", b"SETUP", b"PLAY", b"PAUSE", b"TEARDOWN", b"GET_PARAMETER",
+        b"SET_PARAMETER", b"REDIRECT", b"RECORD", b"FLUSH", b"PRI",
     }
 )  # fmt: skip
 """Methods of ICE, RTSP and the HTTP/2 preface: llhttp knows them, HTTP/1.1 does not."""

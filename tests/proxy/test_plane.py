@@ -1,0 +1,26 @@
+"""What all connections share."""
+
+import asyncio
+
+import pytest
+
+from sidecar.proxy.plane import Plane
+from tests.fakes.house import Notes
+
+
+@pytest.mark.parametrize(
+    ("own", "host", "port", "ours"),
+    [
+        (("127.0.0.1", 16001), "127.0.0.1", 16001, True),
+        (("127.0.0.1", 16001), "localhost", 16001, True),
+        (("127.0.0.1", 16001), "127.0.0.1", 16002, False),
+        (("127.0.0.1", 16001), "payments", 16001, False),
+        (("0.0.0.0", 16006), "127.0.0.1", 16006, True),
+        (("::1", 16001), "::1", 16001, True),
+    ],
+)
+async def test_an_address_of_our_own_is_known(own: tuple[str, int], host: str, port: int, *, ours: bool) -> None:
+    plane = Plane(asyncio.get_running_loop(), Notes())
+    plane.own_addresses = frozenset({own})
+
+    assert plane.own(host, port) is ours

@@ -1,0 +1,68 @@
+"""Bytes both ways: CONNECT, and what follows a 101."""
+
+import asyncio
+
+from tests.fakes.house import house
+from tests.fakes.origin import Origin, Request, replying, response
+
+
+async def test_connect_joins_both_sides_until_one_ends() -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(100):
+            writer.write(data.upper())
+        writer.close()
+
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with house([1]) as home:
+        reader, writer = await asyncio.open_connection("127.0.0.1", home.egress.address.port)
+        writer.write(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: x\r\n\r\nearly" % port)
+        head = await reader.readuntil(b"\r\n\r\n")
+        early = await reader.readexactly(5)
+        writer.write(b"later")
+        later = await reader.readexactly(5)
+        writer.close()
+        while home.plane.busy:
+            await asyncio.sleep(0.005)
+        tunnels = home.plane.tunnels
+    server.close()
+
+    assert head == b"HTTP/1.1 200 Connection established\r\n\r\n"
+    assert (early, later) == (b"EARLY", b"LATER")
+    assert tunnels == 1
+
+
+async def test_connect_is_refused_where_policy_says_so_and_never_leads_back_here() -> None:
+    async with house([1], connect=False) as home:
+        refused = await home.send(b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", egress=True, until_close=True)
+    async with house([1]) as home:
+        here = b"127.0.0.1:%d" % home.egress.address.port
+        loop = await home.send(b"CONNECT " + here + b" HTTP/1.1\r\nHost: a\r\n\r\n", egress=True, until_close=True)
+
+    assert refused.startswith(b"HTTP/1.1 405 ")
+    assert loop.startswith(b"HTTP/1.1 508 ")
+
+
+async def test_an_upgrade_that_is_granted_becomes_a_tunnel() -> None:
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        assert request.header("upgrade") == "websocket"
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhello")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(b" again")
+        writer.close()
+
+    async with Origin(answer) as origin, house([origin.port]) as home:
+        got = await home.send(
+            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", until_close=True
+        )
+
+    assert got.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
+    assert got.endswith(b"hello again")
+
+
+async def test_an_upgrade_that_is_declined_is_an_ordinary_answer() -> None:
+    async with Origin(replying(response(200, b"no"))) as origin, house([origin.port]) as home:
+        got = await home.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+
+    assert got.endswith(b"no")

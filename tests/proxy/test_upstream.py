@@ -1,0 +1,48 @@
+"""A connection to an endpoint: kept, leased to one exchange at a time, and dropped when it is unfit."""
+
+import asyncio
+
+from tests.fakes.house import house
+from tests.fakes.origin import Origin, Request, replying, response
+
+GET = b"GET / HTTP/1.1\r\nHost: payments\r\n\r\n"
+
+
+async def test_a_connection_serves_one_request_after_another() -> None:
+    async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
+        for _ in range(5):
+            await home.send(GET)
+
+    assert origin.connections == 1
+
+
+async def test_bytes_that_nobody_asked_for_close_an_idle_connection() -> None:
+    async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(response(200))
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        writer.write(response(200, b"EVIL"))
+
+    async with Origin(answer) as origin, house([origin.port]) as home:
+        first = await home.send(GET)
+        await asyncio.sleep(0.08)
+        second = await home.send(GET)
+
+    assert b"EVIL" not in first + second
+    assert origin.connections == 2
+
+
+async def test_a_101_without_having_been_asked_is_nonsense() -> None:
+    switch = b"HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+    async with Origin(replying(switch)) as origin, house([origin.port]) as home:
+        got = await home.send(GET)
+
+    assert got.startswith(b"HTTP/1.1 502 ")
+
+
+async def test_an_answer_that_says_close_is_not_followed_by_another_request() -> None:
+    async with Origin(replying(response(200, b"", "Connection: close"))) as origin, house([origin.port]) as home:
+        await home.send(GET)
+        await home.send(GET)
+
+    assert origin.connections == 2
