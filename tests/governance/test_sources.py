@@ -19,9 +19,12 @@ Changes = asyncio.Queue[str]
 
 @asynccontextmanager
 async def watching(*files: Path, poll: float = NEVER) -> AsyncIterator[tuple[Changes, WatchedFiles]]:
-    """Watch the files as they are now; each change puts what the first of them says then, or "gone", into the queue."""
+    """Watch the files; each change puts what the first of them says then, or "gone", into the queue.
+
+    Their digest is unknown at first, so that there is a first change to await: from then on only events tell.
+    """
     changes: Changes = asyncio.Queue()
-    watched = WatchedFiles(files, digest_of(file.read_bytes() for file in files), settle=SETTLE, poll=poll)
+    watched = WatchedFiles(files, "unknown", settle=SETTLE, poll=poll)
 
     async def changed() -> None:
         with suppress(FileNotFoundError):
@@ -31,6 +34,8 @@ async def watching(*files: Path, poll: float = NEVER) -> AsyncIterator[tuple[Cha
 
     task = asyncio.create_task(watched.watch(changed))
     try:
+        async with asyncio.timeout(BOUND):
+            await changes.get()
         yield changes, watched
     finally:
         task.cancel()
@@ -188,10 +193,28 @@ async def test_what_no_event_tells_is_seen_by_the_poll(tmp_path: Path) -> None:
 
 
 async def test_a_change_between_the_load_and_the_watch_is_seen(file: Path) -> None:
-    async with watching(file) as (changes, _):
-        write(file, "before the first turn of the loop")
+    watched = WatchedFiles([file], digest_of([b"one"]), settle=SETTLE, poll=NEVER)
+    changed = asyncio.Event()
 
-        assert await until(changes, "before the first turn of the loop")
+    async def change() -> None:
+        changed.set()
+
+    write(file, "two")
+    task = asyncio.create_task(watched.watch(change))
+
+    async with asyncio.timeout(BOUND):
+        await changed.wait()
+    task.cancel()
+
+
+async def test_what_is_as_it_was_loaded_is_no_change(file: Path) -> None:
+    watched = WatchedFiles([file], digest_of([b"one"]), settle=SETTLE, poll=0.01)
+
+    async def change() -> None:
+        raise AssertionError
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(watched.watch(change), timeout=0.1)
 
 
 async def test_other_files_can_be_followed(file: Path, tmp_path: Path) -> None:
