@@ -17,13 +17,14 @@ from sidecar.wire.malformed import Malformed
 class _Side(asyncio.Protocol):
     """One of the two connections; what it reads, the other writes."""
 
-    __slots__ = ("_tunnel", "other", "valve")
+    __slots__ = ("_tunnel", "finished", "other", "valve")
 
     other: "_Side"
 
     def __init__(self, tunnel: "Tunnel", transport: Transport) -> None:
         self._tunnel = tunnel
         self.valve = Valve(transport)
+        self.finished = False
 
     @property
     def transport(self) -> Transport:
@@ -35,11 +36,12 @@ class _Side(asyncio.Protocol):
         self.other.transport.write(data)
 
     def eof_received(self) -> bool:
+        self.finished = True
         transport = self.other.transport
-        if not transport.is_closing() and transport.can_write_eof():
-            transport.write_eof()
-            return True
-        return False
+        if self.other.finished or transport.is_closing() or not transport.can_write_eof():
+            return False
+        transport.write_eof()
+        return True
 
     def pause_writing(self) -> None:
         self.other.valve.hold(Valve.PEER)

@@ -1,0 +1,148 @@
+"""`sidecar run`, the real command in a process of its own."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+POLICY = """\
+version: {version}
+owner: platform
+defaults:
+  timeout: {timeout}
+guardrails: {{}}
+destinations: {{}}
+exceptions: []
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sidecar", "run", *arguments], capture_output=True, text=True, timeout=20, check=False
+    )
+
+
+def write_files(folder: Path, *, timeout: str = "5s") -> tuple[Path, int, int]:
+    admin, own = free_port(), free_port()
+    (folder / "policy.yaml").write_text(POLICY.format(version=1, timeout=timeout))
+    file = folder / "sidecar.yaml"
+    file.write_text(
+        f"service: checkout\nadmin: {{listen: '127.0.0.1:{admin}'}}\npolicy: {{file: policy.yaml}}\n"
+        f"egress: {{listen: ['127.0.0.1:{free_port()}']}}\n"
+        f"destinations:\n  payments:\n    endpoints: ['http://127.0.0.1:{free_port()}']\n    listen: '127.0.0.1:{own}'\n"
+    )
+    return file, admin, own
+
+
+def get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def wait_for(what: str, url: str, seconds: float = 10.0) -> str:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            if what in (text := get(url)):
+                return text
+        except OSError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"{what!r} never came from {url}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["--config", "--upstream"]),
+        (["--frobnicate"], ["--frobnicate"]),
+        (["--upstream", "payments"], ["--upstream", "name=url"]),
+        (["--upstream", "payments=ftp://x"], ["--upstream", "ftp://x"]),
+        (["--upstream", "payments=http://127.0.0.1:1", "--listen", "nowhere"], ["--listen", "nowhere"]),
+        (["--upstream", "payments=http://127.0.0.1:1", "--admin", "nowhere"], ["--admin", "nowhere"]),
+        (["--config", "/nonexistent/sidecar.yaml"], ["/nonexistent/sidecar.yaml"]),
+        (["--config", "a.yaml", "--listen", "127.0.0.1:1"], ["--listen", "--config"]),
+    ],
+)
+def test_bad_flags_are_one_clear_message_and_exit_two(arguments: list[str], words: list[str]) -> None:
+    result = run(*arguments)
+
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert all(word in result.stderr for word in words)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "line"),
+    [
+        ("10", "policy.yaml:4: defaults.timeout"),
+        ("5s\n  timeout: 6s", "policy.yaml:5: defaults.timeout"),
+        ("5s\n  frob: 1", "policy.yaml:5: defaults.frob"),
+        ("5s\n  retry: {retry_after: {honour: yes}}", "policy.yaml:5: defaults.retry.retry_after.honour"),
+    ],
+)
+def test_bad_yaml_names_file_line_and_field_and_exits_two(tmp_path: Path, timeout: str, line: str) -> None:
+    file, _, _ = write_files(tmp_path, timeout=timeout)
+
+    result = run("--config", str(file))
+
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert line in result.stderr
+
+
+def test_a_port_in_use_is_named_and_exits_two(tmp_path: Path) -> None:
+    file, admin, own = write_files(tmp_path)
+    for port in (own, admin):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
+
+            result = run("--config", str(file))
+
+        assert result.returncode == 2
+        assert f"127.0.0.1:{port}" in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_a_policy_is_reloaded_on_change_and_on_sighup_and_a_broken_one_is_refused_with_its_line(tmp_path: Path) -> None:
+    file, admin, _ = write_files(tmp_path)
+    policy = tmp_path / "policy.yaml"
+    process = subprocess.Popen([sys.executable, "-m", "sidecar", "run", "--config", str(file)], stderr=subprocess.PIPE)
+    try:
+        base = f"http://127.0.0.1:{admin}"
+        wait_for('"ready": true', f"{base}/readyz")
+        policy.write_text(POLICY.format(version=2, timeout="6s"))
+        valid = wait_for('"version": 2', f"{base}/policy")
+        policy.write_text(POLICY.format(version=3, timeout="6"))
+        broken = wait_for("policy.yaml:4", f"{base}/policy")
+        policy.write_text(POLICY.format(version=4, timeout="7s"))
+        process.send_signal(signal.SIGHUP)
+        mended = wait_for('"version": 4', f"{base}/policy")
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(10)
+    finally:
+        process.kill()
+        assert process.stderr is not None
+        log = process.stderr.read().decode()
+        process.stderr.close()
+
+    assert '"version": 2' in valid
+    assert '"version": 2' in broken
+    assert '"version": 4' in mended
+    assert code == 0
+    assert "reload_refused" in log
+    assert "Traceback" not in log
