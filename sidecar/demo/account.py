@@ -116,6 +116,7 @@ def _plain(figures: Figures) -> dict[str, object]:
         "amplification": figures.amplification,
         "worst_amplification": figures.worst_amplification,
         "peak_load": figures.peak_load,
+        "capacity": figures.capacity,
         "served": figures.served,
         "wasted": figures.wasted,
         "wasted_share": figures.wasted_share,

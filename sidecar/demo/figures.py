@@ -235,10 +235,10 @@ def _outcome(governed: Figures, naive: Figures) -> str:
 def _earlier(governed: Figures, naive: Figures) -> Iterator[str]:
     for ours, theirs in zip(governed.recoveries[:-1], naive.recoveries[:-1], strict=True):
         behind = ours.seconds is None or (theirs.seconds is not None and ours.seconds > theirs.seconds)
-        if theirs.seconds is not None and behind:
+        if ours.trouble is Phase.FAILING and theirs.seconds is not None and behind:
             yield (
                 f"From the {TROUBLE[ours.trouble]} before, which left no backlog, the naive client was well "
-                f"{after(theirs.seconds)}, the sidecar {after(ours.seconds)}: its breaker looks again at intervals only."
+                f"{after(theirs.seconds)}, the sidecar {after(ours.seconds)}: its breaker probes at intervals only."
             )
 
 

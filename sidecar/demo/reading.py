@@ -15,6 +15,8 @@ class Reading:
     limit: float | None = None  # attempts allowed in flight
     in_flight: int | None = None
     amplification: float | None = None  # over its last 10 s
+    requests: int | None = None  # that are over
+    attempts: int | None = None  # that are over
     refusals: Mapping[str, int] = field(default_factory=dict)  # by reason, those that happened
 
 
@@ -54,13 +56,14 @@ def parse_destinations(document: object, name: str) -> Reading | None:
         if _inside(entry, "name") == name:
             breaker = _inside(entry, "breaker", "state")
             refusals = _inside(entry, "refusals")
-            in_flight = _number(_inside(entry, "concurrency", "in_flight"))
             return Reading(
                 breaker=breaker if isinstance(breaker, str) else None,
                 balance=_number(_inside(entry, "budget", "balance")),
                 limit=_number(_inside(entry, "concurrency", "limit")),
-                in_flight=None if in_flight is None else int(in_flight),
+                in_flight=_count(_inside(entry, "concurrency", "in_flight")),
                 amplification=_number(_inside(entry, "amplification", "last_10s")),
+                requests=_count(_inside(entry, "requests")),
+                attempts=_count(_inside(entry, "attempts")),
                 refusals={reason: count for reason, count in refusals.items() if isinstance(count, int) and count > 0}
                 if isinstance(refusals, dict)
                 else {},
@@ -72,6 +75,10 @@ def _inside(document: object, *path: str) -> object:
     for key in path:
         document = document.get(key) if isinstance(document, dict) else None
     return document
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def _number(value: object) -> float | None:

@@ -157,7 +157,7 @@ class Screen:
         script = self._script
         label = max(len(side.name) for side in sides) + 2
         room = max(8, self._console.width - label - 8)
-        count = max(1, min(round(seconds), round(script.seconds)))
+        count = max(1, int(seconds - 0.5))  # whole seconds that both processes have surely told
         step = -(-round(script.seconds) // room)
         loads = [list(load_by_second(side, count * SLOTS_PER_SECOND))[::SLOTS_PER_SECOND] for side in sides]
         top = max(script.rate * (1 + script.retries), *(max(load, default=0) for load in loads))

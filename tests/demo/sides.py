@@ -16,7 +16,10 @@ TROUBLED = Script(
 def side(
     success: str, attempts: list[int] | None = None, name: str = "some side", per_second: int = 40, wasted: int = 0
 ) -> Observation:
-    """One character of `success` per second: `+` all succeed, `-` none; `attempts` that arrive per second."""
+    """One character of `success` per second: `+` all succeed, `-` none; `attempts` that arrive per second.
+
+    What arrives beyond the requests issued is repeated.
+    """
     observation = Observation(name)
     per_slot = per_second // SLOTS_PER_SECOND
     for second, mark in enumerate(success):
@@ -24,5 +27,6 @@ def side(
         for slot in range(second * SLOTS_PER_SECOND, (second + 1) * SLOTS_PER_SECOND):
             good = per_slot if mark == "+" else 0
             observation.requests[slot] = Requests(per_slot, good, good, per_slot - good)
-            observation.arrivals[slot] = Arrivals(arrived // SLOTS_PER_SECOND, good, wasted)
+            here = arrived // SLOTS_PER_SECOND
+            observation.arrivals[slot] = Arrivals(here, max(0, here - per_slot), served=good, wasted=wasted)
     return observation

@@ -52,16 +52,17 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 async def test_a_connection_is_used_again() -> None:
     async with calling(lambda _: OK) as (caller, server):
-        statuses = [await caller.get(5.0) for _ in range(3)]
+        statuses = [await caller.get("r-1", 5.0) for _ in range(3)]
 
     assert statuses == [200, 200, 200]
     assert server.connections == 1
     assert server.requests[0].startswith(b"GET /balance HTTP/1.1\r\nhost: 127.0.0.1:")
+    assert b"\r\nx-request-id: r-1\r\n" in server.requests[0]
 
 
 async def test_requests_at_the_same_time_do_not_share_a_connection() -> None:
     async with calling(lambda _: OK) as (caller, server):
-        statuses = await asyncio.gather(caller.get(5.0), caller.get(5.0))
+        statuses = await asyncio.gather(caller.get("r-1", 5.0), caller.get("r-1", 5.0))
 
     assert statuses == [200, 200]
     assert server.connections == 2
@@ -70,7 +71,7 @@ async def test_requests_at_the_same_time_do_not_share_a_connection() -> None:
 async def test_a_connection_that_the_server_closes_is_not_used_again() -> None:
     closing = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
     async with calling(lambda _: closing) as (caller, server):
-        statuses = [await caller.get(5.0) for _ in range(2)]
+        statuses = [await caller.get("r-1", 5.0) for _ in range(2)]
 
     assert statuses == [503, 503]
     assert server.connections == 2
@@ -79,7 +80,7 @@ async def test_a_connection_that_the_server_closes_is_not_used_again() -> None:
 async def test_an_attempt_that_is_given_up_hangs_up() -> None:
     async with calling(lambda _: None) as (caller, server):
         with pytest.raises(TimeoutError):
-            await caller.get(0.02)
+            await caller.get("r-1", 0.02)
 
         await asyncio.wait_for(server.hung_up.wait(), 5.0)
 
@@ -88,7 +89,7 @@ async def test_an_attempt_that_is_given_up_hangs_up() -> None:
 async def test_an_answer_that_never_comes_whole_is_an_error(answer: bytes) -> None:
     async with calling(lambda _: answer) as (caller, _):
         with pytest.raises(OSError, match="closed"):
-            await caller.get(5.0)
+            await caller.get("r-1", 5.0)
 
 
 async def test_nobody_listening_is_an_error() -> None:
@@ -96,4 +97,4 @@ async def test_nobody_listening_is_an_error() -> None:
         pass
 
     with pytest.raises(ConnectionRefusedError):
-        await caller.get(5.0)
+        await caller.get("r-1", 5.0)

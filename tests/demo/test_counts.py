@@ -11,7 +11,7 @@ def test_a_count_goes_to_the_quarter_second_it_happened_in() -> None:
     slots.at(0.249).arrived += 1
     slots.at(0.25).arrived += 2
 
-    assert slots.changes() == {"0": [1, 0, 0, 0, 0], "1": [2, 0, 0, 0, 0]}
+    assert slots.changes() == {"0": [1, 0, 0, 0, 0, 0], "1": [2, 0, 0, 0, 0, 0]}
 
 
 def test_only_what_changed_is_told_again_and_then_as_a_whole() -> None:
@@ -22,7 +22,7 @@ def test_only_what_changed_is_told_again_and_then_as_a_whole() -> None:
 
     slots.at(1.1).served += 1
 
-    assert slots.changes() == {"4": [1, 1, 0, 0, 0]}
+    assert slots.changes() == {"4": [1, 0, 1, 0, 0, 0]}
 
 
 def test_what_happens_before_the_start_is_not_part_of_the_first_slot() -> None:
@@ -30,7 +30,7 @@ def test_what_happens_before_the_start_is_not_part_of_the_first_slot() -> None:
 
     slots.at(-0.001).arrived += 1
 
-    assert slots.changes() == {"-1": [1, 0, 0, 0, 0]}
+    assert slots.changes() == {"-1": [1, 0, 0, 0, 0, 0]}
 
 
 def test_between_leaves_out_the_end_and_what_was_never_counted() -> None:

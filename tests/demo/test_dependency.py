@@ -31,9 +31,9 @@ class Stage:
         self.now = 100.0
         self.dependency = Dependency(SMALL, seed=1, clock=lambda: self.now)
 
-    def ask(self) -> Caller:
+    def ask(self, request_id: bytes = b"") -> Caller:
         caller = Caller()
-        self.dependency.request(caller)
+        self.dependency.request(caller, request_id)
         return caller
 
     def let_work(self, seconds: float) -> None:
@@ -104,6 +104,16 @@ async def test_a_hanging_dependency_answers_when_it_is_healthy_again() -> None:
     assert caller.answers == [OK]
 
 
+async def test_a_request_that_has_been_here_before_is_counted_as_repeated() -> None:
+    stage = Stage()
+    stage.dependency.enter(Phase.FAILING)
+
+    for request_id in (b"a", b"b", b"a", b"a", b"", b""):
+        stage.ask(request_id)
+
+    assert (stage.dependency.totals.arrived, stage.dependency.totals.repeated) == (6, 2)
+
+
 async def test_the_same_seed_gives_the_same_work() -> None:
     first, second = Stage(), Stage()
 
@@ -141,6 +151,15 @@ async def test_a_request_over_the_wire_is_answered_when_its_work_is_done() -> No
 
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert dependency.totals.served == 1
+
+
+async def test_two_requests_with_one_id_are_one_and_its_repetition() -> None:
+    one = b"GET /balance HTTP/1.1\r\nX-Request-Id: a\r\n\r\n"
+    async with listening() as (port, dependency):
+        for request in (one, one, b"GET /balance HTTP/1.1\r\nhost: x\r\n\r\n"):
+            await ask(port, request)
+
+    assert (dependency.totals.arrived, dependency.totals.repeated) == (3, 1)
 
 
 async def test_its_state_is_not_counted_as_a_request() -> None:

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.demo.counts import Requests
+from sidecar.demo.counts import Arrivals, Requests
 from sidecar.demo.figures import figures, percent, verdict
 from sidecar.demo.script import Phase, Scene, Script
 from tests.demo.sides import TROUBLED, side
@@ -81,19 +81,30 @@ def test_amplification_is_attempts_over_requests_never_a_mean_of_ratios() -> Non
     result = figures(observed, script)
 
     assert result.amplification == pytest.approx(440 / 160)
-    assert result.worst_amplification == pytest.approx(10.0)
 
 
 def test_the_worst_second_and_the_peak_need_not_begin_with_a_whole_second() -> None:
     observed = side("++++")
     for slot in (6, 7, 8, 9):
-        observed.arrivals[slot].arrived = 50
+        observed.arrivals[slot] = Arrivals(arrived=50, repeated=40)
     script = Script((Scene(Phase.HEALTHY, 4.0),))
 
     result = figures(observed, script)
 
     assert result.worst_amplification == 5.0
     assert result.peak_load == 200
+
+
+def test_a_first_attempt_that_comes_late_is_load_and_not_amplification() -> None:
+    observed = side("++++")
+    observed.arrivals[4] = Arrivals(arrived=0)
+    observed.arrivals[8] = Arrivals(arrived=20)
+    script = Script((Scene(Phase.HEALTHY, 4.0),))
+
+    result = figures(observed, script)
+
+    assert result.worst_amplification == 1.0
+    assert result.peak_load == 50
 
 
 def test_attempts_that_arrive_after_the_last_request_count_for_the_whole_and_not_for_a_second() -> None:
@@ -143,7 +154,7 @@ def test_the_sentence_says_who_recovered_and_why_the_other_did_not() -> None:
 
     assert "well at once" in sentence
     assert "down for all of the 6 s" in sentence
-    assert "3.0 attempts per request made 2.4 times the load it can carry" in sentence
+    assert "retries kept the load at 2.4 times what it can carry" in sentence
     assert "100 % of its work" in sentence
 
 
@@ -181,6 +192,18 @@ def test_the_sentence_admits_that_neither_recovered() -> None:
     sentence = verdict(lost, lost)
 
     assert sentence.startswith("Neither side recovered from the hang in the 6 s")
+
+
+def test_the_sentence_says_when_the_sidecar_came_back_later_from_an_earlier_trouble() -> None:
+    script = Script(
+        (Scene(Phase.FAILING, 1.0), Scene(Phase.HEALTHY, 3.0), Scene(Phase.HANGING, 1.0), Scene(Phase.HEALTHY, 2.0))
+    )
+    governed = figures(side("--++-++"), script)
+    naive = figures(side("-+++---"), script)
+
+    sentence = verdict(governed, naive)
+
+    assert "the naive client was well at once, the sidecar 1 s later" in sentence
 
 
 def test_the_sentence_warns_when_the_machine_could_not_keep_up() -> None:

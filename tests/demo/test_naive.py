@@ -7,8 +7,10 @@ class ScriptedCaller:
     def __init__(self, *answers: int | OSError) -> None:
         self.answers = list(answers)
         self.patiences: list[float] = []
+        self.ids: list[str] = []
 
-    async def get(self, patience: float) -> int:
+    async def get(self, request_id: str, patience: float) -> int:
+        self.ids.append(request_id)
         self.patiences.append(patience)
         answer = self.answers.pop(0)
         if isinstance(answer, OSError):
@@ -23,7 +25,7 @@ def naive(caller: ScriptedCaller) -> NaiveClient:
 async def test_a_success_is_not_tried_again() -> None:
     caller = ScriptedCaller(200)
 
-    status = await naive(caller).get(3.0)
+    status = await naive(caller).get("r-1", 3.0)
 
     assert status == 200
     assert caller.patiences == [1.0]
@@ -32,16 +34,16 @@ async def test_a_success_is_not_tried_again() -> None:
 async def test_failures_and_cut_connections_are_tried_three_times_more() -> None:
     caller = ScriptedCaller(503, ConnectionResetError(), TimeoutError(), 200)
 
-    status = await naive(caller).get(3.0)
+    status = await naive(caller).get("r-1", 3.0)
 
     assert status == 200
-    assert len(caller.patiences) == 4
+    assert caller.ids == ["r-1"] * 4
 
 
 async def test_the_last_failure_is_returned() -> None:
     caller = ScriptedCaller(503, 503, 503, 502)
 
-    status = await naive(caller).get(3.0)
+    status = await naive(caller).get("r-1", 3.0)
 
     assert status == 502
 
@@ -50,13 +52,13 @@ async def test_the_last_fault_is_raised() -> None:
     caller = ScriptedCaller(503, 503, 503, ConnectionResetError("cut"))
 
     with pytest.raises(ConnectionResetError, match="cut"):
-        await naive(caller).get(3.0)
+        await naive(caller).get("r-1", 3.0)
 
 
 async def test_the_callers_own_error_is_not_tried_again() -> None:
     caller = ScriptedCaller(404)
 
-    status = await naive(caller).get(3.0)
+    status = await naive(caller).get("r-1", 3.0)
 
     assert status == 404
 
@@ -66,6 +68,6 @@ async def test_nothing_is_tried_past_the_deadline() -> None:
     client = NaiveClient(caller, retries=3, backoff=60.0, per_try=1.0)
 
     with pytest.raises(TimeoutError):
-        await client.get(0.01)
+        await client.get("r-1", 0.01)
 
     assert len(caller.patiences) == 1

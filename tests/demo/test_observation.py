@@ -19,10 +19,10 @@ def test_the_dependency_tells_its_phase_and_its_queue() -> None:
     side = Observation("some side")
 
     side.hear_dependency(
-        {"slots": {"0": [4, 1, 1, 1, 1]}, "phase": "hanging", "waiting": 7, "running": 2, "late": 0.01}
+        {"slots": {"0": [5, 1, 1, 1, 1, 1]}, "phase": "hanging", "waiting": 7, "running": 2, "late": 0.01}
     )
 
-    assert side.arrivals == {0: Arrivals(4, 1, 1, 1, 1)}
+    assert side.arrivals == {0: Arrivals(5, 1, 1, 1, 1, 1)}
     assert (side.phase, side.waiting, side.running) == (Phase.HANGING, 7, 2)
 
 

@@ -10,6 +10,8 @@ PAYMENTS = {
     "budget": {"balance": 4.5},
     "concurrency": {"limit": 20.0, "in_flight": 3},
     "amplification": {"last_10s": 1.04},
+    "requests": 90,
+    "attempts": 94,
     "refusals": {"breaker_open": 7, "deadline": 0},
 }
 
@@ -17,7 +19,7 @@ PAYMENTS = {
 def test_what_the_sidecar_tells_is_read() -> None:
     reading = parse_destinations({"destinations": [{"name": "other"}, PAYMENTS]}, "payments")
 
-    assert reading == Reading("half_open", 4.5, 20.0, 3, 1.04, {"breaker_open": 7})
+    assert reading == Reading("half_open", 4.5, 20.0, 3, 1.04, 90, 94, {"breaker_open": 7})
 
 
 def test_what_it_does_not_tell_is_not_made_up() -> None:

@@ -101,7 +101,7 @@ def test_a_sidecar_that_says_nothing_is_not_given_words() -> None:
 
 
 def test_the_bars_of_both_sides_have_one_scale() -> None:
-    lines = drawn(100, 10.0)
+    lines = drawn(100, 10.5)
 
     assert " with the sidecar  ▃▃▃▃▃▃▃▃▃▃" in lines
     assert " naive, 3 retries  ▃▃▅▇▇▇▇▇▇▇" in lines

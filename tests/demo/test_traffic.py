@@ -13,8 +13,10 @@ class ScriptedClient:
     def __init__(self, *answers: int | OSError) -> None:
         self.answers = list(answers)
         self.patiences: list[float] = []
+        self.ids: list[str] = []
 
-    async def get(self, patience: float) -> int:
+    async def get(self, request_id: str, patience: float) -> int:
+        self.ids.append(request_id)
         self.patiences.append(patience)
         answer = self.answers.pop(0)
         if isinstance(answer, OSError):
@@ -28,7 +30,7 @@ class PatientClient:
     def __init__(self, callers: int) -> None:
         self.all_here = asyncio.Barrier(callers)
 
-    async def get(self, patience: float) -> int:
+    async def get(self, request_id: str, patience: float) -> int:
         await self.all_here.wait()
         return 200
 
@@ -58,6 +60,7 @@ async def test_a_request_succeeded_when_its_status_is_2xx_and_in_no_other_case()
 
     assert traffic.slots.changes() == {"0": [7, 2, 2, 5]}
     assert client.patiences == [3.0] * 7
+    assert len(set(client.ids)) == 7
     assert traffic.in_flight == 0
 
 

@@ -1,0 +1,169 @@
+"""`sidecar demo` with everything real: processes, sockets, the sidecar and its clock."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar.demo.stage import is_free
+
+PATIENCE = 90.0
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "sidecar", "demo", "--fast", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    assert process.stdout is not None
+    read = ""
+    for line in process.stdout:
+        read += line
+        if words in line:
+            return read
+    raise AssertionError(f"ended without {words!r}:\n{read}{process.stderr.read() if process.stderr else ''}")
+
+
+@dataclass
+class Run:
+    figures: dict[str, Any]
+    output: str
+    destinations: dict[str, Any]
+    dependency: dict[str, Any]
+    troubled: dict[str, Any]
+    code: int
+    errors: str
+    ports: set[int]
+    folder: Path
+
+
+def fetch(url: str, method: str = "GET") -> dict[str, Any]:
+    request = urllib.request.Request(url, method=method, data=b"" if method == "POST" else None)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """One whole run with --keep, looked at and then interrupted."""
+    report = tmp_path_factory.mktemp("demo") / "figures.json"
+    process = start("--keep", "--json", str(report))
+    try:
+        output = read_until(process, "make trouble again")
+        admin, dependency, trouble = (
+            re.search(pattern, output)[1]  # type: ignore[index]
+            for pattern in (r"(http\S+/destinations)", r"(http\S+/-/state)", r"(http\S+seconds=5)")
+        )
+        looked_at = fetch(admin), fetch(dependency), fetch(trouble, "POST")
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+        process.wait()
+    return Run(
+        json.loads(report.read_text()),
+        output + rest,
+        *looked_at,
+        code=process.returncode,
+        errors=errors,
+        ports={int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", output)},
+        folder=Path(re.search(r"(\S+)/policy\.yaml", output)[1]),  # type: ignore[index]
+    )
+
+
+def test_behind_the_sidecar_the_dependency_recovers(run: Run) -> None:
+    recovery = run.figures["governed"]["recoveries"][-1]
+
+    assert recovery["trouble"] == "hanging"
+    assert recovery["seconds"] is not None
+    assert recovery["seconds"] <= 2.0
+
+
+def test_behind_the_naive_client_it_does_not(run: Run) -> None:
+    recovery = run.figures["naive"]["recoveries"][-1]
+
+    assert recovery == {"trouble": "hanging", "seconds": None, "watched": 5.0}
+
+
+def test_both_sides_sent_the_same_requests(run: Run) -> None:
+    governed, naive = run.figures["governed"], run.figures["naive"]
+
+    assert governed["requests"] == naive["requests"] > 1500
+
+
+def test_before_the_trouble_both_sides_are_well(run: Run) -> None:
+    first = [run.figures[side]["scenes"][0]["success"] for side in ("governed", "naive")]
+
+    assert min(first) >= 0.95
+
+
+def test_the_sidecars_retries_stay_within_the_budget_as_counted_at_the_dependency(run: Run) -> None:
+    governed = run.figures["governed"]
+    seconds = len(run.figures["seconds"])
+
+    assert governed["attempts"] <= 1.1 * governed["requests"] + 3 * (seconds / 10 + 1)
+    assert governed["worst_amplification"] <= 1.4
+
+
+def test_the_naive_clients_retries_multiply_the_load(run: Run) -> None:
+    naive = run.figures["naive"]
+
+    assert naive["worst_amplification"] >= 3.0
+    assert naive["peak_load"] >= 2 * naive["capacity"]
+
+
+def test_the_sidecar_and_the_dependency_counted_the_same_attempts(run: Run) -> None:
+    assert run.figures["sidecar"]["attempts"] == run.figures["governed"]["attempts"]
+
+
+def test_a_pipe_gets_a_line_each_second_and_the_account(run: Run) -> None:
+    lines = run.output.splitlines()
+
+    assert sum("| with the sidecar" in line for line in lines) >= len(run.figures["seconds"]) - 1
+    assert "\x1b" not in run.output
+    assert run.figures["verdict"].split(";")[0] in " ".join(run.output.split())
+
+
+def test_keep_leaves_it_running_with_addresses_that_answer(run: Run) -> None:
+    assert [entry["name"] for entry in run.destinations["destinations"]] == ["payments"]
+    assert run.dependency["phase"] == "healthy"
+    assert run.troubled["phase"] == "hanging"
+
+
+def test_ending_what_was_kept_is_no_failure_and_leaves_nothing_behind(run: Run) -> None:
+    assert (run.code, run.errors) == (0, "")
+    assert len(run.ports) == 3
+    assert all(map(is_free, run.ports))
+    assert not run.folder.exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_says_so_and_leaves_nothing_behind(
+    number: signal.Signals, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    process = start()
+    try:
+        read_until(process, "1 s healthy")
+        kept = list(tmp_path.iterdir())
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+        process.wait()
+
+    assert len(kept) == 1
+    assert (process.returncode, errors) == (code, "")
+    assert list(tmp_path.iterdir()) == []
