@@ -1,0 +1,831 @@
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from sidecar.engine.breaker import BreakerState
+from sidecar.engine.destination import Destination
+from sidecar.engine.outcome import AttemptKind, Fault, Result
+from sidecar.engine.policy import (
+    BackoffPolicy,
+    BreakerPolicy,
+    BudgetPolicy,
+    ConcurrencyPolicy,
+    DestinationPolicy,
+    LimitKind,
+    RetryAfterPolicy,
+    RetryPolicy,
+)
+from sidecar.engine.retry import Admission, Exchange
+from sidecar.engine.verdict import DELIVER, REFUSED, Refusal, Retry, Verdict
+from tests.fakes.dice import SeededDice
+
+GO, WAIT = Admission
+IDEMPOTENT = math.inf
+UNSAFE = -math.inf
+ROUNDING = 1e-6
+
+
+def middle() -> float:
+    return 0.5
+
+
+def destination_with(
+    policy: DestinationPolicy | None = None, rand: Callable[[], float] = middle, now: float = 0.0
+) -> Destination:
+    return Destination("payments", policy or DestinationPolicy(), rand, now)
+
+
+def in_flight(destination: Destination | None = None, repeatable_until: float = IDEMPOTENT) -> Exchange:
+    exchange = Exchange(destination or destination_with(), 0.0, repeatable_until)
+    assert exchange.admit(0.0) is GO
+    return exchange
+
+
+def opened(destination: Destination, now: float = 0.0) -> None:
+    for _ in range(destination.policy.breaker.consecutive_failures):
+        destination.breaker.failure(destination.breaker.generation, now)
+
+
+def exhausted(destination: Destination) -> None:
+    while destination.budget.withdraw(0.0):
+        pass
+
+
+def crowded(destination: Destination) -> None:
+    destination.limiter.in_flight += 1000
+
+
+# What is delivered
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 400, 401, 404, 409, 422, 500, 502, 504])
+def test_a_status_that_is_not_listed_is_delivered(status: int) -> None:
+    exchange = in_flight()
+
+    verdict = exchange.on_status(0.1, status, None)
+
+    assert verdict is DELIVER
+    assert exchange.destination.limiter.in_flight == 0
+
+
+def test_a_protocol_fault_is_delivered() -> None:
+    exchange = in_flight()
+
+    verdict = exchange.on_fault(0.1, Fault.PROTOCOL, sent=True)
+
+    assert verdict is DELIVER
+
+
+def test_a_fault_that_the_policy_does_not_list_is_delivered() -> None:
+    destination = destination_with(DestinationPolicy(retry=RetryPolicy(faults=frozenset())))
+
+    verdicts = [
+        in_flight(destination).on_fault(0.1, Fault.RESET, sent=True),
+        in_flight(destination).on_slow(2.0),
+    ]
+
+    assert verdicts == [DELIVER, DELIVER]
+
+
+# What is tried again
+
+
+def test_a_listed_status_is_tried_again_after_full_jitter() -> None:
+    exchange = in_flight()
+
+    verdict = exchange.on_status(0.1, 503, None)
+
+    assert verdict == Retry(0.5 * 0.025, "status_503")
+
+
+def test_the_jitter_doubles_with_every_failure() -> None:
+    exchange = in_flight()
+    exchange.on_status(0.1, 503, None)
+    exchange.depart(0.2)
+
+    verdict = exchange.on_status(1.3, 503, None)
+
+    assert verdict == Retry(0.5 * 0.05, "status_503")
+
+
+def test_the_servers_wish_is_waited_for_and_jittered() -> None:
+    exchange = in_flight()
+
+    verdict = exchange.on_status(0.1, 429, 2.0)
+
+    assert verdict == Retry(2.0 + 0.5 * 0.025, "status_429")
+
+
+def test_an_unsafe_request_of_which_nothing_left_is_tried_again() -> None:
+    exchange = in_flight(repeatable_until=UNSAFE)
+
+    verdict = exchange.on_fault(0.1, Fault.CONNECT_FAILURE, sent=False)
+
+    assert verdict == Retry(0.5 * 0.025, "connect_failure")
+
+
+def test_a_retry_that_departs_is_an_attempt_in_flight_with_its_cause_counted() -> None:
+    exchange = in_flight()
+    exchange.on_status(0.1, 503, None)
+
+    admission = exchange.depart(0.2)
+
+    assert admission is GO
+    assert exchange.attempts == 2
+    assert exchange.destination.limiter.in_flight == 1
+    assert exchange.destination.tally.retries == {"status_503": 1}
+
+
+def test_waiting_for_the_back_off_holds_no_place() -> None:
+    exchange = in_flight()
+
+    exchange.on_status(0.1, 503, None)
+
+    assert exchange.destination.limiter.in_flight == 0
+
+
+# What is refused
+
+
+def refused_by(refusal: Refusal) -> Verdict:
+    """The verdict on a 429 where this reason to refuse holds, and every later one that can hold beside it."""
+    reasons = list(Refusal)
+    holding = reasons[reasons.index(refusal) :]
+    retry = RetryPolicy(
+        max_attempts=1 if Refusal.ATTEMPTS_EXHAUSTED in holding else 3,
+        retry_after=RetryAfterPolicy(max=5.0 if Refusal.RETRY_AFTER_TOO_LONG in holding else 60.0),
+    )
+    destination = destination_with(DestinationPolicy(timeout=3.0, retry=retry))
+    exchange = in_flight(destination, UNSAFE if Refusal.NOT_IDEMPOTENT in holding else IDEMPOTENT)
+    exchange.committed = Refusal.COMMITTED in holding
+    exchange.replayable = Refusal.NOT_REPLAYABLE not in holding
+    destination.draining = Refusal.DRAINING in holding
+    if Refusal.BREAKER_OPEN in holding:
+        opened(destination)
+    if Refusal.CONCURRENCY_LIMIT in holding:
+        crowded(destination)
+    if Refusal.BUDGET_EXHAUSTED in holding:
+        exhausted(destination)
+    return exchange.on_status(0.1, 429, 10.0 if Refusal.DEADLINE in holding else 0.0)
+
+
+@pytest.mark.parametrize("refusal", Refusal)
+def test_the_first_reason_that_holds_is_the_one_that_is_told(refusal: Refusal) -> None:
+    verdict = refused_by(refusal)
+
+    assert verdict is REFUSED[refusal]
+
+
+@pytest.mark.parametrize("refusal", [refusal for refusal in Refusal if refusal is not Refusal.BUDGET_EXHAUSTED])
+def test_a_retry_refused_for_another_reason_costs_no_token(refusal: Refusal) -> None:
+    destination = destination_with(
+        DestinationPolicy(timeout=3.0, retry=RetryPolicy(max_attempts=1 if "attempts" in refusal.value else 3))
+    )
+    exchange = in_flight(destination, UNSAFE if refusal is Refusal.NOT_IDEMPOTENT else IDEMPOTENT)
+    exchange.committed = refusal is Refusal.COMMITTED
+    exchange.replayable = refusal is not Refusal.NOT_REPLAYABLE
+    destination.draining = refusal is Refusal.DRAINING
+    if refusal is Refusal.BREAKER_OPEN:
+        opened(destination)
+    if refusal is Refusal.CONCURRENCY_LIMIT:
+        crowded(destination)
+    wish = {Refusal.RETRY_AFTER_TOO_LONG: 600.0, Refusal.DEADLINE: 2.95}.get(refusal)
+    balance = destination.budget.balance(0.1)
+
+    verdict = exchange.on_status(0.1, 503, wish)
+
+    assert verdict is REFUSED[refusal]
+    assert destination.budget.balance(0.1) == balance
+    assert destination.tally.refusals[refusal] == 1
+
+
+def test_a_wish_of_ten_minutes_is_given_up_at_once() -> None:
+    exchange = in_flight()
+
+    verdict = exchange.on_status(0.1, 503, 600.0)
+
+    assert verdict is REFUSED[Refusal.RETRY_AFTER_TOO_LONG]
+
+
+def test_a_wish_that_is_not_honoured_changes_nothing() -> None:
+    policy = DestinationPolicy(retry=RetryPolicy(retry_after=RetryAfterPolicy(honour=False)))
+    exchange = in_flight(destination_with(policy), repeatable_until=300.0)
+
+    verdict = exchange.on_status(0.1, 503, 600.0)
+
+    assert verdict == Retry(0.5 * 0.025, "status_503")
+
+
+def test_a_retry_must_leave_the_least_that_is_worth_it_before_the_deadline() -> None:
+    exchanges = [in_flight(), in_flight()]
+
+    verdicts = [exchange.on_status(9.9, 503, wish) for exchange, wish in zip(exchanges, (0.03, 0.04), strict=True)]
+
+    assert verdicts == [Retry(0.03 + 0.0125, "status_503"), REFUSED[Refusal.DEADLINE]]
+
+
+def test_a_retry_is_refused_while_originals_wait_for_a_place() -> None:
+    policy = DestinationPolicy(concurrency=ConcurrencyPolicy(LimitKind.FIXED, min_in_flight=1, max_in_flight=1))
+    destination = destination_with(policy)
+    exchange = in_flight(destination)
+    assert Exchange(destination, 0.0, IDEMPOTENT).admit(0.0) is WAIT
+
+    verdict = exchange.on_status(0.1, 503, None)
+
+    assert verdict is REFUSED[Refusal.CONCURRENCY_LIMIT]
+
+
+# What may have been executed is not repeated
+
+
+@pytest.mark.parametrize("fault", [Fault.RESET, Fault.TIMEOUT])
+def test_an_unsafe_request_that_was_sent_is_never_sent_again(fault: Fault) -> None:
+    exchange = in_flight(repeatable_until=UNSAFE)
+
+    verdict = exchange.on_fault(0.1, fault, sent=True)
+
+    assert verdict is REFUSED[Refusal.NOT_IDEMPOTENT]
+
+
+def test_a_key_is_good_for_a_retry_inside_its_retention() -> None:
+    exchange = in_flight(repeatable_until=1.0)
+
+    verdict = exchange.on_status(0.1, 503, 0.5)
+
+    assert isinstance(verdict, Retry)
+
+
+@pytest.mark.parametrize("wish", [0.95, 0.895])  # the second would be too late by its jitter alone
+def test_a_key_is_no_good_for_a_retry_after_its_retention(wish: float) -> None:
+    exchange = in_flight(repeatable_until=1.0)
+
+    verdict = exchange.on_status(0.1, 503, wish)
+
+    assert verdict is REFUSED[Refusal.NOT_IDEMPOTENT]
+
+
+def test_a_late_timer_does_not_carry_a_retry_past_the_retention() -> None:
+    exchange = in_flight(repeatable_until=0.12)
+    assert exchange.on_status(0.1, 503, None) == Retry(0.0125, "status_503")
+
+    admission = exchange.depart(0.121)
+
+    assert admission is Refusal.NOT_IDEMPOTENT
+    assert exchange.destination.budget.retries_in_window(0.121) == 0
+
+
+def test_an_earlier_attempt_that_was_sent_is_not_forgotten() -> None:
+    exchange = in_flight(repeatable_until=1.0)
+    exchange.on_fault(0.1, Fault.RESET, sent=True)
+    exchange.depart(0.2)
+
+    verdict = exchange.on_fault(1.1, Fault.CONNECT_FAILURE, sent=False)
+
+    assert verdict is REFUSED[Refusal.NOT_IDEMPOTENT]
+
+
+def test_a_slow_connect_does_not_make_an_unsafe_request_sent() -> None:
+    exchange = in_flight(repeatable_until=UNSAFE)
+    exchange.on_slow(2.0)
+
+    verdict = exchange.on_fault(2.5, Fault.CONNECT_FAILURE, sent=False)
+
+    assert isinstance(verdict, Retry)
+
+
+# Departure
+
+
+def paused(destination: Destination | None = None) -> Exchange:
+    exchange = in_flight(destination)
+    assert isinstance(exchange.on_status(0.1, 503, None), Retry)
+    return exchange
+
+
+@pytest.mark.parametrize(
+    ("hindrance", "refusal"),
+    [
+        (lambda destination: setattr(destination, "draining", True), Refusal.DRAINING),
+        (lambda destination: opened(destination, 0.1), Refusal.BREAKER_OPEN),
+        (crowded, Refusal.CONCURRENCY_LIMIT),
+    ],
+)
+def test_a_retry_that_may_not_leave_after_all_gives_its_token_back(
+    hindrance: Callable[[Destination], None], refusal: Refusal
+) -> None:
+    exchange = paused()
+    destination = exchange.destination
+    hindrance(destination)
+
+    admission = exchange.depart(0.2)
+
+    assert admission is refusal
+    assert destination.budget.retries_in_window(0.2) == 0
+    assert destination.tally.refusals[refusal] == 1
+    assert destination.tally.retries == {}
+
+
+@pytest.mark.parametrize(("late", "admission"), [(0.0, GO), (0.019, GO), (0.021, Refusal.DEADLINE)])
+def test_a_late_timer_has_a_tick_of_grace(late: float, admission: Admission | Refusal) -> None:
+    exchange = paused()
+
+    departed = exchange.depart(10.0 - 0.05 + late)
+
+    assert departed is admission
+
+
+@pytest.mark.parametrize(("late", "admission"), [(0.0, GO), (0.001, Refusal.DEADLINE)])
+def test_the_grace_never_reaches_past_the_deadline(late: float, admission: Admission | Refusal) -> None:
+    destination = destination_with(DestinationPolicy(retry=RetryPolicy(min_remaining=0.0)))
+
+    exchange = paused(destination)
+
+    departed = exchange.depart(10.0 + late)
+
+    assert departed is admission
+
+
+def test_a_retry_may_be_the_probe_of_a_breaker_whose_time_is_over() -> None:
+    exchange = paused()
+    opened(exchange.destination, 0.1)
+
+    admission = exchange.depart(0.5)
+
+    assert admission is GO
+    assert exchange.destination.breaker.state(0.5) is BreakerState.HALF_OPEN
+
+
+# Slow attempts
+
+
+def test_a_slow_attempt_is_given_up_when_a_retry_is_granted() -> None:
+    exchange = in_flight()
+
+    verdict = exchange.on_slow(2.0)
+
+    assert verdict == Retry(0.5 * 0.025, "timeout")
+    assert exchange.destination.limiter.in_flight == 0
+    assert exchange.destination.tally.attempts[AttemptKind.FIRST][Result.FAULT] == 1
+
+
+def test_a_slow_attempt_without_a_retry_is_left_running() -> None:
+    exchange = in_flight(repeatable_until=UNSAFE)
+
+    slow = exchange.on_slow(2.0)
+    answer = exchange.on_status(3.0, 200, None)
+
+    assert slow is REFUSED[Refusal.NOT_IDEMPOTENT]
+    assert answer is DELIVER
+    assert exchange.destination.limiter.in_flight == 0
+    assert exchange.destination.tally.attempts[AttemptKind.FIRST][Result.SUCCESS] == 1
+
+
+def test_a_slow_attempt_lowers_the_limit_once() -> None:
+    exchange = in_flight(repeatable_until=UNSAFE)
+
+    exchange.on_slow(2.0)
+    exchange.on_slow(4.0)
+
+    assert exchange.destination.limiter.limit == 20 * 0.7
+
+
+def test_a_slow_attempt_does_not_need_a_second_place() -> None:
+    policy = DestinationPolicy(concurrency=ConcurrencyPolicy(LimitKind.FIXED, min_in_flight=1, max_in_flight=1))
+    exchange = in_flight(destination_with(policy))
+
+    verdict = exchange.on_slow(2.0)
+
+    assert isinstance(verdict, Retry)
+
+
+def test_a_slow_probe_opens_the_breaker_again() -> None:
+    destination = destination_with()
+    opened(destination)
+    probe = Exchange(destination, 1.0, UNSAFE)
+    assert probe.admit(1.0) is GO
+
+    probe.on_slow(3.0)
+
+    assert destination.breaker.state(3.0) is BreakerState.OPEN
+
+
+# Stale connections
+
+
+def test_a_stale_connection_is_replaced_once_and_free_of_charge() -> None:
+    exchange = in_flight()
+    balance = exchange.destination.budget.balance(0.1)
+
+    answers = [exchange.reconnect(0.1), exchange.reconnect(0.2)]
+
+    assert answers == [True, False]
+    assert exchange.attempts == 2
+    assert exchange.destination.limiter.in_flight == 1
+    assert exchange.destination.budget.balance(0.1) == balance
+
+
+def test_a_reconnect_leaves_all_retries_to_be_made() -> None:
+    exchange = in_flight()
+    exchange.reconnect(0.1)
+
+    verdicts = [exchange.on_status(0.2, 503, None)]
+    for second in (1.0, 2.0):
+        exchange.depart(second)
+        verdicts.append(exchange.on_status(second + 0.5, 503, None))
+
+    assert [isinstance(verdict, Retry) for verdict in verdicts] == [True, True, False]
+    assert verdicts[-1] is REFUSED[Refusal.ATTEMPTS_EXHAUSTED]
+
+
+@pytest.mark.parametrize("hindrance", ["unsafe", "committed", "not replayable"])
+def test_only_what_is_safe_to_repeat_is_reconnected(hindrance: str) -> None:
+    exchange = in_flight(repeatable_until=UNSAFE if hindrance == "unsafe" else IDEMPOTENT)
+    exchange.committed = hindrance == "committed"
+    exchange.replayable = hindrance != "not replayable"
+
+    answer = exchange.reconnect(0.1)
+
+    assert not answer
+    assert exchange.attempts == 1
+
+
+def test_a_reconnect_is_no_probe_of_a_breaker_it_never_asked() -> None:
+    destination = destination_with()
+    exchange = in_flight(destination)
+    opened(destination)
+    assert destination.breaker.admit(1.0)
+    exchange.reconnect(1.0)
+
+    exchange.on_status(1.0, 200, None)
+
+    assert destination.breaker.state(1.0) is BreakerState.HALF_OPEN
+
+
+# Originals that do not leave at once
+
+
+def full(max_waiting: int = 1024) -> Destination:
+    policy = ConcurrencyPolicy(LimitKind.FIXED, min_in_flight=1, max_in_flight=1, max_waiting=max_waiting)
+    destination = destination_with(DestinationPolicy(concurrency=policy))
+    in_flight(destination)
+    return destination
+
+
+def test_an_original_over_the_limit_waits_and_leaves_when_there_is_a_place() -> None:
+    destination = full()
+    waiter = Exchange(destination, 0.0, IDEMPOTENT)
+
+    waits = waiter.admit(0.0)
+    destination.limiter.released()
+    turn = destination.next_waiter(0.5)
+
+    assert waits is WAIT
+    assert turn is waiter
+    assert waiter.admit(0.5) is GO
+    assert waiter.attempt_began == 0.5
+
+
+def test_an_original_does_not_overtake_those_that_wait() -> None:
+    destination = full()
+    Exchange(destination, 0.0, IDEMPOTENT).admit(0.0)
+    destination.limiter.released()
+
+    admission = Exchange(destination, 0.1, IDEMPOTENT).admit(0.1)
+
+    assert admission is WAIT
+
+
+def test_an_original_beyond_the_queue_is_refused() -> None:
+    destination = full(max_waiting=0)
+
+    admission = Exchange(destination, 0.0, IDEMPOTENT).admit(0.0)
+
+    assert admission is Refusal.CONCURRENCY_LIMIT
+    assert destination.tally.refusals[Refusal.CONCURRENCY_LIMIT] == 1
+
+
+def test_an_original_that_waited_in_vain_is_counted_once() -> None:
+    destination = full()
+    waiter = Exchange(destination, 0.0, IDEMPOTENT)
+    waiter.admit(0.0)
+
+    waiter.give_up_waiting(9.9)
+    waiter.give_up_waiting(9.9)
+
+    assert not destination.limiter.waiting
+    assert destination.tally.refusals[Refusal.CONCURRENCY_LIMIT] == 1
+
+
+def test_an_original_is_refused_while_the_breaker_is_open_and_earns_nothing() -> None:
+    destination = destination_with()
+    opened(destination)
+
+    admission = Exchange(destination, 0.0, IDEMPOTENT).admit(0.0)
+
+    assert admission is Refusal.BREAKER_OPEN
+    assert destination.budget.requests_in_window(0.0) == 0
+    assert destination.limiter.in_flight == 0
+
+
+def test_a_probe_does_not_wait_for_attempts_that_hang() -> None:
+    destination = full()
+    opened(destination)
+
+    admission = Exchange(destination, 1.0, IDEMPOTENT).admit(1.0)
+
+    assert admission is GO
+    assert destination.limiter.in_flight == 2
+
+
+# Callers that leave, and the end
+
+
+def test_a_caller_that_leaves_frees_its_place() -> None:
+    exchange = in_flight()
+
+    exchange.abandon(0.1)
+    exchange.abandon(0.1)
+
+    assert exchange.destination.limiter.in_flight == 0
+    assert exchange.destination.tally.attempts[AttemptKind.FIRST][Result.ABANDONED] == 1
+
+
+def test_a_caller_that_leaves_during_the_back_off_gives_the_token_back() -> None:
+    exchange = paused()
+
+    exchange.abandon(0.11)
+
+    assert exchange.destination.budget.retries_in_window(0.11) == 0
+    assert exchange.destination.limiter.in_flight == 0
+
+
+def test_a_caller_that_leaves_the_queue_is_not_called() -> None:
+    destination = full()
+    waiter = Exchange(destination, 0.0, IDEMPOTENT)
+    waiter.admit(0.0)
+
+    waiter.abandon(0.1)
+    destination.limiter.released()
+
+    assert destination.next_waiter(0.2) is None
+
+
+def test_an_abandoned_probe_opens_the_breaker_again() -> None:
+    destination = destination_with()
+    opened(destination)
+    probe = Exchange(destination, 1.0, IDEMPOTENT)
+    probe.admit(1.0)
+
+    probe.abandon(1.1)
+
+    assert destination.breaker.state(1.1) is BreakerState.OPEN
+
+
+@pytest.mark.parametrize(("retries", "successes"), [(0, 0), (1, 1)])
+def test_a_request_that_a_retry_saved_is_counted(retries: int, successes: int) -> None:
+    exchange = in_flight()
+    for _ in range(retries):
+        exchange.on_status(0.1, 503, None)
+        exchange.depart(0.2)
+    exchange.on_status(0.3, 200, None)
+
+    exchange.finish(0.4, Result.SUCCESS)
+
+    tally = exchange.destination.tally
+    assert tally.requests_total == 1
+    assert tally.retry_successes == successes
+    assert tally.request_seconds.sum == pytest.approx(0.4)
+
+
+def test_an_exchange_keeps_the_policy_it_began_with() -> None:
+    exchange = in_flight()
+
+    exchange.destination.adopt(DestinationPolicy(timeout=1.0, retry=RetryPolicy(max_attempts=1)), 0.05)
+
+    assert exchange.deadline == 10.0
+    assert isinstance(exchange.on_status(0.1, 503, None), Retry)
+
+
+# Everything at once
+
+
+@dataclass(eq=False)
+class Call:
+    """One request as its host sees it."""
+
+    exchange: Exchange
+    sent: bool = False
+    due: float = 0.0
+    not_before: float = 0.0
+    granted_at: float = 0.0
+
+
+ENDINGS = ("200", "500", "503", "503 wish", "429 wish", "reset", "connect", "timeout", "protocol", "slow", "stale")
+
+
+class Outage(RuleBasedStateMachine):
+    """A host that serves bursts of every kind of request from a destination that fails in every way."""
+
+    @initialize(
+        ratio=st.sampled_from([0.0, 0.2, 1.0]),
+        floor=st.sampled_from([0, 1, 3]),
+        limit=st.sampled_from([LimitKind.ADAPTIVE, LimitKind.FIXED]),
+        places=st.sampled_from([1, 4, 50]),
+        consecutive=st.sampled_from([2, 10, 10_000]),
+        probes=st.sampled_from([1, 2]),
+        min_remaining=st.sampled_from([0.0, 0.05]),
+        seed=st.integers(0, 50),
+    )
+    def begin(
+        self,
+        ratio: float,
+        floor: int,
+        limit: LimitKind,
+        places: int,
+        consecutive: int,
+        probes: int,
+        min_remaining: float,
+        seed: int,
+    ) -> None:
+        self.policy = DestinationPolicy(
+            timeout=2.0,
+            per_attempt_timeout=0.5,
+            retry=RetryPolicy(
+                max_attempts=4,
+                backoff=BackoffPolicy(0.1, 0.4),
+                retry_after=RetryAfterPolicy(max=3.0),
+                min_remaining=min_remaining,
+            ),
+            budget=BudgetPolicy(ratio=ratio, window=1.0, burst=10.0, min_retries=floor),
+            breaker=BreakerPolicy(consecutive_failures=consecutive, min_requests=consecutive, probes=probes),
+            concurrency=ConcurrencyPolicy(limit, places, 1, places, max_waiting=5),
+        )
+        self.now = 50.0
+        self.destination = destination_with(self.policy, SeededDice(seed), self.now)
+        self.flying: list[Call] = []
+        self.paused: list[Call] = []
+        self.waiting: dict[Exchange, Call] = {}
+        self.originals: list[float] = []
+        self.retries: list[float] = []
+
+    @rule(count=st.sampled_from([1, 3, 20]), retention=st.sampled_from([IDEMPOTENT, UNSAFE, 0.05, 0.3]))
+    def requests_come(self, count: int, retention: float) -> None:
+        for _ in range(count):
+            call = Call(Exchange(self.destination, self.now, self.now + retention))
+            self.admit(call)
+
+    def admit(self, call: Call) -> None:
+        match call.exchange.admit(self.now):
+            case Admission.GO:
+                self.originals.append(self.now)
+                self.flying.append(call)
+            case Admission.WAIT:
+                self.waiting[call.exchange] = call
+            case Refusal():
+                call.exchange.finish(self.now, Result.REFUSED)
+
+    @rule(ending=st.sampled_from(ENDINGS), which=st.sampled_from([0, -1]))
+    def one_attempt_ends(self, ending: str, which: int) -> None:
+        if self.flying:
+            self.end(self.flying[which], ending)
+            self.call_waiters()
+
+    @rule(ending=st.sampled_from(ENDINGS))
+    def all_attempts_end(self, ending: str) -> None:
+        for call in self.flying[:]:
+            self.end(call, ending)
+        self.call_waiters()
+
+    def end(self, call: Call, ending: str) -> None:
+        exchange = call.exchange
+        wish = 0.4 if ending.endswith("wish") else None
+        if ending == "stale":
+            call.sent = True
+            again = exchange.reconnect(self.now)
+            assert not again or self.now <= exchange.repeatable_until
+            if again:
+                return
+            ending = "reset"
+        before = self.destination.budget.retries_in_window(self.now)
+        if ending == "slow":
+            verdict = exchange.on_slow(self.now)
+            call.sent = call.sent or isinstance(verdict, Retry)
+        elif ending[0].isdigit():
+            call.sent = True
+            verdict = exchange.on_status(self.now, int(ending[:3]), wish)
+        else:
+            fault = {"connect": Fault.CONNECT_FAILURE}.get(ending) or Fault(ending)
+            call.sent = call.sent or ending != "connect"
+            verdict = exchange.on_fault(self.now, fault, sent=ending != "connect")
+        self.obey(call, verdict, wish or 0.0, before, left_running=ending == "slow")
+
+    def obey(self, call: Call, verdict: Verdict, wish: float, before: int, *, left_running: bool) -> None:
+        after = self.destination.budget.retries_in_window(self.now)
+        if isinstance(verdict, Retry):
+            assert after == before + 1
+            self.flying.remove(call)
+            self.paused.append(call)
+            call.granted_at = self.now
+            call.due = self.now + verdict.delay
+            call.not_before = self.now + wish
+            assert call.not_before <= call.due <= call.exchange.deadline
+            self.retries.append(self.now)
+            self.check_the_budget()
+            return
+        assert after == before
+        if not left_running:
+            self.flying.remove(call)
+            call.exchange.finish(self.now, Result.FAULT)
+
+    def check_the_budget(self) -> None:
+        since = self.now - self.policy.budget.window
+        requests = sum(at > since - ROUNDING for at in self.originals)
+        retries = sum(at > since + ROUNDING for at in self.retries)
+        assert retries <= self.policy.budget.ratio * requests + self.policy.budget.min_retries + ROUNDING
+
+    def call_waiters(self) -> None:
+        while waiter := self.destination.next_waiter(self.now):
+            assert isinstance(waiter, Exchange)
+            self.admit(self.waiting.pop(waiter))
+
+    @rule(seconds=st.sampled_from([0.0, 0.001, 0.05, 0.1, 0.25, 1.0, 1.1]), late=st.sampled_from([0.0, 0.015, 0.5]))
+    def time_passes(self, seconds: float, late: float) -> None:
+        until = self.now + seconds
+        for call in sorted(self.paused, key=lambda call: call.due):
+            if call.due <= until:
+                self.now = max(self.now, call.due + late)
+                self.depart(call)
+        self.now = max(self.now, until)
+        for call in [call for call in self.flying if call.exchange.deadline <= self.now]:
+            self.end(call, "timeout")
+        for call in [call for call in self.waiting.values() if call.exchange.deadline <= self.now]:
+            del self.waiting[call.exchange]
+            call.exchange.give_up_waiting(self.now)
+        self.call_waiters()
+
+    def depart(self, call: Call) -> None:
+        exchange = call.exchange
+        self.paused.remove(call)
+        if isinstance(exchange.depart(self.now), Refusal):
+            self.retries.remove(call.granted_at)
+            exchange.finish(self.now, Result.FAULT)
+            return
+        assert call.not_before <= self.now <= exchange.deadline
+        assert not call.sent or self.now <= exchange.repeatable_until
+        assert exchange.attempts <= self.policy.retry.max_attempts + 1  # and a reconnect
+        self.flying.append(call)
+
+    @rule(which=st.sampled_from([0, -1]))
+    def a_caller_leaves(self, which: int) -> None:
+        calls = self.flying + self.paused + list(self.waiting.values())
+        if calls:
+            self.leave(calls[which])
+            self.call_waiters()
+
+    def leave(self, call: Call) -> None:
+        call.exchange.abandon(self.now)
+        if call in self.flying:
+            self.flying.remove(call)
+        elif call in self.paused:
+            self.paused.remove(call)
+            self.retries.remove(call.granted_at)
+        else:
+            del self.waiting[call.exchange]
+
+    @rule(draining=st.booleans())
+    def the_host_drains(self, draining: bool) -> None:
+        self.destination.draining = draining
+
+    @invariant()
+    def as_many_are_in_flight_as_the_host_sees(self) -> None:
+        assert self.destination.limiter.in_flight == len(self.flying)
+
+    @invariant()
+    def no_more_wait_than_the_host_sees(self) -> None:
+        assert set(self.destination.limiter.waiting) <= set(self.waiting)
+
+    @invariant()
+    def half_open_has_a_probe_in_flight_and_no_more_than_probes(self) -> None:
+        breaker = self.destination.breaker
+        if breaker.state(self.now) is BreakerState.HALF_OPEN:
+            probing = sum(call.exchange._generation == breaker.generation for call in self.flying)
+            assert 1 <= probing <= self.policy.breaker.probes
+
+    def teardown(self) -> None:
+        if not hasattr(self, "destination"):
+            return
+        for call in self.flying + self.paused + list(self.waiting.values()):
+            self.leave(call)
+        assert self.destination.limiter.in_flight == 0
+        assert not self.destination.limiter.waiting
+        tally = self.destination.tally
+        assert sum(tally.retries.values()) == sum(tally.attempts[AttemptKind.RETRY])
+
+
+Outage.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None, derandomize=True)
+test_no_outage_breaks_a_promise = Outage.TestCase
