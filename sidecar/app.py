@@ -74,7 +74,14 @@ class Sidecar:
     # Running
 
     async def start(self) -> None:
-        """Bind everything and serve. Raises OSError, its message naming the address that can not be had."""
+        """Bind everything and serve. Raises OSError, its message naming the address that can not be had, and leaves none bound."""
+        try:
+            await self._start()
+        except OSError:
+            await self.close()
+            raise
+
+    async def _start(self) -> None:
         snapshot = self._snapshot
         bound: list[tuple[Address, socket.socket, Route | None]] = []
         try:
@@ -343,11 +350,7 @@ def serve(source: Callable[[], Snapshot], snapshot: Snapshot, log: Log) -> None:
 
     async def main() -> None:
         sidecar = Sidecar(source, snapshot, log)
-        try:
-            await sidecar.start()
-        except OSError:
-            await sidecar.close()
-            raise
+        await sidecar.start()
         await sidecar.run()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -106,7 +106,8 @@ async def test_hop_by_hop_fields_and_words_over_policy_are_not_passed_on() -> No
         async with house([origin.port]) as home:
             answer = await home.send(
                 b"GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: keep-alive, X-Private\r\nX-Private: 1\r\n"
-                b"TE: gzip\r\nProxy-Authorization: s\r\nx-envoy-max-retries: 10\r\nX-Sidecar-Policy: off\r\nX-Keep: 1\r\n\r\n"
+                b"TE: gzip\r\nProxy-Authorization: s\r\n"
+                b"x-envoy-max-retries: 10\r\nX-Sidecar-Policy: off\r\nX-Keep: 1\r\n\r\n"
             )
 
     names = {name.lower() for name, _ in origin.requests[0].headers}
