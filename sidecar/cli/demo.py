@@ -110,13 +110,14 @@ def _invite(console: Console, addresses: Addresses, folder: Path) -> None:
     dependency = f"http://127.0.0.1:{addresses.dependency}"
     lines = [
         f"It goes on with {LIGHT_RATE:.0f} requests/s through the sidecar until Ctrl-C:",
-        f"  the sidecar's state    http://127.0.0.1:{addresses.admin}/destinations",
+        f"  the sidecar's admin    http://127.0.0.1:{addresses.admin}/",
+        f"  its state              http://127.0.0.1:{addresses.admin}/destinations",
         f"  its metrics            http://127.0.0.1:{addresses.admin}/metrics",
         f"  its policy             {folder / 'policy.yaml'} (edit it: it is read again)",
         f"  its log                {folder / 'sidecar.log'}",
         f"  through the sidecar    curl -i http://127.0.0.1:{addresses.payments}/balance",
         f"  the dependency         {dependency}/-/state",
-        f"  make trouble again     curl -X POST '{dependency}/-/phase/hanging?seconds=5' (or failing)",
+        f"  make trouble again     curl -X POST '{dependency}/-/phase/hanging?seconds=5'",
     ]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
