@@ -633,7 +633,7 @@ class Outage(RuleBasedStateMachine):
 
     @initialize(
         ratio=st.sampled_from([0.0, 0.2, 1.0]),
-        floor=st.sampled_from([0, 1, 3]),
+        floor=st.sampled_from([0, 3, 50]),
         limit=st.sampled_from([LimitKind.ADAPTIVE, LimitKind.FIXED]),
         places=st.sampled_from([1, 4, 50]),
         consecutive=st.sampled_from([2, 10, 10_000]),
@@ -771,7 +771,10 @@ class Outage(RuleBasedStateMachine):
     def depart(self, call: Call) -> None:
         exchange = call.exchange
         self.paused.remove(call)
+        before = self.destination.budget.retries_in_window(self.now)
         if isinstance(exchange.depart(self.now), Refusal):
+            if call.granted_at > self.now - self.policy.budget.window + ROUNDING:
+                assert self.destination.budget.retries_in_window(self.now) == before - 1
             self.retries.remove(call.granted_at)
             exchange.finish(self.now, Result.FAULT)
             return
@@ -779,6 +782,31 @@ class Outage(RuleBasedStateMachine):
         assert not call.sent or self.now <= exchange.repeatable_until
         assert exchange.attempts <= self.policy.retry.max_attempts + 1  # and a reconnect
         self.flying.append(call)
+
+    @rule(late=st.sampled_from([0.0, 0.001, 0.015]), last=st.booleans())
+    def time_passes_to_a_departure(self, late: float, last: bool) -> None:
+        if self.paused:
+            due = [call.due for call in self.paused]
+            self.time_passes((max(due) if last else min(due)) - self.now, late)
+
+    @rule()
+    def time_passes_to_the_last_instant_for_a_retry(self) -> None:
+        if self.flying:
+            last = min(call.exchange.deadline for call in self.flying) - self.policy.retry.min_remaining
+            self.time_passes(max(0.0, last - 0.01 - self.now), 0.0)
+
+    @rule(first=st.sampled_from(ENDINGS), then=st.sampled_from(ENDINGS), retention=st.sampled_from([IDEMPOTENT, 0.3]))
+    def a_wave_fails_and_its_retries_fail(self, first: str, then: str, retention: float) -> None:
+        self.requests_come(3, retention)
+        self.all_attempts_end(first)
+        self.time_passes_to_a_departure(0.001, last=True)
+        self.time_passes(0.25, 0.0)
+        self.all_attempts_end(then)
+
+    @rule()
+    def the_breaker_lets_a_probe_through(self) -> None:
+        self.time_passes(self.destination.breaker.retry_after(self.now), 0.0)
+        self.requests_come(1, IDEMPOTENT)
 
     @rule(which=st.sampled_from([0, -1]))
     def a_caller_leaves(self, which: int) -> None:
@@ -827,5 +855,5 @@ class Outage(RuleBasedStateMachine):
         assert sum(tally.retries.values()) == sum(tally.attempts[AttemptKind.RETRY])
 
 
-Outage.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None, derandomize=True)
+Outage.TestCase.settings = settings(max_examples=250, stateful_step_count=50, deadline=None, derandomize=True)
 test_no_outage_breaks_a_promise = Outage.TestCase

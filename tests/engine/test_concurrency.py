@@ -1,0 +1,388 @@
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from sidecar.engine.concurrency import FALL, FALL_INTERVAL, SLACK, SLOW_FACTOR, ConcurrencyLimit, Waiter
+from sidecar.engine.policy import ConcurrencyPolicy, LimitKind
+
+FIXED = ConcurrencyPolicy(LimitKind.FIXED, min_in_flight=1, max_in_flight=2)
+
+
+@dataclass(eq=False)
+class Original:
+    waiting_since: float
+    deadline: float
+
+
+def adaptive(policy: ConcurrencyPolicy | None = None) -> ConcurrencyLimit:
+    return ConcurrencyLimit(policy or ConcurrencyPolicy(), 0.0)
+
+
+def serve(limit: ConcurrencyLimit, seconds: float, now: float) -> None:
+    limit.in_flight += 1
+    limit.answered(seconds, now)
+
+
+def steady(seconds: float = 0.01, until: float = 6.0) -> ConcurrencyLimit:
+    """A limit that has seen one whole period of answers that took `seconds`."""
+    limit = adaptive()
+    for k in range(int(until / 0.05) + 1):
+        serve(limit, seconds, k * 0.05)
+    return limit
+
+
+def test_the_limit_begins_where_the_policy_says() -> None:
+    limit = adaptive()
+
+    limit.in_flight = 19
+    has_room = limit.room
+    limit.in_flight = 20
+
+    assert has_room
+    assert not limit.room
+
+
+def test_a_failure_lowers_the_limit() -> None:
+    limit = adaptive()
+    limit.in_flight = 1
+
+    limit.failed(0.0)
+
+    assert limit.limit == 20 * FALL
+    assert limit.in_flight == 0
+
+
+def test_a_burst_of_failures_is_one_piece_of_news() -> None:
+    limit = adaptive()
+
+    for _ in range(100):
+        limit.fall(0.0)
+    limit.fall(FALL_INTERVAL - 0.001)
+
+    assert limit.limit == 20 * FALL
+
+
+def test_news_that_keeps_coming_lowers_it_to_its_floor_and_no_further() -> None:
+    limit = adaptive()
+
+    for k in range(100):
+        limit.fall(k * FALL_INTERVAL * 1.01)
+
+    assert limit.limit == 4
+
+
+def test_good_answers_raise_it_while_half_of_it_is_in_use() -> None:
+    limit = adaptive()
+    limit.in_flight = 10
+
+    limit.answered(0.01, 0.0)
+
+    assert limit.limit == 20 + 1 / 20
+
+
+def test_good_answers_do_not_raise_it_while_it_is_idle() -> None:
+    limit = adaptive()
+    limit.in_flight = 9
+
+    limit.answered(0.01, 0.0)
+
+    assert limit.limit == 20
+
+
+def test_it_admits_no_more_than_its_maximum_however_good_the_answers() -> None:
+    limit = adaptive(ConcurrencyPolicy(max_in_flight=24))
+
+    for _ in range(1000):
+        limit.in_flight = 24
+        limit.answered(0.01, 0.0)
+
+    assert int(limit.limit) == 24
+
+
+def test_answers_far_over_the_usual_lower_it() -> None:
+    limit = steady(0.01)
+    before = limit.limit
+
+    for _ in range(30):
+        serve(limit, 0.2, 6.1)
+
+    assert limit.limit == before * FALL
+
+
+def test_one_dear_answer_among_cheap_ones_lowers_nothing() -> None:
+    limit = steady(0.01)
+
+    serve(limit, 0.2, 6.1)
+
+    assert limit.limit == 20
+
+
+def test_a_cheap_answer_after_dear_ones_lowers_nothing() -> None:
+    limit = steady(0.01)
+    for _ in range(30):
+        serve(limit, 0.2, 6.1)
+    after_the_fall = limit.limit
+
+    serve(limit, 0.01, 7.0)
+
+    assert limit.limit == after_the_fall
+
+
+def test_answers_just_under_the_bar_are_as_usual() -> None:
+    limit = steady(0.01)
+
+    for k in range(100):
+        serve(limit, SLOW_FACTOR * 0.01 + SLACK - 0.001, 6.1 + k * 0.01)
+
+    assert limit.limit == 20
+
+
+def test_nothing_is_slow_before_the_usual_is_known() -> None:
+    limit = adaptive()
+
+    serve(limit, 0.001, 0.0)
+    for k in range(30):
+        serve(limit, 1.0, 0.1 * k)
+
+    assert limit.limit == 20
+
+
+def test_a_period_with_few_answers_says_nothing_about_the_usual() -> None:
+    limit = adaptive()
+    for k in range(9):
+        serve(limit, 0.001, float(k) / 2)
+
+    serve(limit, 0.001, 4.9)
+    serve(limit, 0.001, 10.0)
+    few = adaptive()
+    serve(few, 0.001, 5.0)
+
+    assert limit._floor == pytest.approx(0.001)
+    assert few._floor == float("inf")
+
+
+def test_what_was_usual_long_ago_is_forgotten() -> None:
+    limit = steady(0.001, until=6.0)
+
+    for k in range(600):  # thirty seconds: more than all periods that are kept
+        serve(limit, 0.1, 6.0 + k * 0.05)
+    settled = limit.limit
+    for k in range(100):
+        serve(limit, 0.1, 36.0 + k * 0.05)
+
+    assert limit.limit >= settled
+
+
+def test_a_healthy_destination_is_never_held_back() -> None:
+    limit = adaptive()
+    serve(limit, 0.01, 1.0)
+    limit.in_flight = 20
+
+    stretched = limit.stretch(1.01)
+
+    assert stretched
+    assert limit.room
+
+
+@pytest.mark.parametrize("reason", ["no answer yet", "no answer lately", "bad news lately", "at the maximum", "fixed"])
+def test_the_limit_is_not_stretched_without_good_reason(reason: str) -> None:
+    limit = ConcurrencyLimit(FIXED, 0.0) if reason == "fixed" else adaptive()
+    if reason != "no answer yet":
+        serve(limit, 0.01, 1.0)
+    if reason == "bad news lately":
+        limit.fall(1.0)
+    limit.in_flight = 1024 if reason == "at the maximum" else 20
+    limit_before = limit.limit
+
+    stretched = limit.stretch(1.5 if reason == "no answer lately" else 1.01)
+
+    assert not stretched
+    assert limit.limit == limit_before
+
+
+def test_a_steady_load_without_failures_is_never_refused() -> None:
+    limit = adaptive()
+    refused = 0
+
+    ends: list[float] = []
+    for k in range(10_000):  # 500 a second, 0.1 s each: 50 in flight
+        now = k * 0.002
+        while ends and ends[0] <= now:
+            limit.answered(0.1, ends.pop(0))
+        if k < 20 or limit.room or limit.stretch(now):
+            limit.in_flight += 1
+            ends.append(now + 0.1)
+        else:
+            refused += k > 500
+
+    assert refused == 0
+
+
+def test_a_fixed_limit_stays_whatever_happens() -> None:
+    limit = ConcurrencyLimit(FIXED, 0.0)
+
+    limit.fall(0.0)
+    serve(limit, 0.01, 1.0)
+    serve(limit, 9.0, 2.0)
+
+    assert limit.limit == 2
+    assert limit.in_flight == 0
+
+
+def test_another_policy_keeps_the_limit_inside_its_bounds() -> None:
+    limit = adaptive()
+    limits = []
+
+    for policy in (
+        ConcurrencyPolicy(max_in_flight=8),
+        ConcurrencyPolicy(min_in_flight=12),
+        FIXED,
+        ConcurrencyPolicy(min_in_flight=1),
+    ):
+        limit.adopt(policy, 0.0)
+        limits.append(limit.limit)
+
+    assert limits == [8, 12, 2, 2]
+
+
+def test_the_oldest_has_its_turn_first() -> None:
+    limit = adaptive()
+    waiters = [Original(0.1 * k, 10.0) for k in range(3)]
+    for waiter in waiters:
+        limit.enqueue(waiter)
+
+    assert [limit.dequeue(1.0) for _ in range(4)] == [*waiters, None]
+
+
+def test_the_newest_has_its_turn_once_the_oldest_waited_half_of_its_time() -> None:
+    limit = adaptive()
+    old, middle, new = (Original(since, since + 2.0) for since in (0.0, 0.9, 1.0))
+    for waiter in (old, middle, new):
+        limit.enqueue(waiter)
+
+    turns = [limit.dequeue(1.001), limit.dequeue(1.001), limit.dequeue(1.001)]
+
+    assert turns == [new, middle, old]
+
+
+def test_who_cannot_be_saved_has_no_turn() -> None:
+    limit = adaptive()
+    late, alive = Original(0.0, 1.0), Original(0.9, 3.0)
+    limit.enqueue(alive)
+    limit.enqueue(late)
+
+    turns = [limit.dequeue(1.0), limit.dequeue(1.0)]
+
+    assert turns == [alive, None]
+
+
+def test_the_queue_is_bounded() -> None:
+    limit = adaptive(ConcurrencyPolicy(max_waiting=2))
+
+    taken = [limit.enqueue(Original(0.0, 1.0)) for _ in range(3)]
+
+    assert taken == [True, True, False]
+    assert len(limit.waiting) == 2
+
+
+def test_who_leaves_has_no_turn_and_may_leave_twice() -> None:
+    limit = adaptive()
+    waiter = Original(0.0, 1.0)
+    limit.enqueue(waiter)
+
+    limit.leave(waiter)
+    limit.leave(waiter)
+
+    assert limit.dequeue(0.0) is None
+
+
+class Swings(RuleBasedStateMachine):
+    """A dependency that is fast, hangs, fails, and is fast again, while callers take every place there is."""
+
+    @initialize(
+        kind=st.sampled_from(list(LimitKind)),
+        bounds=st.sampled_from([(1, 1), (1, 2), (4, 8), (4, 1024)]),
+        initial=st.sampled_from([1, 20, 2000]),
+    )
+    def begin(self, kind: LimitKind, bounds: tuple[int, int], initial: int) -> None:
+        self.policy = ConcurrencyPolicy(kind, initial, *bounds, max_waiting=10)
+        self.now = 0.0
+        self.limit = ConcurrencyLimit(self.policy, self.now)
+        self.flying: list[float] = []
+        self.waiting: list[Waiter] = []
+
+    @rule(count=st.sampled_from([1, 5, 50]))
+    def callers_come(self, count: int) -> None:
+        for _ in range(count):
+            if self.limit.room or self.limit.stretch(self.now):
+                assert self.limit.room
+                self.limit.in_flight += 1
+                self.flying.append(self.now)
+                assert len(self.flying) <= self.policy.max_in_flight
+            else:
+                waiter = Original(self.now, self.now + 1.0)
+                if self.limit.enqueue(waiter):
+                    self.waiting.append(waiter)
+
+    @precondition(lambda self: self.flying)
+    @rule(ending=st.sampled_from(["answered", "failed", "released"]), which=st.sampled_from([0, -1]))
+    def one_attempt_ends(self, ending: str, which: int) -> None:
+        began = self.flying.pop(which)
+        before = self.limit.limit
+        match ending:
+            case "answered":
+                self.limit.answered(self.now - began, self.now)
+            case "failed":
+                self.limit.failed(self.now)
+                assert self.limit.limit <= before
+            case _:
+                self.limit.released()
+                assert self.limit.limit == before
+
+    @rule(ending=st.sampled_from(["answered", "failed", "released"]))
+    def all_attempts_end(self, ending: str) -> None:
+        while self.flying:
+            self.one_attempt_ends(ending, -1)
+
+    @rule()
+    def a_place_is_offered(self) -> None:
+        alive = [waiter for waiter in self.waiting if waiter.deadline > self.now]
+
+        turn = self.limit.dequeue(self.now)
+
+        assert (turn in alive) if alive else turn is None
+        if turn is not None:
+            self.waiting.remove(turn)
+
+    @rule(seconds=st.sampled_from([0.0, 0.001, 0.0999, 0.1, 0.6, 5.0, 21.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(maximum=st.sampled_from([4, 8, 1024]))
+    def the_policy_changes(self, maximum: int) -> None:
+        if self.policy.limit is LimitKind.ADAPTIVE and maximum >= len(self.flying):
+            self.policy = ConcurrencyPolicy(LimitKind.ADAPTIVE, 20, 1, maximum, max_waiting=10)
+            self.limit.adopt(self.policy, self.now)
+
+    @invariant()
+    def the_limit_stays_inside_its_bounds(self) -> None:
+        if hasattr(self, "limit"):
+            assert self.policy.min_in_flight <= int(self.limit.limit) <= self.policy.max_in_flight
+
+    @invariant()
+    def the_count_in_flight_is_right(self) -> None:
+        if hasattr(self, "limit"):
+            assert self.limit.in_flight == len(self.flying)
+            assert len(self.limit.waiting) <= self.policy.max_waiting
+
+    def teardown(self) -> None:
+        if hasattr(self, "limit"):
+            self.all_attempts_end("released")
+            assert self.limit.in_flight == 0
+
+
+Swings.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None, derandomize=True)
+test_no_swing_takes_the_limit_out_of_its_bounds = Swings.TestCase
