@@ -74,7 +74,7 @@ class Sidecar:
     # Running
 
     async def start(self) -> None:
-        """Bind everything and serve. Raises OSError, its message naming the address that can not be had, and leaves none bound."""
+        """Bind everything and serve. Raises OSError, its message naming what can not be had; nothing is bound then."""
         try:
             await self._start()
         except OSError:

@@ -368,6 +368,8 @@ def _without(fields: list[tuple[bytes, bytes]], dropped: set[bytes]) -> bytes:
 
 def _refused(error: str, data: bytes) -> Malformed:
     """What llhttp's words amount to."""
+    if data.lstrip(b"\r\n").partition(b" ")[0] in _NOT_HTTP:
+        return Malformed(501, "unknown_method", "the method is none of HTTP")
     if "version" in error or "HTTP/" in error:
         if re.search(rb" HTTP/[0-9]\.[0-9]\r\n", data):
             return Malformed(505, "unsupported_version", "only HTTP/1.0 and HTTP/1.1 are spoken")

@@ -1,0 +1,124 @@
+import math
+
+import pytest
+
+from sidecar.engine.breaker import BreakerState
+from sidecar.engine.destination import Destination
+from sidecar.engine.policy import BreakerPolicy, BudgetPolicy, ConcurrencyPolicy, DestinationPolicy, LimitKind
+from sidecar.engine.retry import Admission, Exchange
+
+NARROW = DestinationPolicy(concurrency=ConcurrencyPolicy(LimitKind.FIXED, min_in_flight=1, max_in_flight=1))
+
+
+def middle() -> float:
+    return 0.5
+
+
+def destination_with(policy: DestinationPolicy | None = None) -> Destination:
+    return Destination("payments", policy or DestinationPolicy(), middle, 0.0)
+
+
+def request(destination: Destination, now: float = 0.0) -> Exchange:
+    exchange = Exchange(destination, now, math.inf)
+    exchange.admit(now)
+    return exchange
+
+
+def retry(exchange: Exchange, now: float) -> None:
+    exchange.on_status(now, 503, None)
+    assert exchange.depart(now + 0.1) is Admission.GO
+
+
+def opened(destination: Destination) -> None:
+    for _ in range(destination.policy.breaker.consecutive_failures):
+        destination.breaker.failure(destination.breaker.generation, 0.0)
+
+
+def test_without_traffic_nothing_is_amplified() -> None:
+    destination = destination_with()
+
+    assert destination.amplification(0.0) == 1.0
+    assert destination.retry_ratio(0.0) == 0.0
+
+
+def test_amplification_is_attempts_per_request() -> None:
+    destination = destination_with()
+    exchanges = [request(destination) for _ in range(4)]
+
+    retry(exchanges[0], 0.1)
+
+    assert destination.amplification(0.2) == 1.25
+    assert destination.retry_ratio(0.2) == 0.25
+
+
+def test_amplification_is_that_of_the_last_ten_seconds() -> None:
+    destination = destination_with()
+    retry(request(destination), 0.1)
+
+    request(destination, 15.0)
+
+    assert destination.amplification(15.0) == 1.0
+
+
+def test_a_reconnect_is_an_attempt_and_no_retry() -> None:
+    destination = destination_with()
+
+    request(destination).reconnect(0.1)
+
+    assert destination.amplification(0.1) == 2.0
+    assert destination.retry_ratio(0.1) == 0.0
+
+
+def test_nobody_has_a_turn_where_nobody_waits() -> None:
+    assert destination_with().next_waiter(0.0) is None
+
+
+def test_a_waiter_has_its_turn_when_there_is_room() -> None:
+    destination = destination_with(NARROW)
+    first = request(destination)
+    waiter = request(destination)
+
+    before = destination.next_waiter(0.1)
+    first.on_status(0.2, 200, None)
+    after = destination.next_waiter(0.2)
+
+    assert before is None
+    assert after is waiter
+
+
+def test_waiters_are_let_go_when_the_breaker_would_refuse_them() -> None:
+    destination = destination_with(NARROW)
+    request(destination)
+    waiter = request(destination)
+
+    opened(destination)
+
+    assert destination.next_waiter(0.1) is waiter
+
+
+@pytest.mark.parametrize(("status", "failing"), [(200, False), (404, False), (500, True), (503, True), (429, True)])
+def test_what_is_not_simply_good_is_retried_or_a_failure_to_the_breaker(status: int, failing: bool) -> None:
+    destination = destination_with(DestinationPolicy(breaker=BreakerPolicy(statuses=frozenset({500}))))
+
+    assert (status in destination.failing) is failing
+
+
+def test_a_new_policy_reaches_every_part_and_keeps_the_state() -> None:
+    destination = destination_with()
+    retry(request(destination), 0.1)
+    opened(destination)
+    policy = DestinationPolicy(
+        budget=BudgetPolicy(ratio=0.0, min_retries=0),
+        breaker=BreakerPolicy(statuses=frozenset({500})),
+        concurrency=ConcurrencyPolicy(LimitKind.FIXED, max_in_flight=7),
+    )
+
+    destination.adopt(policy, 0.2)
+
+    assert destination.policy is policy
+    assert destination.failing == {429, 500, 503}
+    assert destination.limiter.limit == 7
+    assert destination.limiter.in_flight == 1
+    assert destination.budget.balance(5.0) == 0.0
+    assert destination.budget.retries_in_window(0.2) == 1
+    assert destination.breaker.state(0.2) is BreakerState.OPEN
