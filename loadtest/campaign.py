@@ -1,60 +1,39 @@
-"""The order of a comparison: every subject in turn, and again, so that a noisy minute hits all alike."""
+"""The order of a comparison: each figure of one proxy after the other, and again, so that noise hits all alike."""
 
-import asyncio
-import gc
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Protocol
 
-import uvloop
-
-from loadtest import wrk
-from loadtest.child import Child, free_port
-from loadtest.cores import Cores, pinned
-from loadtest.figures import MEGABYTE, Results, Round
-from loadtest.generator import SETTLE, ClosedLoop, IdleCrowd, OpenLoop
-from loadtest.load import Load
-from loadtest.meter import Meter
+from loadtest.child import Child
+from loadtest.contender import START_WITHIN, Contender, Taken
+from loadtest.cores import pinned
+from loadtest.figures import Results, Round
+from loadtest.plan import SMALL, Plan
+from loadtest.repetition import repeated
 from loadtest.subjects import BASELINE, Subject
-from loadtest.workload import WORKLOADS, Workload
+from loadtest.yardstick import Yardstick
 
-START_WITHIN = 20.0  # seconds
-SLACK = 30.0  # seconds a measurement may take longer than asked before it is given up
-SMALL = WORKLOADS["get"]
-
-T = TypeVar("T")
+FIRST_LOOK = 1.0  # seconds
 
 
-class BrokenOffError(Exception):
-    """A measurement could not be made. The message is one line and names the subject."""
+class Audience(Protocol):
+    """Whoever watches."""
+
+    def begin(self, what: str) -> None:
+        """One of the plan's steps begins."""
+
+    def say(self, line: str) -> None:
+        """Something is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is run. `warm_up` and `seconds` are of each measurement; `idle_connections` may be 0 for none."""
+def run(plan: Plan, audience: Audience) -> Results:
+    """Measure all. Raises contender.BrokenOffError or child.NotStartedError.
 
-    subjects: tuple[Subject, ...]
-    workloads: tuple[Workload, ...]
-    rounds: int
-    warm_up: float
-    seconds: float
-    connections: int
-    idle_connections: int
-    uses_wrk: bool
-    cores: Cores
-
-    def generator(self, workload: Workload) -> str:
-        return "wrk" if self.uses_wrk and workload.is_small else "own"
-
-
-def run(plan: Plan, step: Callable[[str, int, Round | None], None]) -> Results:
-    """Measure all. `step(subject, round, done)` is called as each begins (done is None) and ends.
-
-    Raises BrokenOffError, or child.NotStartedError. Whatever happens, no process and no file of it remains.
+    Whatever happens, no process and no file of it remains.
     """
     rounds: dict[str, list[Round]] = {subject.name: [] for subject in plan.subjects}
     with (
@@ -67,133 +46,81 @@ def run(plan: Plan, step: Callable[[str, int, Round | None], None]) -> Results:
             log=Path(scratch) / "upstream.log",
         ) as upstream,
     ):
-        upstream_port = int(upstream.first_line(START_WITHIN))
-        for number in range(plan.rounds):
+        campaign = _Campaign(plan, audience, int(upstream.first_line(START_WITHIN)), Path(scratch))
+        for number in range(1, plan.rounds + 1):
+            for name, done in campaign.round(number).items():
+                rounds[name].append(done)
+        if plan.idle_connections:
+            # Memory is the same every time: once is enough, and counts to the first round.
             for subject in plan.subjects:
-                step(subject.name, number, None)
-                baseline = rounds.get(BASELINE, [])
-                half = baseline[number].figures.get("get.rps", 0.0) / 2 if len(baseline) > number else 0.0
-                directory = Path(scratch) / f"{subject.name}-{number}"
-                directory.mkdir()
-                done = _Measurement(plan, subject, upstream_port, directory).take(half)
-                rounds[subject.name].append(done)
-                step(subject.name, number, done)
+                rounds[subject.name][0].add(campaign.idle(subject))
     return Results(BASELINE, rounds)
 
 
-class _Measurement:
-    """One subject in one round: started, measured at rest, under load and with idle connections, and ended."""
+class _Campaign:
+    """Measures with one upstream on one machine."""
 
-    def __init__(self, plan: Plan, subject: Subject, upstream_port: int, directory: Path) -> None:
+    def __init__(self, plan: Plan, audience: Audience, upstream_port: int, scratch: Path) -> None:
         self._plan = plan
-        self._subject = subject
+        self._audience = audience
         self._upstream_port = upstream_port
-        self._directory = directory
-        self._round = Round()
+        self._scratch = scratch
+        self._title = ""
+        self._yardstick = Yardstick({plan.cores.proxy, plan.cores.generator, plan.cores.upstream}, FIRST_LOOK)
 
-    def take(self, half_of_baseline: float) -> Round:
-        """`half_of_baseline` is in requests per second, 0 if unknown."""
-        try:
-            self._under_load(half_of_baseline)
-            if self._plan.idle_connections:
-                self._idle()
-        except (OSError, subprocess.SubprocessError, ValueError) as error:
-            raise BrokenOffError(f"{self._subject.name}: {error or type(error).__name__}") from error
-        return self._round
+    def round(self, number: int) -> dict[str, Round]:
+        """Start all, take each figure of one after the other, and end all. By subject.
 
-    def _under_load(self, half_of_baseline: float) -> None:
-        figures = self._round.figures
-        port = free_port()
-        with self._started(port) as child:
-            figures["process.start_s"] = child.first_answer(port, SMALL.request(), START_WITHIN)
-            meter = Meter(child.pid)
-            _run(asyncio.sleep(SETTLE), SETTLE)
-            rest = meter.memory()
-            figures["process.rest_rss_mb"] = rest.rss_bytes / MEGABYTE
-            figures["process.rest_pss_mb"] = rest.pss_bytes / MEGABYTE
+        Those that are not being measured wait, and use nothing worth speaking of.
+        """
+        self._title = f"round {number}/{self._plan.rounds}"
+        with ExitStack() as running:
+            contenders = [running.enter_context(self._started(subject, number)) for subject in self._plan.subjects]
+            for contender in contenders:
+                contender.round.add_memory("rest", contender.rest())
             for workload in self._plan.workloads:
-                self._round.add_load(workload.name, self._closed(port, workload, meter))
-            if own := figures.get("get.rps", 0.0):
-                self._open("half", port, own / 2, meter)
-                if self._subject.name == BASELINE:
-                    # Its own half and the baseline's are one measurement.
-                    figures.update(
-                        {f"level.{name[5:]}": value for name, value in figures.items() if name.startswith("half.")}
-                    )
-                elif half_of_baseline:
-                    self._open("level", port, half_of_baseline, meter)
-            loaded = meter.memory()
-            figures["process.loaded_rss_mb"] = loaded.rss_bytes / MEGABYTE
-            figures["process.loaded_pss_mb"] = loaded.pss_bytes / MEGABYTE
+                for contender in contenders:
+                    self._measure(contender, workload.name, partial(contender.closed, workload))
+                self._tell(contenders, workload.name)
+            if SMALL in self._plan.workloads:
+                self._at_fixed_rates(contenders)
+            for contender in contenders:
+                contender.round.add_memory("loaded", contender.rest())
+        return {contender.name: contender.round for contender in contenders}
 
-    def _closed(self, port: int, workload: Workload, meter: Meter) -> Load:
-        plan = self._plan
-        if plan.generator(workload) == "own":
-            loop = ClosedLoop(port, workload, plan.connections)
-            return _run(loop.run(plan.warm_up, plan.seconds, meter.cpu_seconds), plan.warm_up + plan.seconds)
-        # The own generator warms up for wrk too: it has seen and checked each answer before wrk's are counted.
-        warm_up = _run(
-            ClosedLoop(port, workload, plan.connections).run(0.0, plan.warm_up, meter.cpu_seconds), plan.warm_up
-        )
-        self._round.add_errors(workload.name, warm_up.errors)
-        return wrk.run(
-            port,
-            workload,
-            connections=plan.connections,
-            seconds=plan.seconds,
-            cpu_seconds=meter.cpu_seconds,
-            directory=self._directory,
-        )
+    def idle(self, subject: Subject) -> Round:
+        self._audience.begin(f"idle connections of {subject.name}")
+        with Contender(self._plan, subject, self._upstream_port, self._scratch / f"idle-{subject.name}") as contender:
+            contender.idle()
+            return contender.round
 
-    def _open(self, part: str, port: int, rate: float, meter: Meter) -> None:
-        plan = self._plan
-        loop = OpenLoop(port, SMALL, plan.connections, rate)
-        load, lateness = _run(loop.run(plan.warm_up, plan.seconds, meter.cpu_seconds), plan.warm_up + plan.seconds)
-        self._round.add_load(part, load)
-        self._round.figures[f"{part}.late_ms"] = lateness * 1e3
+    def _started(self, subject: Subject, number: int) -> Contender:
+        self._audience.begin(f"{self._title}: start of {subject.name}")
+        self._yardstick.wait()
+        return Contender(self._plan, subject, self._upstream_port, self._scratch / f"{number}-{subject.name}")
 
-    def _idle(self) -> None:
-        port = free_port()
-        count = self._plan.idle_connections
-        with self._started(port) as child:
-            child.first_answer(port, SMALL.request(), START_WITHIN)
-            meter = Meter(child.pid)
-            warm_up = _run(
-                ClosedLoop(port, SMALL, 32).run(0.0, self._plan.warm_up, meter.cpu_seconds), self._plan.warm_up
-            )
-            before = meter.memory().rss_bytes
-            errors, during = _run(_idle_reading(port, count, meter), SLACK)
-        grown = (during - before) / MEGABYTE
-        self._round.figures["process.idle_rss_mb"] = grown
-        self._round.figures["process.idle_per_1000_mb"] = grown * 1000 / count
-        self._round.add_errors("process", warm_up.errors)
-        self._round.add_errors("process", errors)
+    def _at_fixed_rates(self, contenders: list[Contender]) -> None:
+        halves = {contender.name: contender.round.figures["get.rps"] / 2 for contender in contenders}
+        for contender in contenders:
+            if halves[contender.name]:
+                self._measure(contender, "half", partial(contender.open, halves[contender.name]))
+        self._tell(contenders, "half")
+        if level := halves.get(BASELINE):
+            for contender in contenders:
+                self._measure(contender, "level", partial(contender.open, level))
+            self._tell(contenders, "level")
 
-    def _started(self, port: int) -> Child:
-        return Child(
-            self._subject.name,
-            self._subject.command(self._directory, port, self._upstream_port),
-            core=self._plan.cores.proxy,
-            log=self._directory / "output.log",
-        )
+    def _measure(self, contender: Contender, part: str, take: Callable[[], Taken]) -> None:
+        """Take it, again if something disturbed it. Wrong answers count in every try."""
+        self._audience.begin(f"{self._title}: {part} of {contender.name}")
+        done = repeated(take, self._yardstick, contender.scheduled)
+        for taken in done.taken:
+            contender.round.add_errors(part, taken.errors)
+        contender.round.add_load(part, done.best.load)
+        contender.round.figures[f"{part}.stretch"] = done.stretch
+        if done.best.lateness is not None:
+            contender.round.figures[f"{part}.late_ms"] = done.best.lateness * 1e3
 
-
-async def _idle_reading(port: int, count: int, meter: Meter) -> tuple[dict[str, int], int]:
-    crowd = IdleCrowd(port, SMALL, count)
-    memory = await crowd.hold(meter.memory)
-    return dict(crowd.errors), memory.rss_bytes
-
-
-def _run(measurement: Coroutine[Any, Any, T], seconds: float) -> T:
-    """On a loop of its own, without the garbage collector's pauses, and given up after `seconds` + SLACK."""
-
-    async def bounded() -> T:
-        async with asyncio.timeout(seconds + SLACK):
-            return await measurement
-
-    gc.collect()
-    gc.disable()
-    try:
-        return uvloop.run(bounded())
-    finally:
-        gc.enable()
+    def _tell(self, contenders: list[Contender], part: str) -> None:
+        said = [f"{contender.name} {contender.round.said(part)}" for contender in contenders]
+        self._audience.say(f"{self._title}, {part}: {', '.join(said)}")

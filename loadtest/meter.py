@@ -7,6 +7,7 @@ from pathlib import Path
 PROC = Path("/proc")
 KB = 1024  # /proc says kB and means 1,024 bytes
 NANOSECOND = 1e-9
+RUN, WAITED = 0, 1  # fields of schedstat: nanoseconds on a core, and ready but waiting for one
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,11 @@ class Meter:
     def cpu_seconds(self) -> float:
         """User and system time so far. Nanoseconds from schedstat where the kernel keeps it, else ticks."""
         return sum(cpu_seconds_of(pid) for pid in self.pids)
+
+    def waited_seconds(self) -> float:
+        """Time spent ready to run while another process had the core. 0 where the kernel keeps no schedstat."""
+        tasks = (task for pid in self.pids for task in _tasks(pid))
+        return sum(_schedstat(task, WAITED) for task in tasks) * NANOSECOND
 
     def memory(self) -> Memory:
         rss = sum(_kilobytes(PROC / str(pid) / "status", "VmRSS:") for pid in self.pids)
@@ -62,19 +68,26 @@ def resolution() -> str:
 def cpu_seconds_of(pid: int) -> float:
     """User and system time of one process with its living threads; 0 if it is gone."""
     if _has_schedstat(pid):
-        return sum(_run_nanoseconds(task) for task in (PROC / str(pid) / "task").iterdir()) * NANOSECOND
+        return sum(_schedstat(task, RUN) for task in _tasks(pid)) * NANOSECOND
     fields = _stat(pid)
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
 
 
 def _has_schedstat(pid: int) -> bool:
     # A kernel that keeps no such statistics has no file, or one that says zero for a process that has run.
-    return _run_nanoseconds(PROC / str(pid)) > 0
+    return _schedstat(PROC / str(pid), RUN) > 0
 
 
-def _run_nanoseconds(task: Path) -> int:
+def _tasks(pid: int) -> list[Path]:
     try:
-        return int((task / "schedstat").read_bytes().split()[0])
+        return list((PROC / str(pid) / "task").iterdir())
+    except OSError:
+        return []
+
+
+def _schedstat(task: Path, field: int) -> int:
+    try:
+        return int((task / "schedstat").read_bytes().split()[field])
     except (OSError, IndexError):
         return 0
 

@@ -5,8 +5,8 @@ from math import isnan
 from typing import Any
 
 from loadtest.bars import Ruling
-from loadtest.campaign import Plan
 from loadtest.figures import Results
+from loadtest.plan import Plan
 
 
 def record(
@@ -37,6 +37,7 @@ def record(
                 "limit": ruling.bar.limit,
                 "is_ratio": ruling.bar.is_ratio,
                 "value": ruling.value,
+                "rounds": list(ruling.rounds),
                 "mark": ruling.mark.value,
                 "reason": ruling.reason,
             }

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadtest.bars import Mark, Ruling
-from loadtest.figures import Results
+from loadtest.figures import QUIET, Results
 
 TITLES = {
     "half": "GET at a fixed rate: half of each one's own saturation",
@@ -36,6 +36,7 @@ def report(
     loads = [part for part in results.parts() if part != "process"]
     return Group(
         *(Text(note) for note in notes),
+        Text(_quiet(results)),
         *(_load_table(results, versions, part, {**titles, **TITLES}[part]) for part in loads),
         _process_table(results, versions),
         *(Text(line, style="bold red") for line in _errors(results)),
@@ -45,7 +46,7 @@ def report(
 def bars(rulings: list[Ruling], baseline: str) -> RenderableType:
     table = Table(title="Bars for the sidecar", title_justify="left", title_style="bold")
     table.add_column("bar")
-    for column in ("at most", "measured"):
+    for column in ("at most", "measured", "rounds"):
         table.add_column(column, justify="right")
     table.add_column("")
     for ruling in rulings:
@@ -54,7 +55,11 @@ def bars(rulings: list[Ruling], baseline: str) -> RenderableType:
         mark, style = MARKS[ruling.mark]
         said = f"{mark}: {ruling.reason}" if ruling.reason else mark
         table.add_row(
-            ruling.bar.title, limit, "-" if ruling.value is None else f"{ruling.value:.2f}{unit}", Text(said, style)
+            ruling.bar.title,
+            limit,
+            "-" if ruling.value is None else f"{ruling.value:.2f}{unit}",
+            f"{min(ruling.rounds):.2f} to {max(ruling.rounds):.2f}" if ruling.rounds else "-",
+            Text(said, style),
         )
     return table
 
@@ -134,6 +139,14 @@ def _lateness(results: Results, subject: str, part: str) -> str:
     if late is None or p99 is None:
         return "-"
     return f"{late:.2f}" + (" (generator's p99)" if late > p99 / 2 else "")
+
+
+def _quiet(results: Results) -> str:
+    stretches = results.stretches()
+    disturbed = [stretch for stretch in stretches if stretch > QUIET]
+    said = f"{len(disturbed)} of {len(stretches)} measurements were disturbed at each of their tries"
+    worst = f", by up to {max(disturbed):.2f} times" if disturbed else ""
+    return f"{said}{worst}; they count only where there is no other"
 
 
 def _errors(results: Results) -> list[str]:

@@ -1,6 +1,8 @@
 """Medians and ratios, with rounds kept beside each other."""
 
-from loadtest.figures import Results
+from collections import Counter
+
+from loadtest.figures import QUIET, Results, Round
 from tests.loadtest.results import a_round, good, two_rounds
 
 
@@ -38,3 +40,35 @@ def test_errors_of_all_rounds_are_summed_by_reason() -> None:
 
     assert results.errors("sidecar", "get") == {"reset": 3, "late": 3}
     assert results.errors("envoy", "get") == {}
+
+
+def test_rounds_that_were_disturbed_are_left_out_if_there_are_others() -> None:
+    sidecar, envoy = (a_round(30.0), a_round(90.0)), (a_round(75.0), a_round(100.0))
+    envoy[1].figures["get.stretch"] = QUIET + 0.01
+
+    results = two_rounds(sidecar=sidecar, envoy=envoy)
+
+    assert results.ratios("sidecar", "get.cpu_us") == [30 / 75]
+    assert results.values("envoy", "get.cpu_us") == [75.0]
+    assert results.values("sidecar", "get.cpu_us") == [30.0, 90.0]
+
+
+def test_where_all_rounds_were_disturbed_they_all_count() -> None:
+    sidecar, envoy = (a_round(30.0), a_round(90.0)), (a_round(75.0), a_round(100.0))
+    for done in envoy:
+        done.figures["get.stretch"] = 1.5
+
+    results = two_rounds(sidecar=sidecar, envoy=envoy)
+
+    assert results.ratios("sidecar", "get.cpu_us") == [30 / 75, 90 / 100]
+    assert results.stretches() == [1.5, 1.5]
+
+
+def test_a_round_takes_over_what_another_measured() -> None:
+    done = a_round(30.0, reset=1)
+
+    done.add(Round({"process.idle_rss_mb": 2.0}, {"get": Counter(reset=2), "process": Counter(late=1)}))
+
+    assert done.figures["process.idle_rss_mb"] == 2.0
+    assert done.figures["get.cpu_us"] == 30.0
+    assert done.errors == {"get": {"reset": 3}, "process": {"late": 1}}

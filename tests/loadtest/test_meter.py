@@ -64,6 +64,15 @@ def test_the_work_of_a_child_is_counted(family: subprocess.Popen[str]) -> None:
     assert grown > cpu_seconds_of(family.pid) - parent_before
 
 
+def test_waiting_for_a_core_is_never_less_than_before(family: subprocess.Popen[str]) -> None:
+    meter = Meter(family.pid)
+    before = meter.waited_seconds()
+
+    work(family)
+
+    assert meter.waited_seconds() >= before >= 0
+
+
 def test_memory_is_of_all_processes_together(family: subprocess.Popen[str]) -> None:
     both = Meter(family.pid).memory()
 

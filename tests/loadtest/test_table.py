@@ -80,5 +80,12 @@ def test_a_latency_that_is_the_generators_own_is_marked() -> None:
 def test_every_bar_is_shown_with_limit_value_and_mark() -> None:
     text = printed(table.bars(judge(good()), "envoy"))
 
-    assert row(text, "cpu per small GET") == ["cpu per small GET", "0.45 x envoy (aim 0.4)", "0.40 x envoy", "✓ met"]
-    assert row(text, "cpu per 1 MiB")[2:] == ["-", "- not measured"]
+    assert row(text, "cpu per small GET") == [
+        "cpu per small GET",
+        "0.45 x envoy (aim 0.4)",
+        "0.40 x envoy",
+        "0.40 to 0.40",
+        "✓ met",
+    ]
+    assert row(text, "start to first answer")[2:] == ["0.40", "0.40 to 0.40", "✓ met"]
+    assert row(text, "cpu per 1 MiB")[2:] == ["-", "-", "- not measured"]
