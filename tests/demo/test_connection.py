@@ -17,9 +17,15 @@ class Server:
         self.requests: list[bytes] = []
         self.connections = 0
         self.hung_up = asyncio.Event()
+        self.writers: list[asyncio.StreamWriter] = []
+
+    def cut(self) -> None:
+        for writer in self.writers:
+            writer.close()
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.writers.append(writer)
         try:
             while True:
                 self.requests.append(await reader.readuntil(b"\r\n\r\n"))
@@ -74,6 +80,20 @@ async def test_a_connection_that_the_server_closes_is_not_used_again() -> None:
         statuses = [await caller.get("r-1", 5.0) for _ in range(2)]
 
     assert statuses == [503, 503]
+    assert server.connections == 2
+
+
+async def test_an_idle_connection_that_is_cut_is_not_used_again() -> None:
+    async with calling(lambda _: OK) as (caller, server):
+        await caller.get("r-1", 5.0)
+        server.cut()
+        async with asyncio.timeout(5.0):
+            while caller._idle:
+                await asyncio.sleep(0)
+
+        status = await caller.get("r-2", 5.0)
+
+    assert status == 200
     assert server.connections == 2
 
 

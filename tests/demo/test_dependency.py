@@ -111,7 +111,21 @@ async def test_a_request_that_has_been_here_before_is_counted_as_repeated() -> N
     for request_id in (b"a", b"b", b"a", b"a", b"", b""):
         stage.ask(request_id)
 
-    assert (stage.dependency.totals.arrived, stage.dependency.totals.repeated) == (6, 2)
+    assert stage.dependency.totals == Arrivals(arrived=6, repeated=2, failed=6)
+
+
+async def test_what_is_told_by_slot_is_what_is_counted_in_all() -> None:
+    stage = Stage()
+    stage.dependency.start()
+    callers = [stage.ask(request_id) for request_id in (b"a", b"b", b"a")]
+
+    callers[0].gone = True
+    stage.let_work(4.0)
+    stage.dependency.enter(Phase.FAILING)
+    stage.ask(b"c")
+
+    assert stage.dependency.totals == Arrivals(arrived=4, repeated=1, served=1, wasted=1, failed=1, overflowed=1)
+    assert stage.dependency.slots.changes() == {"0": [3, 1, 0, 0, 0, 1], "16": [1, 0, 1, 1, 1, 0]}
 
 
 async def test_the_same_seed_gives_the_same_work() -> None:
