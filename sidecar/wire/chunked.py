@@ -8,6 +8,7 @@ from sidecar.wire.malformed import Malformed
 
 _MAX_LINE: Final = 4096
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
+_SIZE_SO_FAR: Final = re.compile(rb"[0-9A-Fa-f]{1,15}[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
@@ -74,7 +75,7 @@ class ChunkedReader:
             raise Malformed(400, "bad_chunk", "a bare carriage return")
         if self._state == self._DATA_END and line:
             raise Malformed(400, "bad_chunk", "a chunk is longer than its size")
-        if self._state == self._SIZE_LINE and line and _SIZE.fullmatch(line) is None:
+        if self._state == self._SIZE_LINE and line and _SIZE_SO_FAR.fullmatch(line) is None:
             raise Malformed(400, "bad_chunk", "a chunk's size is not a hexadecimal number")
 
     def _end_of_line(self, line: bytes) -> None:

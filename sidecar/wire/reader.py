@@ -38,7 +38,8 @@ from sidecar.wire.malformed import Malformed
 
 _END: Final = b"\r\n\r\n"
 _TARGET: Final = bytes(c for c in range(0x21, 0x7F) if c != ord("#"))
-_UNKNOWN_METHOD: Final = re.compile(rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Z-]+ ")
+_UNKNOWN_METHOD: Final = re.compile(rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Z-]+(?: |\Z)")
+_OTHER_VERSION: Final = re.compile(rb"[\r\n]*[^ \r\n]+ [^ \r\n]+ HTTP/(?!1\.[01])[0-9]\.[0-9]")
 _REASON: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 _NOT_HTTP: Final = frozenset(
@@ -94,6 +95,7 @@ class _HeadReader:
                 self.rest = data[end:]
                 if self._complete:
                     return raw
+                self._skip_empty_line(raw)
                 data = self.rest  # empty lines before a message are no message (RFC 9112 §2.2)
                 if not data:
                     return None
@@ -102,7 +104,7 @@ class _HeadReader:
             # The empty line may straddle the border, so three bytes are looked at again.
             start = max(0, len(self._partial) - 3)
             fresh = len(self._partial)
-            data = self._partial + data
+            data = self._partial = self._partial + data
         else:
             fresh = 0
         while True:
@@ -113,6 +115,7 @@ class _HeadReader:
                     raise self._too_large(data)
                 self._parse(data[fresh:] if fresh else data)
                 if len(data) <= 2 and not data.strip(b"\r\n"):
+                    self._skip_empty_line(data)
                     self._partial = b""  # an empty line before a message is no message (RFC 9112 §2.2)
                 return None
             end += 4
@@ -126,7 +129,12 @@ class _HeadReader:
                 self.rest = data[end:]
                 self._partial = b""
                 return data if end == len(data) else data[:end]
+            self._skip_empty_line(data[fresh:end])
             fresh = start = end
+
+    def _skip_empty_line(self, line: bytes) -> None:
+        """Pass over what llhttp took without seeing a head in it. Raises Malformed where that may not be."""
+        raise NotImplementedError
 
     def _parse(self, data: bytes) -> None:
         raise NotImplementedError
@@ -184,6 +192,10 @@ class RequestReader(_HeadReader):
             self._parser = HttpRequestParser(self)
         return head
 
+    def _skip_empty_line(self, line: bytes) -> None:
+        if line.strip(b"\r\n"):  # the preface of HTTP/2, which llhttp takes for half a head
+            raise Malformed(501, "unknown_method", "the method is none of HTTP")
+
     def _parse(self, data: bytes) -> None:
         parser = self._parser
         assert parser is not None
@@ -239,6 +251,10 @@ class ResponseReader(_HeadReader):
         self._parser = HttpResponseParser(self)
         return head
 
+    def _skip_empty_line(self, line: bytes) -> None:
+        # RFC 9112 §2.2 lets a server skip them; nothing lets a client, and a stray line may be the end of a body.
+        raise Malformed(502, "bad_status_line", "an empty line in place of a status line")
+
     def _parse(self, data: bytes) -> None:
         parser = self._parser
         assert parser is not None
@@ -279,7 +295,7 @@ def _read_request_fields(head: RequestHead, fields: list[tuple[bytes, bytes]], b
                 if head.expects_continue:
                     continue
             elif role == TE:
-                if b"trailers" in tokens(value):
+                if tokens(value) == [b"trailers"]:
                     continue
             elif role == CONNECTION:
                 named = tokens(value) + (named or [])
@@ -371,7 +387,7 @@ def _refused(error: str, data: bytes) -> Malformed:
     if data.lstrip(b"\r\n").partition(b" ")[0] in _NOT_HTTP:
         return Malformed(501, "unknown_method", "the method is none of HTTP")
     if "version" in error or "HTTP/" in error:
-        if re.search(rb" HTTP/[0-9]\.[0-9]\r\n", data):
+        if _OTHER_VERSION.match(data):
             return Malformed(505, "unsupported_version", "only HTTP/1.0 and HTTP/1.1 are spoken")
         return Malformed(400, "bad_request_line", "the request line names no HTTP version")
     if "url" in error.lower() or "URL" in error:
