@@ -50,3 +50,14 @@ def test_anything_else_is_refused(value: bytes) -> None:
 def test_an_address_of_the_sixth_version_gets_its_brackets_back() -> None:
     assert format_authority("::1", 80) == b"[::1]:80"
     assert format_authority("payments", None) == b"payments"
+
+
+@pytest.mark.parametrize("value", [b"payments", b"payments:80", b"[::1]", b"[2001:db8::1]:443", b"127.0.0.1:1"])
+def test_what_is_parsed_is_written_again_as_it_was(value: bytes) -> None:
+    assert format_authority(*parse_authority(value)) == value
+
+
+def test_a_refusal_is_not_remembered_as_an_answer() -> None:
+    for _ in range(2):
+        with pytest.raises(Malformed):
+            parse_authority(b"u@payments")

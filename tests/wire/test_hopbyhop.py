@@ -2,11 +2,32 @@
 
 import pytest
 
-from sidecar.wire.hopbyhop import CONNECTION, DROPPED, HOST, ORDINARY, role_of, tokens
+from sidecar.wire.hopbyhop import (
+    CONNECTION,
+    CONTENT_LENGTH,
+    DROPPED,
+    FORBIDDEN_TRAILERS,
+    HOST,
+    ORDINARY,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    role_of,
+    tokens,
+)
 
 
 @pytest.mark.parametrize(
-    "name", [b"Keep-Alive", b"proxy-authorization", b"Trailer", b"X-Retry-Attempt", b"HTTP2-Settings"]
+    "name",
+    [
+        b"Keep-Alive",
+        b"proxy-authorization",
+        b"Proxy-Authenticate",
+        b"Proxy-Connection",
+        b"Trailer",
+        b"X-Retry-Attempt",
+        b"HTTP2-Settings",
+    ],
 )
 def test_hop_by_hop_fields_and_our_own_are_dropped(name: bytes) -> None:
     assert role_of(name) == DROPPED
@@ -29,3 +50,17 @@ def test_the_case_of_a_name_does_not_matter() -> None:
 
 def test_a_list_is_read_without_its_empty_members() -> None:
     assert tokens(b" Close, ,\tX-A ,") == [b"close", b"x-a"]
+
+
+def test_roles_from_connection_up_are_the_ones_that_are_not_passed_on() -> None:
+    kept = [b"host", b"content-length", b"date", b"retry-after", b"x-request-id", b"traceparent", b"expect", b"te"]
+    dropped = [b"connection", b"transfer-encoding", b"upgrade", b"keep-alive"]
+
+    assert max(map(role_of, kept)) == TE < CONNECTION == min(map(role_of, dropped))
+
+
+def test_a_trailer_may_not_change_where_its_message_ends() -> None:
+    framing = {b"content-length": CONTENT_LENGTH, b"transfer-encoding": TRANSFER_ENCODING, b"upgrade": UPGRADE}
+
+    assert {name: role_of(name) for name in framing} == framing
+    assert {b"content-length", b"transfer-encoding", b"host", b"authorization"} <= FORBIDDEN_TRAILERS

@@ -36,3 +36,19 @@ def test_the_one_host_line_is_replaced_wherever_and_however_it_is_written() -> N
     assert replace_host(b"Host: a\r\nX: 1\r\n", b"a", b"b") == b"Host: b\r\nX: 1\r\n"
     assert replace_host(b"X: host:\r\nhOsT:  a\r\nY: 1\r\n", b"a", b"b") == b"X: host:\r\nHost: b\r\nY: 1\r\n"
     assert replace_host(b"X: 1\r\n", b"", b"b") == b"Host: b\r\nX: 1\r\n"
+
+
+def test_a_host_is_found_only_at_the_start_of_a_line() -> None:
+    assert replace_host(b"X-Host: a\r\nHost: a\r\n", b"a", b"b") == b"X-Host: a\r\nHost: b\r\n"
+    assert replace_host(b"X-Host: a\r\n", b"", b"b") == b"Host: b\r\nX-Host: a\r\n"
+
+
+def test_a_body_of_known_length_is_not_framed_anew() -> None:
+    asked = RequestHead(b"POST", b"/", 1)
+    asked.fields = b"Host: a\r\nContent-Length: 3\r\n"
+    asked.framing = Framing.LENGTH
+    answered = ResponseHead(200, b"200 OK", 0)
+    answered.fields = b"Content-Length: 3\r\n"
+
+    assert request_head(asked, b"/", b"") == b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n"
+    assert response_head(answered, b"", chunked=False) == b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
