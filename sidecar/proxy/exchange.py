@@ -123,13 +123,12 @@ class Exchange(retry.Exchange):
         "_fresh",
         "_head",
         "_held",
+        "_overdue",
         "_phase",
         "_plane",
         "_refusal",
         "_request_id",
-        "_retry",
         "_route",
-        "_slow",
         "_station",
         "_status",
         "_trail",
@@ -155,11 +154,10 @@ class Exchange(retry.Exchange):
         self._held: _Held | None = None
         self._fault: Fault | None = None
         self._refusal: Refusal | None = None
-        self._retry: Retry | None = None
         self._trail: list[AttemptRecord] | None = None
         self._backoff = 0.0
         self._status = 0
-        self._slow = False
+        self._overdue = False
         self._fresh = False
         self._close = False
         self._chunked_out = False
@@ -416,7 +414,7 @@ class Exchange(retry.Exchange):
         self._caller.timer.arm(self.deadline - self.policy.retry.min_remaining)
 
     def _attempt(self, now: float) -> None:
-        self._slow = False
+        self._overdue = False
         route = self._route
         station = self._station = route.pool.choose(self._station, now)
         upstream = None if self._fresh else station.lease()
@@ -448,7 +446,7 @@ class Exchange(retry.Exchange):
             self._caller.timer.arm(self._body_moment + self.policy.idle_timeout)
             return
         at = self.deadline
-        if not self._slow:
+        if not self._overdue:
             at = min(at, self.attempt_began + self.policy.per_attempt_timeout)
         self._caller.timer.arm(at)
 
@@ -474,8 +472,8 @@ class Exchange(retry.Exchange):
             else:
                 self._arm_attempt()
             return
-        if now < self.deadline and not self._slow:
-            self._slow = True
+        if now < self.deadline and not self._overdue:
+            self._overdue = True
             self.replayable = self._body is None or self._body.replayable
             verdict = self.on_slow(now)
             if isinstance(verdict, Retry):
@@ -521,7 +519,6 @@ class Exchange(retry.Exchange):
 
     def _back_off(self, verdict: Retry, now: float) -> None:
         self._phase = _BACKING_OFF
-        self._retry = verdict
         self._backoff = verdict.delay
         self._caller.timer.arm(now + verdict.delay)
 
@@ -669,7 +666,7 @@ class Exchange(retry.Exchange):
         self._caller.timer.disarm()
         self._plane.busy -= 1
         self.finish(now, result)
-        if self._trail is not None or self._refusal is not None or self._plane.sample:
+        if self._trail is not None or self._refusal is not None or self._overdue or self._plane.sample:
             self._tell(now, result)
 
     def _note(self, now: float, outcome: str) -> None:
@@ -677,7 +674,7 @@ class Exchange(retry.Exchange):
         if self._trail is None:
             self._trail = []
         number = self.attempts
-        kind = AttemptKind.FIRST if number == 1 else AttemptKind.RETRY
+        kind = AttemptKind(self._kind)
         station = self._station
         label = station.label if station is not None else ""
         self._trail.append(
@@ -688,7 +685,7 @@ class Exchange(retry.Exchange):
         plane = self._plane
         destination = self.destination
         trail = self._trail or ()
-        if not trail and self._refusal is None and not self._sampled():
+        if not (trail or self._refusal is not None or self._overdue or self._sampled()):
             return
         head = self._head
         plane.recorder.record(

@@ -8,9 +8,11 @@ from email.utils import formatdate
 
 import pytest
 
+from sidecar.engine import retry
 from sidecar.engine.outcome import Result
 from sidecar.engine.policy import BreakerPolicy, ConcurrencyPolicy, LimitKind, RetryAfterPolicy, RetryPolicy
 from sidecar.engine.verdict import Refusal
+from sidecar.proxy.exchange import Exchange
 from tests.fakes.house import GENEROUS, house, read_response
 from tests.fakes.origin import Origin, Request, hanging, hanging_up, replying, response
 
@@ -375,3 +377,21 @@ async def test_retry_after_may_be_ignored_only_where_policy_says_so() -> None:
             answer = await home.send(GET)
 
     assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def test_no_attribute_of_the_hands_hides_one_of_the_head() -> None:
+    assert not set(Exchange.__slots__) & set(retry.Exchange.__slots__)
+
+
+async def test_a_slow_attempt_that_is_left_running_lowers_the_limit_and_is_told_of() -> None:
+    async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.5)
+        writer.write(response(201))
+
+    async with Origin(answer) as origin, house([origin.port]) as home:
+        before = home.destination.limiter.limit
+        await home.send(POST)
+        after = home.destination.limiter.limit
+
+    assert after == pytest.approx(before * 0.7)
+    assert home.notes.records[0].status == 201
