@@ -390,6 +390,7 @@ def test_te_passes_only_when_trailers_is_all_it_says(line: bytes, *, passed: boo
         (b"1.1", b"Connection: close\r\n", False),
         (b"1.1", b"Connection: keep-alive\r\nConnection: Close\r\n", False),
         (b"1.1", b"Connection: keep-alive, close\r\n", False),
+        (b"1.1", b"Connection: close\r\nConnection: x\r\n", False),
         (b"1.0", b"", False),
         (b"1.0", b"Connection: Keep-Alive\r\n", True),
     ],

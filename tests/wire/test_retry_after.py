@@ -1,5 +1,8 @@
 """Retry-After in both its forms (RFC 9110 §10.2.3)."""
 
+import time
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,6 +61,21 @@ def test_without_a_valid_date_the_wall_clock_counts(date: bytes) -> None:
 
 def test_a_number_of_seconds_does_not_ask_any_clock() -> None:
     assert parse_retry_after(b"7", b"Sun, 06 Nov 1994 08:49:37 GMT", WALL + 5000) == 7.0
+
+
+@pytest.fixture
+def machine_in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "JST-9")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("machine_in_tokyo")
+@pytest.mark.parametrize("value", [b"Sun, 06 Nov 1994 08:49:47 GMT", b"Sun Nov  6 08:49:47 1994"])
+def test_dates_are_in_gmt_wherever_the_machine_stands(value: bytes) -> None:
+    assert parse_retry_after(value, b"", WALL) == 10.0
 
 
 WORD = st.sampled_from(
