@@ -2,7 +2,8 @@
 
 A dependency that works on requests whose callers have gone has to be given time to drain its queue, and nobody knows
 the right number in advance. So the limit follows what is seen: it falls when attempts fail, time out or take far longer
-than they lately did, and rises while they are answered as usual.
+than they lately did, and rises while they are answered as usual. Its first law is to do no harm: bad news among good
+news is not congestion, and a destination that answers as usual is not held back by a limit that has not found its size.
 """
 
 import math
@@ -13,14 +14,25 @@ from sidecar.engine.policy import ConcurrencyPolicy, LimitKind
 
 FALL: Final = 0.7
 FALL_INTERVAL: Final = 0.1
-"""Seconds between two falls: one burst of bad news is one piece of news."""
+"""Seconds between two falls, and without any good answer before one: a burst of bad news is one piece of news."""
 SLOW_FACTOR: Final = 4.0
+BRISK_FACTOR: Final = 2.0
 SLACK: Final = 0.005
 """Seconds that are nothing: below a few milliseconds the scheduler's jitter is many times the service time."""
-_PERIOD: Final = 5.0
+SLOW_RUN: Final = 12
+"""Slow answers in a row that are no accident. By Markov's inequality at most a quarter of all answers take over four
+times their mean, whatever mix of cheap and dear requests they are: twelve in a row are 6e-8."""
+CALM: Final = 5.0
+"""Seconds after a fall in which an original over the limit waits for a place instead of making one."""
+PATIENCE: Final = 3.0
+"""Seconds without a good answer after which a limit falls under what used to be in flight."""
+_LEAP: Final = 4.0  # places gained by one good answer while originals wait and nothing is known yet
+_KNOWN_GOOD: Final = 2.0  # times what used to be in flight: up to there, one place for every good answer
+_PERIOD: Final = 2.0
 _PERIODS: Final = 4
 _MIN_SAMPLES: Final = 10
-_SMOOTHING: Final = 0.1
+_LATELY: Final = 0.05
+_LATELY_AT_FIRST: Final = 0.25
 
 
 class Waiter(Protocol):
@@ -33,22 +45,32 @@ class Waiter(Protocol):
 class ConcurrencyLimit:
     """One per destination. Holds the number in flight, the limit, and the originals that wait.
 
-    Latency is slow when its moving mean (weight 1/10) is over four times the lowest mean of the last periods of
-    five seconds, plus SLACK, and the sample itself is as slow. Means, not minima: one cheap kind of request among dear
-    ones must not make those look slow.
+    What is usual is the lower median of the mean latencies of the last four periods of two seconds, and the mean number
+    in flight in that period. Means, because the fastest kind of request must not make the others look slow. An answer
+    is brisk up to twice the usual latency and slow over four times that, plus SLACK. A destination that becomes slower
+    for good is usual again when those periods are over.
+
+    The limit falls by FALL, at most once per FALL_INTERVAL: on a failure or a timeout if there was no good answer for
+    as long, and after SLOW_RUN slow answers in a row. It falls under what is usually in flight only after PATIENCE
+    seconds of failures and timeouts without a good answer: a short hang is over before fewer at once could help, and
+    slowness alone does not prove that it would. It rises by 1/limit per brisk answer while half of it is in use, and
+    by one while originals wait and it is small or nothing was wrong lately.
     """
 
     __slots__ = (
-        "_baselines",
-        "_floor",
+        "_brisk",
         "_last_fall",
         "_last_good",
-        "_mean",
+        "_period_began",
         "_period_count",
-        "_period_end",
         "_period_sum",
+        "_periods",
         "_policy",
         "_rises",
+        "_slow",
+        "_slow_run",
+        "_usual",
+        "_usually_in_flight",
         "in_flight",
         "limit",
         "waiting",
@@ -59,12 +81,13 @@ class ConcurrencyLimit:
         self.waiting: deque[Waiter] = deque()
         self._last_fall = -math.inf
         self._last_good = -math.inf
-        self._mean = 0.0
-        self._floor = math.inf
-        self._baselines: deque[float] = deque(maxlen=_PERIODS)
+        self._slow_run = 0
+        self._usual = self._brisk = self._slow = math.inf  # seconds; nothing is slow before the usual is known
+        self._usually_in_flight = 0.0
+        self._periods: deque[tuple[float, float]] = deque(maxlen=_PERIODS)  # mean latency, mean number in flight
+        self._period_began = now
         self._period_sum = 0.0
         self._period_count = 0
-        self._period_end = now + _PERIOD
         self.limit = 0.0
         self._policy = policy
         self._rises = True
@@ -91,11 +114,11 @@ class ConcurrencyLimit:
         This is how a healthy destination is never held back by a limit that has not found its size yet; in a hang no
         answers come, and the limit stays.
         """
-        lately = 0.05 if self._floor == math.inf else max(0.05, 2 * self._floor)
+        lately = _LATELY_AT_FIRST if self._usual == math.inf else max(_LATELY, self._usual)
         if (
             not self._rises
             or now - self._last_good > lately
-            or now - self._last_fall < _PERIOD
+            or now - self._last_fall < CALM
             or max(self.limit, self.in_flight) >= self._policy.max_in_flight
         ):
             return False
@@ -107,19 +130,28 @@ class ConcurrencyLimit:
         self.in_flight -= 1
         if not self._rises:
             return
-        mean = self._mean = self._mean + _SMOOTHING * (seconds - self._mean) if self._mean else seconds
         self._period_sum += seconds
         self._period_count += 1
-        if now >= self._period_end:
+        if now - self._period_began >= _PERIOD:
             self._end_period(now)
-        floor = self._floor
-        if seconds > SLOW_FACTOR * floor + SLACK and mean > SLOW_FACTOR * floor + SLACK:
-            self.fall(now)
+        if seconds > self._slow:
+            self._slow_run += 1
+            if self._slow_run >= SLOW_RUN:
+                self._fall(now, self._usually_in_flight)
             return
+        self._slow_run = 0
         self._last_good = now
+        if seconds > self._brisk:
+            return
         limit = self.limit
-        if 2 * (self.in_flight + 1) >= limit and limit < self._policy.max_in_flight:
-            self.limit = limit + 1 / limit
+        if limit < self._policy.max_in_flight:
+            unknown = self._usual == math.inf
+            small = unknown or limit < _KNOWN_GOOD * self._usually_in_flight
+            if self.waiting and (small or now - self._last_fall >= CALM):
+                leap = _LEAP if unknown else 1.0
+                self.limit = min(limit + leap, float(self._policy.max_in_flight))
+            elif 2 * (self.in_flight + 1) >= limit:
+                self.limit = limit + 1 / limit
 
     def failed(self, now: float) -> None:
         """An attempt in flight ended in a failure."""
@@ -132,9 +164,7 @@ class ConcurrencyLimit:
 
     def fall(self, now: float) -> None:
         """Bad news: less at once from now on."""
-        if self._rises and now - self._last_fall >= FALL_INTERVAL:
-            self._last_fall = now
-            self.limit = max(float(self._policy.min_in_flight), self.limit * FALL)
+        self._fall(now, self._usually_in_flight if now - self._last_good < PATIENCE else 0.0)
 
     def enqueue(self, waiter: Waiter) -> bool:
         """Let an original wait; False if too many do."""
@@ -164,10 +194,18 @@ class ConcurrencyLimit:
         except ValueError:
             return
 
+    def _fall(self, now: float, least: float) -> None:
+        if self._rises and now - self._last_fall >= FALL_INTERVAL and now - self._last_good >= FALL_INTERVAL:
+            self._last_fall = now
+            self.limit = min(self.limit, max(self.limit * FALL, least, float(self._policy.min_in_flight)))
+
     def _end_period(self, now: float) -> None:
         if self._period_count >= _MIN_SAMPLES:
-            self._baselines.append(self._period_sum / self._period_count)
-            self._floor = min(self._baselines)
+            in_flight = self._period_sum / (now - self._period_began)  # Little's law
+            self._periods.append((self._period_sum / self._period_count, in_flight))
+            self._usual, self._usually_in_flight = sorted(self._periods)[(len(self._periods) - 1) // 2]
+            self._brisk = BRISK_FACTOR * self._usual + SLACK
+            self._slow = SLOW_FACTOR * self._usual + SLACK
         self._period_sum = 0.0
         self._period_count = 0
-        self._period_end = now + _PERIOD
+        self._period_began = now

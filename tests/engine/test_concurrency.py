@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sidecar.engine.concurrency import FALL, FALL_INTERVAL, SLACK, SLOW_FACTOR, ConcurrencyLimit, Waiter
+from sidecar.engine.concurrency import FALL, FALL_INTERVAL, PATIENCE, SLACK, SLOW_FACTOR, ConcurrencyLimit, Waiter
 from sidecar.engine.policy import ConcurrencyPolicy, LimitKind
 
 FIXED = ConcurrencyPolicy(LimitKind.FIXED, min_in_flight=1, max_in_flight=2)
@@ -65,6 +65,65 @@ def test_a_burst_of_failures_is_one_piece_of_news() -> None:
     assert limit.limit == 20 * FALL
 
 
+def test_bad_news_among_good_news_lowers_nothing() -> None:
+    limit = adaptive()
+
+    for k in range(100):
+        serve(limit, 0.01, k * FALL_INTERVAL)
+        limit.in_flight += 1
+        limit.failed((k + 0.9) * FALL_INTERVAL)
+
+    assert limit.limit == 20
+
+
+@pytest.mark.parametrize(("hang", "limit_after"), [(PATIENCE - 0.01, 50.0), (30.0, 4.0)])
+def test_only_a_long_hang_lowers_it_under_what_is_usually_in_flight(hang: float, limit_after: float) -> None:
+    limit = adaptive()
+    limit.limit = 100.0
+    for k in range(410):  # 50 in flight: a hundred a second, half a second each
+        serve(limit, 0.5, k * 0.01)
+
+    for k in range(int(hang / 0.01)):
+        limit.fall(4.09 + k * 0.01)
+
+    assert limit.limit == pytest.approx(limit_after, rel=0.02)
+
+
+def test_an_answer_makes_a_place_for_one_that_waits() -> None:
+    limit = steady(0.01)
+    limit.in_flight = 20
+    limit.enqueue(Original(6.0, 9.0))
+
+    limit.answered(0.01, 6.01)
+
+    assert limit.limit == 21
+
+
+def test_places_are_made_by_leaps_while_nothing_is_known() -> None:
+    limit = adaptive()
+    limit.in_flight = 20
+    limit.enqueue(Original(0.0, 3.0))
+
+    limit.answered(0.01, 0.01)
+
+    assert limit.limit == 24
+
+
+def test_after_a_fall_places_are_made_quickly_only_up_to_what_is_known_to_be_good() -> None:
+    limit = adaptive()
+    for k in range(410):  # 10 in flight
+        serve(limit, 0.1, k * 0.01)
+    limit.limit = 10.0
+    limit.fall(4.3)
+    limit.enqueue(Original(4.3, 9.0))
+
+    for _ in range(100):
+        limit.in_flight = int(limit.limit)
+        limit.answered(0.1, 4.4)
+
+    assert 20 < limit.limit < 26
+
+
 def test_news_that_keeps_coming_lowers_it_to_its_floor_and_no_further() -> None:
     limit = adaptive()
 
@@ -106,10 +165,19 @@ def test_answers_far_over_the_usual_lower_it() -> None:
     limit = steady(0.01)
     before = limit.limit
 
-    for _ in range(30):
-        serve(limit, 0.2, 6.1)
+    for k in range(30):
+        serve(limit, 0.2, 6.1 + k * 0.01)
 
-    assert limit.limit == before * FALL
+    assert limit.limit == before * FALL * FALL
+
+
+def test_slowness_lowers_it_only_if_nothing_good_came_in_between() -> None:
+    limit = steady(0.01)
+
+    for k in range(300):
+        serve(limit, 0.01 if k % 9 == 0 else 0.2, 6.1 + k * 0.02)
+
+    assert limit.limit == 20
 
 
 def test_one_dear_answer_among_cheap_ones_lowers_nothing() -> None:
@@ -122,8 +190,8 @@ def test_one_dear_answer_among_cheap_ones_lowers_nothing() -> None:
 
 def test_a_cheap_answer_after_dear_ones_lowers_nothing() -> None:
     limit = steady(0.01)
-    for _ in range(30):
-        serve(limit, 0.2, 6.1)
+    for k in range(30):
+        serve(limit, 0.2, 6.1 + k * 0.01)
     after_the_fall = limit.limit
 
     serve(limit, 0.01, 7.0)
@@ -150,18 +218,17 @@ def test_nothing_is_slow_before_the_usual_is_known() -> None:
     assert limit.limit == 20
 
 
-def test_a_period_with_few_answers_says_nothing_about_the_usual() -> None:
+@pytest.mark.parametrize(("answers", "lowered"), [(9, False), (10, True)])
+def test_a_period_with_few_answers_says_nothing_about_the_usual(answers: int, lowered: bool) -> None:
     limit = adaptive()
-    for k in range(9):
-        serve(limit, 0.001, float(k) / 2)
+    for k in range(answers - 1):
+        serve(limit, 0.001, k * 0.01)
+    serve(limit, 0.001, 2.0)
 
-    serve(limit, 0.001, 4.9)
-    serve(limit, 0.001, 10.0)
-    few = adaptive()
-    serve(few, 0.001, 5.0)
+    for k in range(30):
+        serve(limit, 1.0, 2.1 + k * 0.01)
 
-    assert limit._floor == pytest.approx(0.001)
-    assert few._floor == float("inf")
+    assert (limit.limit < 20) == lowered
 
 
 def test_what_was_usual_long_ago_is_forgotten() -> None:
@@ -190,10 +257,10 @@ def test_a_healthy_destination_is_never_held_back() -> None:
 @pytest.mark.parametrize("reason", ["no answer yet", "no answer lately", "bad news lately", "at the maximum", "fixed"])
 def test_the_limit_is_not_stretched_without_good_reason(reason: str) -> None:
     limit = ConcurrencyLimit(FIXED, 0.0) if reason == "fixed" else adaptive()
+    if reason == "bad news lately":
+        limit.fall(0.5)
     if reason != "no answer yet":
         serve(limit, 0.01, 1.0)
-    if reason == "bad news lately":
-        limit.fall(1.0)
     limit.in_flight = 1024 if reason == "at the maximum" else 20
     limit_before = limit.limit
 

@@ -1,0 +1,262 @@
+"""A fleet in virtual time: several engines in front of one dependency of finite capacity.
+
+The dependency works on a request to its end even when nobody waits for the answer any more; that is what keeps an
+outage alive after its cause has gone. The hosts do what a proxy does: timers at the per-attempt timeout and the
+deadline, back-off, and the next original in turn as soon as there is a place.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
+from random import Random
+
+from sidecar.engine.destination import Destination
+from sidecar.engine.outcome import Fault, Result, result_of
+from sidecar.engine.policy import DestinationPolicy
+from sidecar.engine.retry import Admission, Exchange
+from sidecar.engine.verdict import Deliver, Refusal, Retry, Verdict
+
+Then = Callable[[], None]
+
+
+class Agenda:
+    """What is to happen, in the order of its time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._queue: list[tuple[float, int, Then]] = []
+        self._order = count()
+
+    def at(self, time: float, then: Then) -> None:
+        heappush(self._queue, (max(time, self.now), next(self._order), then))
+
+    def run(self, until: float) -> None:
+        while self._queue and self._queue[0][0] <= until:
+            self.now, _, then = heappop(self._queue)
+            then()
+        self.now = until
+
+
+@dataclass
+class Trouble:
+    """What is wrong with the dependency from `begins` to `ends`: its speed, or the status it fails with at once."""
+
+    begins: float
+    ends: float
+    speed: float = 1.0
+    status: int | None = None
+
+
+class Dependency:
+    """`workers` at a time, first come first served; `service` draws the seconds one request takes at full speed."""
+
+    def __init__(
+        self,
+        agenda: Agenda,
+        workers: int,
+        service: Callable[[], float],
+        status: Callable[[], int],
+        trouble: Trouble | None,
+    ) -> None:
+        self._agenda = agenda
+        self._idle = workers
+        self._service = service
+        self._status = status
+        self._trouble = trouble
+        self._queue: deque[Callable[[int], None]] = deque()
+
+    def ask(self, answer: Callable[[int], None]) -> None:
+        trouble = self._trouble
+        now = self._agenda.now
+        if trouble is not None and trouble.status is not None and trouble.begins <= now < trouble.ends:
+            status = trouble.status
+            self._agenda.at(now + 0.002, lambda: answer(status))
+        elif self._idle:
+            self._idle -= 1
+            self._work(answer)
+        else:
+            self._queue.append(answer)
+
+    def _work(self, answer: Callable[[int], None]) -> None:
+        def done() -> None:
+            if self._queue:
+                self._work(self._queue.popleft())
+            else:
+                self._idle += 1
+            answer(self._status())
+
+        self._agenda.at(self._finished(self._service()), done)
+
+    def _finished(self, work: float) -> float:
+        """When `work` begun now is done, at the speed that holds at each moment."""
+        now, trouble = self._agenda.now, self._trouble
+        if trouble is None or trouble.status is not None or now >= trouble.ends or now + work <= trouble.begins:
+            return now + work
+        work -= max(0.0, trouble.begins - now)
+        inside = trouble.ends - max(now, trouble.begins)
+        if work < inside * trouble.speed:
+            return max(now, trouble.begins) + work / trouble.speed
+        return trouble.ends + work - inside * trouble.speed
+
+
+class Call:
+    """One original as a proxy carries it."""
+
+    def __init__(self, fleet: "Fleet", destination: Destination) -> None:
+        self.fleet = fleet
+        self.began = fleet.agenda.now
+        self.exchange = Exchange(destination, self.began, float("inf"))
+        self.attempt = 0  # which one is listened to
+        self.waited = False
+        self.ended: float | None = None
+        self.status = 0
+        self.refusal: Refusal | None = None
+        fleet.of_exchange[self.exchange] = self
+        self.admit()
+
+    def admit(self) -> None:
+        fleet, exchange = self.fleet, self.exchange
+        admission = exchange.admit(fleet.agenda.now)
+        if admission is Admission.GO:
+            self.send()
+        elif admission is Admission.WAIT:
+            self.waited = True
+            attempt = self.attempt
+            give_up = exchange.deadline - exchange.policy.retry.min_remaining
+            fleet.agenda.at(give_up, lambda: self.give_up(attempt))
+        else:
+            assert isinstance(admission, Refusal)
+            self.end(503, Result.REFUSED, admission)
+
+    def give_up(self, attempt: int) -> None:
+        if self.ended is None and self.attempt == attempt:
+            self.exchange.give_up_waiting(self.fleet.agenda.now)
+            self.end(503, Result.REFUSED, Refusal.CONCURRENCY_LIMIT)
+
+    def send(self) -> None:
+        fleet, exchange = self.fleet, self.exchange
+        self.attempt += 1
+        attempt = self.attempt
+        fleet.sent += 1
+        fleet.dependency.ask(lambda status: self.answered(attempt, status))
+        fleet.agenda.at(fleet.agenda.now + exchange.policy.per_attempt_timeout, lambda: self.slow(attempt))
+        fleet.agenda.at(exchange.deadline, lambda: self.too_late(attempt))
+
+    def answered(self, attempt: int, status: int) -> None:
+        if self.ended is None and self.attempt == attempt:
+            self.heed(self.exchange.on_status(self.fleet.agenda.now, status, None), status)
+
+    def slow(self, attempt: int) -> None:
+        now = self.fleet.agenda.now
+        if self.ended is None and self.attempt == attempt and now < self.exchange.deadline:
+            verdict = self.exchange.on_slow(now)
+            if isinstance(verdict, Retry):
+                self.heed(verdict, 504)
+
+    def too_late(self, attempt: int) -> None:
+        if self.ended is None and self.attempt == attempt:
+            self.heed(self.exchange.on_fault(self.fleet.agenda.now, Fault.TIMEOUT, sent=True), 504)
+
+    def heed(self, verdict: Verdict, status: int) -> None:
+        agenda = self.fleet.agenda
+        if isinstance(verdict, Retry):
+            self.attempt += 1  # nobody listens to the last one any more
+            self.status = status
+            agenda.at(agenda.now + verdict.delay, self.depart)
+        else:
+            assert isinstance(verdict, Deliver)
+            self.end(status, Result.FAULT if status == 504 else result_of(status), verdict.refusal)
+        self.fleet.wake(self.exchange.destination)
+
+    def depart(self) -> None:
+        admission = self.exchange.depart(self.fleet.agenda.now)
+        if admission is Admission.GO:
+            self.send()
+        else:
+            assert isinstance(admission, Refusal)
+            self.end(self.status, Result.SERVER_ERROR, admission)
+
+    def end(self, status: int, result: Result, refusal: Refusal | None) -> None:
+        now = self.fleet.agenda.now
+        self.attempt += 1
+        self.ended, self.status, self.refusal = now, status, refusal
+        self.exchange.finish(now, result)
+        del self.fleet.of_exchange[self.exchange]
+
+
+@dataclass
+class Load:
+    """Originals per second at the whole fleet, arriving at random, from 0 to `until` seconds."""
+
+    rate: float
+    until: float
+
+
+@dataclass
+class Fleet:
+    """`proxies` engines, one dependency, and every call that was made."""
+
+    policy: DestinationPolicy
+    workers: int
+    service: Callable[[Random], float]
+    load: Load
+    trouble: Trouble | None = None
+    proxies: int = 1
+    seed: int = 1
+    failing: float = 0.0  # the share of the answers that are 503, at any time
+    calls: list[Call] = field(default_factory=list)
+    sent: int = 0
+
+    def __post_init__(self) -> None:
+        self.random = Random(self.seed)
+        self.agenda = Agenda()
+        self.dependency = Dependency(
+            self.agenda,
+            self.workers,
+            lambda: self.service(self.random),
+            lambda: 503 if self.random.random() < self.failing else 200,
+            self.trouble,
+        )
+        self.destinations = [
+            Destination(f"proxy-{n}", self.policy, self.random.random, 0.0) for n in range(self.proxies)
+        ]
+        self.of_exchange: dict[Exchange, Call] = {}
+
+    def run(self) -> "Fleet":
+        self._arrive()
+        self.agenda.run(self.load.until + self.policy.timeout + 1.0)
+        return self
+
+    def wake(self, destination: Destination) -> None:
+        while (exchange := destination.next_waiter(self.agenda.now)) is not None:
+            assert isinstance(exchange, Exchange)
+            call = self.of_exchange[exchange]
+            call.attempt += 1
+            call.admit()
+
+    def begun(self, begins: float, ends: float) -> Iterator[Call]:
+        return (call for call in self.calls if begins <= call.began < ends)
+
+    @property
+    def amplification(self) -> float:
+        """Attempts at the dependency per call."""
+        return self.sent / len(self.calls)
+
+    def success(self, begins: float, ends: float) -> float:
+        """The share of the calls begun in that time that were answered with 200."""
+        calls = list(self.begun(begins, ends))
+        return sum(call.status == 200 for call in calls) / len(calls)
+
+    def held_back(self, begins: float, ends: float) -> int:
+        """How many calls begun in that time waited for a place or were refused."""
+        return sum(call.waited or call.refusal is not None for call in self.begun(begins, ends))
+
+    def _arrive(self) -> None:
+        now = self.agenda.now
+        if now >= self.load.until:
+            return
+        if now > 0:
+            self.calls.append(Call(self, self.random.choice(self.destinations)))
+        self.agenda.at(now + self.random.expovariate(self.load.rate), self._arrive)

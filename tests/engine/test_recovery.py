@@ -1,0 +1,100 @@
+"""The two laws of the in-flight limit, in virtual time: it does no harm, and an outage ends with its cause."""
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from sidecar.engine.policy import DestinationPolicy
+from tests.engine.fleet import Fleet, Load, Trouble
+
+Service = Callable[[Random], float]
+
+POLICY = DestinationPolicy(timeout=3.0, per_attempt_timeout=1.0)
+WORKERS = 40
+SECONDS = 0.05  # of one request: the capacity is 800 a second
+CAPACITY = WORKERS / SECONDS
+
+
+def around(seconds: float) -> Service:
+    return lambda random: seconds * (0.5 + random.random())
+
+
+def exponential(seconds: float) -> Service:
+    return lambda random: random.expovariate(1 / seconds)
+
+
+def two_kinds(share: float) -> Service:
+    """`share` of the requests take half a second, the others five milliseconds."""
+    return lambda random: 0.5 if random.random() < share else 0.005
+
+
+def fleet(trouble: Trouble, utilisation: float, seed: int, until: float = 16.0) -> Fleet:
+    return Fleet(POLICY, WORKERS, around(SECONDS), Load(utilisation * CAPACITY, until), trouble, 4, seed).run()
+
+
+@pytest.mark.parametrize("service", [around, exponential])
+@pytest.mark.parametrize(
+    ("in_flight", "seconds"), [(2, 0.0005), (10, 0.005), (50, 0.05), (100, 0.1), (200, 0.2)], ids=str
+)
+def test_a_steady_load_is_never_held_back_after_its_first_second(
+    in_flight: int, seconds: float, service: Callable[[float], Service]
+) -> None:
+    until = min(6.0, 8000 * seconds / in_flight)
+    steady = Fleet(POLICY, int(in_flight / 0.7), service(seconds), Load(in_flight / seconds, until)).run()
+
+    assert steady.held_back(1.0, until) == 0
+    assert steady.success(0.0, until) == 1.0
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9, 0.97])
+def test_dear_requests_among_cheap_ones_hold_nobody_back(share: float) -> None:
+    rate = min(2000.0, 40 / (share * 0.5 + (1 - share) * 0.005))
+    mixed = Fleet(POLICY, 100, two_kinds(share), Load(rate, 12.0)).run()
+
+    assert mixed.held_back(1.0, 12.0) == 0
+    assert mixed.success(0.0, 12.0) == 1.0
+
+
+def test_a_few_failures_hold_nobody_back() -> None:
+    steady = Fleet(POLICY, 150, around(0.1), Load(1000.0, 6.0), failing=0.01).run()
+
+    assert all(not call.waited for call in steady.begun(1.0, 6.0))
+    assert steady.success(0.0, 6.0) > 0.9995
+
+
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_a_short_hang_loses_nothing(seed: int) -> None:
+    hang = fleet(Trouble(6.0, 7.5, speed=0.0), 0.7, seed)
+
+    assert hang.success(0.0, 16.0) == 1.0
+    assert hang.amplification < 1.1
+
+
+def test_a_long_hang_is_over_when_its_cause_is_gone() -> None:
+    hang = fleet(Trouble(6.0, 11.0, speed=0.0), 0.8, seed=1)
+
+    assert hang.success(11.0, 16.0) > 0.99
+    assert hang.amplification < 1.1
+
+
+def test_what_a_dependency_can_still_do_in_a_brownout_is_used() -> None:
+    brownout = fleet(Trouble(6.0, 11.0, speed=0.4), 0.8, seed=1)
+
+    assert brownout.success(6.0, 11.0) > 0.5  # of which a perfect judge of queues would save the half
+    assert brownout.success(11.0, 16.0) > 0.99
+
+
+def test_fast_failures_cost_no_more_than_the_breakers_time() -> None:
+    failing = fleet(Trouble(6.0, 11.0, status=503), 0.8, seed=1)
+
+    longest = 1.2 * POLICY.breaker.max_open + POLICY.breaker.ramp
+    assert failing.success(11.0 + longest, 16.0) == 1.0
+    assert failing.amplification < 1.1
+
+
+def test_a_destination_that_becomes_five_times_slower_for_good_is_soon_usual_again() -> None:
+    slower = Fleet(POLICY, 400, around(SECONDS), Load(1200.0, 18.0), Trouble(5.0, 30.0, speed=0.2), 4).run()
+
+    assert slower.success(5.0, 13.0) > 0.8
+    assert slower.success(13.0, 18.0) == 1.0
