@@ -17,15 +17,20 @@ class RetryBudget:
     where requests are counted over ten buckets and retries over those and the one before. The newest bucket is never
     full, so ten buckets hold a little less than the window and eleven a little more: whichever sliding window of that
     length somebody measures, it holds at least these requests and at most these retries.
+
+    A retry counts from the decision until it leaves, and from then on as if it had been decided at that instant. What
+    the dependency sees is departures, and those that are told to come back at the same time would else meet in one
+    window though they were paid in two. (One held back for longer than the window does not count in between.)
     """
 
-    __slots__ = ("_policy", "_requests", "_retries", "exhausted")
+    __slots__ = ("_granted", "_policy", "_requests", "_retries", "exhausted")
 
     def __init__(self, policy: BudgetPolicy, now: float) -> None:
         self._policy = policy
         width = policy.window / BUCKETS
         self._requests = Window(width, now)
         self._retries = Window(width, now, BUCKETS + 1)
+        self._granted = Window(width, now, 1)
         self.exhausted = 0
         """Withdrawals that were refused since the start."""
 
@@ -39,11 +44,18 @@ class RetryBudget:
             self.exhausted += 1
             return False
         self._retries.add(now)
+        self._granted.add(now)
         return True
 
     def refund(self, withdrawn_at: float) -> None:
         """The retry that was paid for at `withdrawn_at` did not leave."""
         self._retries.take_back(withdrawn_at)
+        self._granted.take_back(withdrawn_at)
+
+    def depart(self, withdrawn_at: float, now: float) -> None:
+        """The retry that was paid for at `withdrawn_at` leaves."""
+        self._retries.take_back(withdrawn_at)
+        self._retries.add(now)
 
     def balance(self, now: float) -> float:
         """How many retries could be paid for now, by both lines; never negative."""
@@ -52,7 +64,8 @@ class RetryBudget:
         retries = self.retries_in_window(now)
         earned = policy.ratio * requests
         overall = earned + policy.min_retries - retries
-        newest = policy.burst * earned / BUCKETS + 1 - self._retries.newest
+        self._granted.advance(now)
+        newest = policy.burst * earned / BUCKETS + 1 - self._granted.newest
         return max(0.0, min(overall, newest))
 
     def requests_in_window(self, now: float) -> int:
@@ -61,14 +74,18 @@ class RetryBudget:
         return self._requests.total
 
     def retries_in_window(self, now: float) -> int:
-        """Withdrawals that still count."""
+        """Retries that were granted or have left and still count."""
         self._retries.advance(now)
         return self._retries.total
 
     def adopt(self, policy: BudgetPolicy, now: float) -> None:
-        """Another policy from now on; what was earned and spent stays."""
+        """Another policy from now on; what was earned and spent stays.
+
+        A shorter window begins with its share of the requests and with all retries.
+        """
         if policy.window != self._policy.window:
             width = policy.window / BUCKETS
-            self._requests = self._requests.resized(width, now)
+            self._requests = self._requests.resized(width, now, min(1.0, policy.window / self._policy.window))
             self._retries = self._retries.resized(width, now)
+            self._granted = self._granted.resized(width, now)
         self._policy = policy

@@ -155,6 +155,7 @@ class Exchange:
             destination.budget.refund(self._paid_at)
             destination.tally.refusals[refusal] += 1
             return refusal
+        destination.budget.depart(self._paid_at, now)
         retries = destination.tally.retries
         retries[self._cause] = retries.get(self._cause, 0) + 1
         self._tries += 1

@@ -62,15 +62,16 @@ class Window:
         self._counts = [0] * len(self._counts)
         self.newest = self.total = 0
 
-    def resized(self, width: float, now: float) -> "Window":
-        """A window of another width that goes on from this one's total, spread as if it had come evenly."""
+    def resized(self, width: float, now: float, part: float = 1.0) -> "Window":
+        """A window of another width that goes on from this one's total, or `part` of it, as if it had come evenly."""
         self.advance(now)
-        other = Window(width, now, len(self._counts))
-        share, rest = divmod(self.total, len(self._counts))
-        other._counts = [share] * len(self._counts)
-        other._counts[other._slot % len(self._counts)] = 0
+        size = len(self._counts)
+        other = Window(width, now, size)
+        other.total = int(self.total * part)
+        share, rest = divmod(other.total, size)
+        other._counts = [share] * size
+        other._counts[other._slot % size] = 0
         other.newest = share + rest
-        other.total = self.total
         return other
 
     def _slot_of(self, instant: float) -> int:

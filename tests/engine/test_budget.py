@@ -152,6 +152,58 @@ def test_a_new_policy_keeps_what_was_earned_and_spent() -> None:
     assert budget.retries_in_window(0.5) == spent
 
 
+def test_a_shorter_window_begins_with_its_share_of_the_requests_and_all_retries() -> None:
+    budget = budget_with(1000, BudgetPolicy(min_retries=0))
+    spent = spend_all(budget, 0.0)
+
+    budget.adopt(BudgetPolicy(window=1.0, min_retries=0), 0.5)
+
+    assert budget.requests_in_window(0.5) == 100
+    assert budget.retries_in_window(0.5) == spent
+
+
+def test_a_retry_weighs_until_a_window_after_it_left() -> None:
+    budget = budget_with(0, BudgetPolicy(min_retries=1))
+    budget.withdraw(0.0)
+
+    budget.depart(0.0, 5.0)
+
+    assert [budget.balance(now) for now in (5.0, 15.999, 16.0)] == [0.0, 0.0, 1.0]
+
+
+def test_a_departure_is_no_withdrawal_in_its_bucket() -> None:
+    budget = budget_with(5, BudgetPolicy(min_retries=5))
+    budget.withdraw(0.0)
+
+    budget.depart(0.0, 1.5)
+
+    assert budget.withdraw(1.5)
+
+
+@pytest.mark.parametrize("meeting", [1.0, 4.0, 8.0, 9.9])
+def test_retries_that_are_told_to_come_back_together_are_still_within_the_budget_of_every_window(
+    meeting: float,
+) -> None:
+    policy = BudgetPolicy(burst=10.0)
+    budget = RetryBudget(policy, 0.0)
+    rate, seconds = 50, 60
+    departures: list[float] = []
+    held: list[tuple[float, float]] = []  # due, withdrawn at
+
+    for k in range(rate * seconds):
+        now = k / rate
+        while held and held[0][0] <= now:
+            budget.depart(held.pop(0)[1], now)
+            departures.append(now)
+        budget.deposit(now)
+        if budget.withdraw(now):
+            held.append((math.floor(now / meeting + 1) * meeting, now))
+
+    most = max(sum(end - policy.window < at <= end for at in departures) for end in departures)
+    assert most <= policy.ratio * rate * policy.window + policy.min_retries
+    assert len(departures) > 0.5 * policy.ratio * rate * seconds
+
+
 def test_a_new_policy_governs_the_next_withdrawal() -> None:
     budget = budget_with(100)
 
