@@ -66,6 +66,14 @@ class Exchange:
         "waiting_since",
     )
 
+    # Of the attempt in flight, and of the retry that was granted: unset before there is one (60 ns a request).
+    _tries: int
+    _kind: int
+    _generation: int
+    _slow: bool
+    _cause: str
+    _paid_at: float
+
     def __init__(self, destination: Destination, now: float, repeatable_until: float) -> None:
         self.destination = destination
         policy = self.policy = destination.policy
@@ -76,14 +84,8 @@ class Exchange:
         self.replayable = True
         self.committed = False
         self._state = _NEW
-        self._kind = _FIRST
-        self._tries = 0
-        self._generation = 0
-        self._slow = False
         self._sent = False  # by an attempt that is to be repeated
         self._reconnected = False
-        self._cause = ""
-        self._paid_at = 0.0
 
     # Going out
 
