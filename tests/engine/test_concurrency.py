@@ -180,6 +180,18 @@ def test_slowness_lowers_it_only_if_nothing_good_came_in_between() -> None:
     assert limit.limit == 20
 
 
+def test_slowness_alone_lowers_it_no_further_than_what_is_usually_in_flight() -> None:
+    limit = adaptive()
+    limit.limit = 100.0
+    for k in range(410):  # 50 in flight
+        serve(limit, 0.5, k * 0.01)
+
+    for k in range(150):
+        serve(limit, 3.0, 4.2 + k * 0.01)
+
+    assert limit.limit == pytest.approx(50.0, rel=0.02)
+
+
 def test_one_dear_answer_among_cheap_ones_lowers_nothing() -> None:
     limit = steady(0.01)
 

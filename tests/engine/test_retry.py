@@ -129,6 +129,33 @@ def test_an_unsafe_request_of_which_nothing_left_is_tried_again() -> None:
     assert verdict == Retry(0.5 * 0.025, "connect_failure")
 
 
+@pytest.mark.parametrize("fault", list(Fault))
+def test_the_breaker_hears_of_every_fault_that_comes_fast(fault: Fault) -> None:
+    destination = destination_with(DestinationPolicy(breaker=BreakerPolicy(consecutive_failures=1)))
+
+    in_flight(destination).on_fault(0.1, fault, sent=True)
+
+    assert (destination.breaker.state(0.1) is BreakerState.OPEN) == (fault is not Fault.TIMEOUT)
+
+
+def test_an_original_pays_in_when_it_leaves_and_not_before() -> None:
+    policy = DestinationPolicy(concurrency=ConcurrencyPolicy(LimitKind.FIXED, min_in_flight=1, max_in_flight=1))
+    destination = destination_with(policy)
+    first, second = (Exchange(destination, 0.0, IDEMPOTENT) for _ in range(2))
+    deposits = []
+
+    for exchange in (first, second):
+        exchange.admit(0.0)
+        deposits.append(destination.budget.requests_in_window(0.0))
+    first.on_status(0.1, 200, None)
+    turn = destination.next_waiter(0.1)
+    second.admit(0.1)
+    deposits.append(destination.budget.requests_in_window(0.1))
+
+    assert turn is second
+    assert deposits == [1, 1, 2]
+
+
 def test_a_retry_that_departs_is_an_attempt_in_flight_with_its_cause_counted() -> None:
     exchange = in_flight()
     exchange.on_status(0.1, 503, None)
@@ -390,6 +417,7 @@ def test_a_slow_attempt_lowers_the_limit_once() -> None:
 
     exchange.on_slow(2.0)
     exchange.on_slow(4.0)
+    exchange.on_fault(10.0, Fault.TIMEOUT, sent=True)
 
     assert exchange.destination.limiter.limit == 20 * 0.7
 
