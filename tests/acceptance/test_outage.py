@@ -100,11 +100,15 @@ def session_without_limit() -> aiohttp.ClientSession:
 
 
 def excess_over_ratio(requests: list[Request]) -> float:
-    """Retries beyond ratio * originals, as the dependency saw them, in the ten seconds that were the worst."""
+    """Retries beyond ratio * originals, as the dependency saw them, in the ten seconds that were the worst.
+
+    Of those that end with a retry: what pays for it lies before it. Ten seconds that begin where the outage begins hold
+    the retries and not the requests that paid for them, when the breaker lets few originals through afterwards.
+    """
     marks = [(request.at, request.header("x-retry-attempt") is not None) for request in requests]
     worst = float("-inf")
-    for start, _ in marks:
-        inside = [again for at, again in marks if start <= at < start + 10.0]
+    for end in (at for at, again in marks if again):
+        inside = [again for at, again in marks if end - 10.0 < at <= end]
         retries = sum(inside)
         worst = max(worst, retries - RATIO * (len(inside) - retries))
     return worst
