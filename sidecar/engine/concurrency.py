@@ -99,14 +99,12 @@ class ConcurrencyLimit:
         return self.in_flight < int(self.limit)
 
     def adopt(self, policy: ConcurrencyPolicy, now: float) -> None:
-        """Another policy from now on; what is known stays."""
+        """Another policy from now on; what is known stays. A fixed limit is `initial`, inside the policy's bounds."""
         del now
         self._policy = policy
         self._rises = policy.limit is LimitKind.ADAPTIVE
-        if not self._rises:
-            self.limit = float(policy.max_in_flight)
-        else:
-            self.limit = min(max(self.limit or policy.initial, policy.min_in_flight), policy.max_in_flight)
+        limit = self.limit if self._rises and self.limit else float(policy.initial)
+        self.limit = min(max(limit, policy.min_in_flight), policy.max_in_flight)
 
     def stretch(self, now: float) -> bool:
         """Make room for one more because nothing speaks against it: answers are coming in as usual this very moment.

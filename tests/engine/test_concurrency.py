@@ -311,6 +311,13 @@ def test_a_fixed_limit_stays_whatever_happens() -> None:
     assert limit.in_flight == 0
 
 
+@pytest.mark.parametrize(("initial", "limit"), [(50, 50), (1, 4), (5000, 1024)])
+def test_a_fixed_limit_is_the_initial_one_inside_its_bounds(initial: int, limit: int) -> None:
+    fixed = ConcurrencyLimit(ConcurrencyPolicy(LimitKind.FIXED, initial), 0.0)
+
+    assert fixed.limit == limit
+
+
 def test_another_policy_keeps_the_limit_inside_its_bounds() -> None:
     limit = adaptive()
     limits = []
