@@ -98,8 +98,8 @@ def cost(
 ) -> None:
     """What a request costs: processor time, latency, memory and start-up, of each proxy on one core.
 
-    Four minutes as it is, ten beside noisy neighbours: what they disturb is measured again. Exits 0 when it ran, 2 when
-    it could not.
+    Four minutes as it is, ten on a busy machine: what other processes disturb is measured again. Exits 0 when it ran, 2
+    when it could not.
     """
     # An end from outside has to clean up as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

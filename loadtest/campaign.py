@@ -1,4 +1,8 @@
-"""The order of a comparison: each figure of one proxy after the other, and again, so that noise hits all alike."""
+"""The order of a comparison: each figure of one proxy after the other, and again, so that noise hits all alike.
+
+On a shared host the same instructions can take 1.6 times as long for seconds on end, with no sign of it in any account.
+Only proxies that are measured within a second or two of each other can be compared, and only often enough.
+"""
 
 import sys
 import tempfile
@@ -15,9 +19,6 @@ from loadtest.figures import Results, Round
 from loadtest.plan import SMALL, Plan
 from loadtest.repetition import repeated
 from loadtest.subjects import BASELINE, Subject
-from loadtest.yardstick import Yardstick
-
-FIRST_LOOK = 1.0  # seconds
 
 
 class Audience(Protocol):
@@ -66,7 +67,6 @@ class _Campaign:
         self._upstream_port = upstream_port
         self._scratch = scratch
         self._title = ""
-        self._yardstick = Yardstick({plan.cores.proxy, plan.cores.generator, plan.cores.upstream}, FIRST_LOOK)
 
     def round(self, number: int) -> dict[str, Round]:
         """Start all, take each figure of one after the other, and end all. By subject.
@@ -96,7 +96,6 @@ class _Campaign:
 
     def _started(self, subject: Subject, number: int) -> Contender:
         self._audience.begin(f"{self._title}: start of {subject.name}")
-        self._yardstick.wait()
         return Contender(self._plan, subject, self._upstream_port, self._scratch / f"{number}-{subject.name}")
 
     def _at_fixed_rates(self, contenders: list[Contender]) -> None:
@@ -113,7 +112,7 @@ class _Campaign:
     def _measure(self, contender: Contender, part: str, take: Callable[[], Taken]) -> None:
         """Take it, again if something disturbed it. Wrong answers count in every try."""
         self._audience.begin(f"{self._title}: {part} of {contender.name}")
-        done = repeated(take, self._yardstick, contender.scheduled)
+        done = repeated(take, contender.scheduled)
         for taken in done.taken:
             contender.round.add_errors(part, taken.errors)
         contender.round.add_load(part, done.best.load)

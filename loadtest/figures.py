@@ -11,7 +11,7 @@ from loadtest.load import Load
 from loadtest.meter import Memory
 
 MEGABYTE = 1e6
-QUIET = 1.12  # of a stretch, at most; another guest on the other half of a core gives 1.3 to 1.6
+QUIET = 1.05  # of a stretch, at most; a proxy alone on its core has 1.00 to 1.02, next to one busy process 1.5
 
 
 @dataclass(slots=True)
@@ -19,8 +19,8 @@ class Round:
     """One subject in one round. A figure's name is `part.figure_unit`; MB are 10⁶ bytes, us is µs.
 
     Parts are the rows of `workload.py`, `half` and `level` (at a fixed rate: half of the subject's own saturation, and
-    half of the baseline's), and `process`. `stretch` is how many times as long as undisturbed the same
-    work took, by cores that were slow and by waiting for one.
+    half of the baseline's), and `process`. `stretch` is how many times as long as alone on its core the
+    proxy took for its work, because it had to wait for other processes.
     """
 
     figures: dict[str, float] = field(default_factory=dict)
