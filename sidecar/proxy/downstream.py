@@ -23,7 +23,7 @@ _LINGER: Final = 2.0
 """Seconds in which a client may still take in the answer before the connection is closed under it."""
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: close with RST
 
-_HEAD, _BODY, _BUSY, _LINGERING, _OTHER = range(5)
+_HEAD, _BODY, _BUSY, _FULL, _LINGERING, _OTHER = range(6)
 
 
 class Port(Protocol):
@@ -51,7 +51,9 @@ class Downstream(asyncio.Protocol):
         "_chunks",
         "_exchange",
         "_fresh",
+        "_full",
         "_lost",
+        "_opening",
         "_plane",
         "_port",
         "_reader",
@@ -80,6 +82,8 @@ class Downstream(asyncio.Protocol):
         self._chunks: ChunkedReader | None = None
         self._fresh = True
         self._lost = False
+        self._full = False
+        self._opening: asyncio.Task[None] | None = None
         self.timer = plane.wheel.timer(self._on_timer)
 
     @property
@@ -105,7 +109,7 @@ class Downstream(asyncio.Protocol):
             self._read_head(data)
         elif state == _BODY:
             self._read_body(data)
-        elif state == _BUSY:
+        elif state in (_BUSY, _FULL):
             self._ahead += data
             self.valve.hold(Valve.AHEAD)
 
@@ -119,21 +123,24 @@ class Downstream(asyncio.Protocol):
         self._lost = True
         self.timer.disarm()
         self._reader.close()
-        self._plane.connections -= 1
-        self._port.left(self)
+        self._leave()
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.on_caller_gone()
 
     def pause_writing(self) -> None:
         """The client reads too slowly."""
+        self._full = True
         if self._exchange is not None:
             self._exchange.on_caller_full()
 
     def resume_writing(self) -> None:
         """The client has caught up."""
+        self._full = False
         if self._exchange is not None:
             self._exchange.on_caller_drained()
+        elif self._state == _FULL:
+            self._await_request()
 
     # exchange.Caller
 
@@ -152,11 +159,12 @@ class Downstream(asyncio.Protocol):
         if close:
             self._close()
             return
-        self._state = _HEAD
-        self.timer.arm(self._plane.clock() + self._plane.limits.idle_timeout)
-        if self._ahead:
-            # Not from here: a thousand pipelined requests must not be a thousand frames deep.
-            self._plane.loop.call_soon(self._go_on)
+        if self._full:
+            # Else a client could ask again and again, read nothing, and have all of it kept for him.
+            self._state = _FULL
+            self.timer.arm(self._plane.clock() + self._plane.limits.idle_timeout)
+            return
+        self._await_request()
 
     def tunnel(self, upstream: Upstream, early: bytes) -> None:
         """The client's side of a switched protocol."""
@@ -164,7 +172,7 @@ class Downstream(asyncio.Protocol):
         self._state = _OTHER
         ahead, self._ahead = self._ahead, b""
         other = upstream.hand_over()
-        self._leave_to(Tunnel(self._plane, self.transport, other), early, ahead)
+        self._leave_to(Tunnel(self._plane, self.transport, other, self._leave), early, ahead)
 
     def close_if_idle(self) -> None:
         """Close the connection unless a request is under way on it."""
@@ -172,6 +180,13 @@ class Downstream(asyncio.Protocol):
             self.transport.close()
 
     # private, in the order of a request
+
+    def _await_request(self) -> None:
+        self._state = _HEAD
+        self.timer.arm(self._plane.clock() + self._plane.limits.idle_timeout)
+        if self._ahead or self.valve.held:
+            # Not from here: a thousand pipelined requests must not be a thousand frames deep.
+            self._plane.loop.call_soon(self._go_on)
 
     def _read_head(self, data: bytes) -> None:
         reader = self._reader
@@ -268,7 +283,8 @@ class Downstream(asyncio.Protocol):
         data, self._ahead = self._ahead, b""
         if data:
             self._read_head(data)
-        self.valve.release(Valve.AHEAD)
+        if self._state == _HEAD:
+            self.valve.release(Valve.AHEAD | Valve.PEER | Valve.BUFFER)
 
     def _reject(self, error: Malformed) -> None:
         """Answer once, close, parse nothing more."""
@@ -303,7 +319,7 @@ class Downstream(asyncio.Protocol):
         self._state = _BUSY
         self._ahead = rest
         self.timer.disarm()
-        self._plane.loop.create_task(self._open_tunnel(head))
+        self._opening = self._plane.loop.create_task(self._open_tunnel(head))
 
     async def _open_tunnel(self, head: RequestHead) -> None:
         try:
@@ -323,15 +339,17 @@ class Downstream(asyncio.Protocol):
         self.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         ahead, self._ahead = self._ahead, b""
         self._state = _OTHER
-        self._leave_to(Tunnel(self._plane, self.transport, other), b"", ahead)
+        self._leave_to(Tunnel(self._plane, self.transport, other, self._leave), b"", ahead)
 
     def _leave_to(self, tunnel: Tunnel, early: bytes, ahead: bytes) -> None:
         self.timer.disarm()
         self._reader.close()
-        self._plane.connections -= 1
-        self._port.left(self)
         self.valve.release(Valve.AHEAD | Valve.PEER | Valve.BUFFER)
         tunnel.start(early, ahead)
+
+    def _leave(self) -> None:
+        self._plane.connections -= 1
+        self._port.left(self)
 
     def _close(self, *, linger: bool = False) -> None:
         """Close after the answer; a client that may still be sending gets time to read it first (RFC 9112 §9.6)."""
@@ -346,6 +364,7 @@ class Downstream(asyncio.Protocol):
         else:
             self._state = _OTHER
             self.transport.close()
+            self.timer.arm(self._plane.clock() + self._plane.limits.idle_timeout)  # for who never reads the rest
 
     def _on_timer(self, now: float) -> None:
         exchange = self._exchange
@@ -356,5 +375,5 @@ class Downstream(asyncio.Protocol):
                 self._reject(Malformed(408, "head_timeout", "the head did not come in time"))
             else:
                 self.transport.close()
-        elif self._state == _LINGERING:
+        else:
             self.transport.abort()

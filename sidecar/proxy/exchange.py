@@ -142,6 +142,7 @@ class Exchange(retry.Exchange):
     def __init__(self, plane: Plane, caller: Caller, route: Route, head: RequestHead, now: float) -> None:
         retry.Exchange.__init__(self, route.destination, now, route.repeatable_until(head, now))
         self._plane = plane
+        plane.busy += 1
         self._caller = caller
         self._route = route
         self._head = head
@@ -182,7 +183,6 @@ class Exchange(retry.Exchange):
 
     def begin(self, now: float) -> None:
         """Ask for admission, and make the first attempt."""
-        self._plane.busy += 1
         self._admitted(self.admit(now), now)
 
     def on_request_body(self, data: bytes) -> None:
@@ -192,9 +192,7 @@ class Exchange(retry.Exchange):
             return
         if self._head.framing is CHUNKED:
             data = chunk(data)
-        if self._phase is _WAITING and body.size == 0:
-            self._body_moment = self.began
-        else:
+        if self._phase is not _WAITING:
             self._body_moment = self._plane.clock()
         self._pass_on(body, data)
         if self._phase is _SENT:
@@ -208,12 +206,10 @@ class Exchange(retry.Exchange):
         if self._head.framing is CHUNKED and self._body is not None:
             self._pass_on(self._body, last_chunk(trailers))
         now = self._plane.clock()
-        if now - self.began > 0.001:
-            # The clocks of the answer start when there is a whole question: a slow upload is not a slow dependency.
-            self.deadline = max(self.deadline, now + self.policy.timeout)
-            if self._phase is _SENT:
-                self.attempt_began = now
+        # The clocks of the answer start when there is a whole question: a slow upload is not a slow dependency.
+        self.deadline = now + self.policy.timeout
         if self._phase is _SENT:
+            self.attempt_began = now
             self._arm_attempt()
 
     def on_request_malformed(self, error: Malformed) -> None:
@@ -263,8 +259,8 @@ class Exchange(retry.Exchange):
         elif phase is _BACKING_OFF:
             self._depart(now)
         elif phase is _WAITING:
-            if self.request_open and now < self.deadline - self.policy.retry.min_remaining:
-                self._arm_wait()
+            if now < self.deadline - self.policy.retry.min_remaining:
+                self._arm_wait()  # the deadline has moved since: the request's body came to its end
                 return
             self.give_up_waiting(now)
             self._refuse(Refusal.CONCURRENCY_LIMIT, now)
@@ -364,7 +360,10 @@ class Exchange(retry.Exchange):
             self._end(now, _FAULT)
             self._caller.abort()
             return
-        if self._phase is _SENT:
+        if self._phase is _BACKING_OFF:
+            self._held = None
+            self._fault = Fault.PROTOCOL
+        elif self._phase is _SENT:
             self._failed(Fault.PROTOCOL, now, sent=True)
 
     def on_lost(self, upstream: Upstream) -> None:
@@ -376,9 +375,8 @@ class Exchange(retry.Exchange):
             self._end(now, _FAULT)
             self._caller.abort()
         elif self._phase is _BACKING_OFF:
-            if self._held is not None:
-                self._held = None
-                self._fault = Fault.RESET
+            self._held = None
+            self._fault = Fault.RESET
         elif self._phase is _SENT:
             if upstream.used and not upstream.answered:
                 # The pooled connection was closed by the endpoint exactly as the request was written.
@@ -436,14 +434,14 @@ class Exchange(retry.Exchange):
         if body is None:
             upstream.send(self, wire + b"\r\n")
         else:
+            self._caller.valve.release(Valve.BUFFER | Valve.PEER)
             upstream.send(self, b"%b\r\n%b" % (wire, body.content()))
             body.sent()
-            self._caller.valve.release(Valve.BUFFER)
         self._arm_attempt()
 
     def _arm_attempt(self) -> None:
         if self.request_open:
-            self._caller.timer.arm(self._body_moment + self.policy.idle_timeout)
+            self._caller.timer.arm(max(self._body_moment, self.attempt_began) + self.policy.idle_timeout)
             return
         at = self.deadline
         if not self._overdue:
@@ -466,7 +464,7 @@ class Exchange(retry.Exchange):
 
     def _late(self, now: float) -> None:
         if self.request_open:
-            if now >= self._body_moment + self.policy.idle_timeout:
+            if now >= max(self._body_moment, self.attempt_began) + self.policy.idle_timeout:
                 self._plane.rejections["body_timeout"] += 1
                 self.on_request_malformed(Malformed(408, "body_timeout", "the request's body did not come in time"))
             else:
@@ -513,8 +511,8 @@ class Exchange(retry.Exchange):
         if complete and upstream is not None:
             upstream.release(now, reusable=not self.request_open)
             upstream = self._upstream = None
-        elif upstream is not None and head.framing is not CHUNKED:
-            upstream.valve.hold(Valve.PEER)
+        elif upstream is not None:
+            upstream.valve.hold(Valve.PEER)  # kept is what has come, not what may still come
         self._held = _Held(head, body, upstream)
 
     def _back_off(self, verdict: Retry, now: float) -> None:
@@ -576,8 +574,7 @@ class Exchange(retry.Exchange):
         caller = self._caller
         self.committed = True
         self._status = head.status
-        attempts = self.attempts
-        added = ATTEMPTS_LINES[attempts] if attempts < 32 else b"x-sidecar-attempts: %d\r\n" % attempts
+        added = ATTEMPTS_LINES[self.attempts]
         if self._refusal is not None:
             added += _REFUSAL_LINES[self._refusal]
         if head.status == 101:
@@ -646,9 +643,8 @@ class Exchange(retry.Exchange):
         self._drop_attempt()
         self._status = status
         close = not self._head.keep_alive or self._plane.draining or self.request_open
-        attempts = self.attempts
-        if attempts:
-            added += ATTEMPTS_LINES[attempts] if attempts < 32 else b"x-sidecar-attempts: %d\r\n" % attempts
+        if self.attempts:
+            added += ATTEMPTS_LINES[self.attempts]
         if self._refusal is not None:
             added += _REFUSAL_LINES[self._refusal]
         if not close and self._head.minor == 0:

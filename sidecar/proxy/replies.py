@@ -5,9 +5,11 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
+from sidecar.engine.policy import MAX_ATTEMPTS_CEILING
+
 TYPE_PREFIX: Final = "urn:retry-sidecar:problem:"
-ATTEMPTS_LINES: Final = tuple(b"x-sidecar-attempts: %d\r\n" % number for number in range(32))
-"""The header that tells how many attempts an answer took, by their number."""
+ATTEMPTS_LINES: Final = tuple(b"x-sidecar-attempts: %d\r\n" % number for number in range(MAX_ATTEMPTS_CEILING + 2))
+"""The header that tells how many attempts an answer took, by their number: at most the ceiling, and one reconnect."""
 
 
 @lru_cache(maxsize=512)

@@ -2,6 +2,7 @@
 
 import asyncio
 from asyncio import Transport
+from collections.abc import Callable
 from typing import cast
 
 import aiohappyeyeballs
@@ -56,15 +57,17 @@ class _Side(asyncio.Protocol):
 class Tunnel:
     """Two connections joined until either ends or nothing has moved for `limits.tunnel_idle_timeout`."""
 
-    __slots__ = ("_idle", "_open", "_plane", "_sides", "_timer")
+    __slots__ = ("_done", "_idle", "_open", "_plane", "_sides", "_timer")
 
-    def __init__(self, plane: Plane, one: Transport, other: Transport) -> None:
+    def __init__(self, plane: Plane, one: Transport, other: Transport, done: Callable[[], None]) -> None:
+        """`done` is called once, when it has ended."""
         self._plane = plane
         self._idle = plane.limits.tunnel_idle_timeout
         self._sides = (_Side(self, one), _Side(self, other))
         self._sides[0].other, self._sides[1].other = self._sides[1], self._sides[0]
         self._timer = plane.wheel.timer(self._on_idle)
         self._open = True
+        self._done = done
 
     def start(self, to_one: bytes, to_other: bytes) -> None:
         """Take over both transports; first pass on the bytes that came early."""
@@ -94,6 +97,7 @@ class Tunnel:
             self._open = False
             self._plane.busy -= 1
             self._timer.disarm()
+            self._done()
         if not remaining.transport.is_closing():
             if broken:
                 remaining.transport.abort()

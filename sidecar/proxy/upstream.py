@@ -129,6 +129,8 @@ class Upstream(asyncio.Protocol):
         self.home.in_flight -= 1
         if self._reusable and self._complete and reusable and not self.transport.is_closing():
             self.used = True
+            if self.valve.held:
+                self.valve.release(Valve.PEER)  # the last caller was slow; the next one is not to wait for him
             self._reading_head = True
             self._reusable = self._complete = False
             self.home.restore(self, now)
@@ -143,7 +145,9 @@ class Upstream(asyncio.Protocol):
         self.transport.abort()
 
     def hand_over(self) -> Transport:
-        """The bare connection, for a tunnel."""
+        """The bare connection, for a tunnel: it is no longer its home's."""
+        self.home.open -= 1
+        self._reader.close()
         if self._lessee is not None:
             self._lessee = None
             self.home.in_flight -= 1

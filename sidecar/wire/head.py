@@ -8,7 +8,7 @@ class RequestHead:
 
     `fields` are the lines that may be passed on, each ended by CRLF, in their order and case, Host among them;
     `target` is as it came; `host` is the value of the Host field, b"" when an HTTP/1.0 request has none.
-    `upgrade` is the protocol asked for (lower-cased) when the connection names it, else b"".
+    `upgrade` is b"websocket" when that is asked for, else b"": other protocols are not switched to.
     """
 
     __slots__ = (

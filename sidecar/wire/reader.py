@@ -314,8 +314,8 @@ def _read_request_fields(head: RequestHead, fields: list[tuple[bytes, bytes]], b
             head.keep_alive = False
         elif b"keep-alive" in named:
             head.keep_alive = True
-        if upgrade and b"upgrade" in named:
-            head.upgrade = upgrade.strip(b" \t").lower()
+        if upgrade and b"upgrade" in named and upgrade.strip(b" \t").lower() == b"websocket":
+            head.upgrade = b"websocket"  # and nothing else: a tunnelled h2c would be ungoverned
         dropped = (dropped or set()) | _nominated(named)
     head.fields = block if dropped is None else _without(fields, dropped)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import time
 from dataclasses import replace
 from email.utils import formatdate
@@ -12,8 +13,9 @@ from sidecar.engine import retry
 from sidecar.engine.outcome import Result
 from sidecar.engine.policy import BreakerPolicy, ConcurrencyPolicy, LimitKind, RetryAfterPolicy, RetryPolicy
 from sidecar.engine.verdict import Refusal
+from sidecar.proxy.downstream import Downstream
 from sidecar.proxy.exchange import Exchange
-from tests.fakes.house import GENEROUS, house, read_response
+from tests.fakes.house import GENEROUS, House, house, read_response
 from tests.fakes.origin import Origin, Request, hanging, hanging_up, replying, response
 
 GET = b"GET /x HTTP/1.1\r\nHost: payments\r\n\r\n"
@@ -395,3 +397,158 @@ async def test_a_slow_attempt_that_is_left_running_lowers_the_limit_and_is_told_
 
     assert after == pytest.approx(before * 0.7)
     assert home.notes.records[0].status == 201
+
+
+async def deaf_client(home: House) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Downstream]:
+    """A connection with small buffers on the way to the client, who reads nothing until asked to."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", home.own.address.port))
+    reader, writer = await asyncio.open_connection(sock=sock, limit=4096)
+    while not home.own._downstreams:
+        await asyncio.sleep(0.001)
+    downstream = next(iter(home.own._downstreams))
+    downstream.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    return reader, writer, downstream
+
+
+async def test_a_connection_that_was_held_back_for_a_slow_reader_serves_the_next_caller() -> None:
+    size = 200_000
+
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(response(200, b"z" * size if request.line.startswith("GET /big") else b"small"))
+
+    async with Origin(answer) as origin, house([origin.port]) as home:
+        reader, writer, downstream = await deaf_client(home)
+        writer.write(GET.replace(b"/x", b"/big"))
+        await asyncio.sleep(0.1)
+        unread = downstream.transport.get_write_buffer_size()
+        others = [await home.send(GET) for _ in range(3)]
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(size)
+        writer.write(GET)
+        again = await read_response(reader)
+        writer.close()
+
+    assert unread > 65536
+    assert all(got.endswith(b"small") for got in (*others, again))
+
+
+async def test_answers_to_pipelined_requests_that_nobody_reads_do_not_pile_up() -> None:
+    size = 100_000
+    async with Origin(replying(response(200, b"z" * size))) as origin, house([origin.port]) as home:
+        reader, writer, downstream = await deaf_client(home)
+        writer.write(GET * 50)
+        await asyncio.sleep(0.4)
+        unread = downstream.transport.get_write_buffer_size()
+        for _ in range(50):
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(size)
+        writer.close()
+
+    assert unread < 3 * size
+    assert len(origin.requests) == 50
+
+
+async def test_an_answer_that_overtakes_its_upload_leaves_the_connection_readable() -> None:
+    slow = asyncio.Event()
+    over = asyncio.Event()
+
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await slow.wait()
+        writer.write(response(200, b"early"))
+        await writer.drain()
+        await over.wait()
+        writer.transport.abort()
+
+    server = await asyncio.start_server(deaf, "127.0.0.1", 0, limit=65536)
+    port = server.sockets[0].getsockname()[1]
+    body = 12_000_000
+    async with house([port]) as home:
+        reader, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port)
+        writer.write(b"PUT /x HTTP/1.1\r\nHost: payments\r\nContent-Length: %d\r\n\r\n" % body)
+        writer.write(b"u" * body)
+        await asyncio.sleep(0.3)
+        downstream = next(iter(home.own._downstreams))
+        held = downstream.valve.held
+        slow.set()
+        got = await asyncio.wait_for(read_response(reader), 5)
+        released = downstream.valve.held
+        writer.transport.abort()
+        over.set()
+        await asyncio.sleep(0.02)
+    server.close()
+
+    assert held
+    assert got.endswith(b"early")
+    assert not released
+
+
+HELD = b"HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\nRetry-After: 1\r\n\r\n"
+
+
+async def test_of_an_answer_that_is_held_back_no_more_is_kept_than_has_come() -> None:
+    async def endless(_: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(HELD)
+        for _ in range(400):
+            writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+            await writer.drain()
+
+    async with Origin(endless) as origin, house([origin.port]) as home:
+        _, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port)
+        writer.write(GET)
+        await asyncio.sleep(0.5)
+        held = next(iter(home.own._downstreams))._exchange._held  # type: ignore[union-attr]
+        kept = len(held.body)
+        writer.transport.abort()
+        await asyncio.sleep(0)
+
+    assert kept < 1_000_000
+
+
+async def test_nonsense_in_an_answer_that_is_held_back_is_a_fault_when_no_retry_leaves() -> None:
+    async with Origin(replying(HELD + b"zz\r\n")) as origin, house([origin.port]) as home:
+        answer = asyncio.create_task(home.send(GET, until_close=True))
+        await asyncio.sleep(0.3)
+        home.destination.draining = home.plane.draining = True
+        got = await answer
+
+    assert got.startswith(b"HTTP/1.1 502 ")
+    assert b'"reason":"protocol"' in got
+    assert b"x-sidecar-refusal: draining\r\n" in got
+
+
+async def test_a_body_that_is_nonsense_from_its_first_byte_leaves_nothing_counted_as_under_way() -> None:
+    async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
+        await home.send(
+            b"PUT / HTTP/1.1\r\nHost: payments\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", until_close=True
+        )
+        busy = home.plane.busy
+
+    assert busy == 0
+
+
+async def test_a_wait_that_began_during_an_upload_lasts_as_long_as_the_deadline_it_then_has() -> None:
+    one = ConcurrencyPolicy(limit=LimitKind.FIXED, initial=1, min_in_flight=1, max_in_flight=1)
+    once = RetryPolicy(max_attempts=1, min_remaining=0.3)
+    policy = replace(GENEROUS, timeout=0.8, per_attempt_timeout=3.0, retry=once, concurrency=one)
+
+    async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.7)
+        writer.write(response(200))
+
+    async with Origin(answer) as origin, house([origin.port], policy) as home:
+        first = asyncio.create_task(home.send(GET))
+        await asyncio.sleep(0.02)
+        reader, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port)
+        writer.write(POST[:-1])
+        await asyncio.sleep(0.4)
+        writer.write(b"c")
+        got = await asyncio.wait_for(read_response(reader), 5)
+        await first
+        writer.close()
+
+    assert len(origin.requests) == 2
+    assert not got.startswith(b"HTTP/1.1 503 ")

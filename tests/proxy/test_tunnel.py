@@ -66,3 +66,51 @@ async def test_an_upgrade_that_is_declined_is_an_ordinary_answer() -> None:
         got = await home.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
 
     assert got.endswith(b"no")
+
+
+async def test_only_websocket_is_asked_for_again() -> None:
+    async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
+        await home.send(
+            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+            b"Upgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n"
+        )
+
+    assert origin.requests[0].header("upgrade") is None
+    assert origin.requests[0].header("connection") is None
+
+
+async def test_a_tunnel_counts_as_a_connection_until_it_ends() -> None:
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with house([1]) as home:
+        reader, writer = await asyncio.open_connection("127.0.0.1", home.egress.address.port)
+        writer.write(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: x\r\n\r\n" % port)
+        await reader.readuntil(b"\r\n\r\n")
+        during = (home.plane.connections, len(home.egress._downstreams))
+        writer.transport.abort()
+        while home.plane.busy:
+            await asyncio.sleep(0.005)
+        after = (home.plane.connections, len(home.egress._downstreams))
+    server.close()
+
+    assert during == (1, 1)
+    assert after == (0, 0)
+
+
+async def test_an_upgraded_connection_is_no_longer_the_pools() -> None:
+    async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with Origin(answer) as origin, house([origin.port]) as home:
+        await home.send(
+            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", until_close=True
+        )
+        counts = home.route.pool.counts()
+
+    assert counts == (0, 0)
