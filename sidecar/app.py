@@ -18,7 +18,7 @@ from sidecar.admin.state import ReloadResult
 from sidecar.engine.destination import Destination
 from sidecar.engine.tally import Tally
 from sidecar.governance.address import Address
-from sidecar.governance.finding import InvalidDocument
+from sidecar.governance.reloads import Reloads
 from sidecar.governance.resolve import Origin
 from sidecar.governance.snapshot import Snapshot
 from sidecar.governance.sources import WatchedFiles
@@ -26,12 +26,12 @@ from sidecar.proxy.listener import Listener, bind
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.pool import Pool
 from sidecar.proxy.router import UNLISTED, Route, Router
+from sidecar.telemetry import subject
 from sidecar.telemetry.access_log import LINES_BURST, LINES_PER_SECOND, AccessLog
 from sidecar.telemetry.line_limit import LineLimit
 from sidecar.telemetry.log import Log
 from sidecar.telemetry.loop_lag import LoopLag
-from sidecar.telemetry.subject import Connections, PolicyIdentity, Reloads
-from sidecar.wire.authority import format_authority
+from sidecar.telemetry.subject import Connections, PolicyIdentity
 from sidecar.wire.writer import VIA
 
 _GC_THRESHOLD: Final = 50_000
@@ -54,10 +54,7 @@ class Sidecar:
         self._started = False
         self._draining = asyncio.Event()
         self._ended = asyncio.Event()
-        self._loaded_at = time.time()
-        self._succeeded = 0
-        self._failed = 0
-        self._error: str | None = None
+        self._reloads = Reloads(snapshot, time.time())
         self._tls: ssl.SSLContext | None = None
         self._background: set[asyncio.Task[None]] = set()
         loop = asyncio.get_running_loop()
@@ -148,26 +145,21 @@ class Sidecar:
 
     async def reload(self) -> ReloadResult:
         """Read the documents again. What is wrong leaves the last good snapshot, and all state, in force."""
-        try:
-            snapshot = self._source()
-        except InvalidDocument as error:
-            self._failed += 1
-            self._error = str(error)
-            for finding in error.findings:
-                self._log.logger.error("reload_refused", finding=str(finding), policy_version=self._snapshot.version)
-            return ReloadResult(ok=False, version=self._snapshot.version, findings=list(map(asdict, error.findings)))
-        self._succeeded += 1
-        self._error = None
-        if snapshot.digest != self._snapshot.digest:
-            self._adopt(snapshot)
-            self._log.lifecycle("reload", policy_version=snapshot.version, digest=snapshot.digest[:12])
-        return ReloadResult(ok=True, version=snapshot.version, findings=[])
+        before = self._snapshot
+        outcome = self._reloads.attempt(self._source, time.time())
+        if not isinstance(outcome, Snapshot):
+            for finding in outcome:
+                self._log.logger.error("reload_refused", finding=str(finding), policy_version=before.version)
+            return ReloadResult(ok=False, version=before.version, findings=list(map(asdict, outcome)))
+        if outcome is not before:
+            self._adopt(outcome)
+            self._log.lifecycle("reload", policy_version=outcome.version, digest=outcome.digest[:12])
+        return ReloadResult(ok=True, version=outcome.version, findings=[])
 
     def _adopt(self, snapshot: Snapshot) -> None:
         """Put a snapshot in force, in one step as far as requests can see."""
         older = self._router
         before, self._snapshot = self._snapshot, snapshot
-        self._loaded_at = time.time()
         self._watched.follow(snapshot.files, snapshot.digest)
         self._router = self._build_router(snapshot)
         self._router.adopt_unlisted(older)
@@ -194,12 +186,8 @@ class Sidecar:
             route = self._routes.get(name)
             if route is None:
                 destination = Destination(name, settings.policy, random.random, now)
-                tls = self._tls_context() if any(e.scheme == "https" for e in settings.endpoints) else None
-                pool = Pool(plane, settings.endpoints, random.random, tls)
-                first = settings.endpoints[0]
-                default = {"http": 80, "https": 443}[first.scheme]
-                authority = format_authority(first.host, None if first.port == default else first.port)
-                route = Route(name, destination, pool, authority)
+                pool = Pool(plane, settings.endpoints, random.random, self._tls_context)
+                route = Route(name, destination, pool)
             else:
                 route.destination.adopt(settings.policy, now)
                 route.pool.adopt(settings.endpoints)
@@ -288,9 +276,10 @@ class Sidecar:
         return PolicyIdentity(self._snapshot.version, self._snapshot.digest[:12])
 
     @property
-    def reloads(self) -> Reloads:
+    def reloads(self) -> subject.Reloads:
         """How loading it went."""
-        return Reloads(self._succeeded, self._failed, self._loaded_at, self._error)
+        reloads = self._reloads
+        return subject.Reloads(reloads.successes, reloads.failures, reloads.in_force_since, reloads.last_error)
 
     @property
     def log_lines_dropped(self) -> Mapping[str, int]:

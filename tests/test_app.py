@@ -102,3 +102,18 @@ async def test_the_policy_view_tells_where_each_number_is_from(tmp_path: Path) -
         view = json.loads(json.dumps(sidecar.policy_view()))
 
     assert view["destinations"]["payments"]["budget.ratio"]["source"] == "baseline"
+
+
+async def test_endpoints_that_change_over_a_reload_are_called_from_then_on_by_their_own_name(tmp_path: Path) -> None:
+    async with Origin(replying(response(200))) as one, Origin(replying(response(200))) as two:
+        source: list[Snapshot | InvalidDocument] = [snapshot_for(one.port)]
+        async with running(source, tmp_path) as sidecar, aiohttp.ClientSession() as session:
+            async with session.get(address_of(sidecar)):
+                pass
+            source.append(snapshot_for(two.port, digest="b"))
+            await sidecar.reload()
+            async with session.get(address_of(sidecar)):
+                pass
+
+    assert len(one.requests) == len(two.requests) == 1
+    assert two.requests[0].header("host") == f"127.0.0.1:{two.port}"

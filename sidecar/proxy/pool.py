@@ -122,7 +122,7 @@ class Pool:
     __slots__ = ("_plane", "_rand", "_tasks", "_tls", "stations")
 
     def __init__(
-        self, plane: Plane, endpoints: Sequence[Endpoint], rand: Callable[[], float], tls: ssl.SSLContext | None
+        self, plane: Plane, endpoints: Sequence[Endpoint], rand: Callable[[], float], tls: Callable[[], ssl.SSLContext]
     ) -> None:
         self._plane = plane
         self._rand = rand
@@ -174,7 +174,7 @@ class Pool:
         return sum(station.open for station in self.stations) - idle, idle
 
     def _station(self, endpoint: Endpoint) -> Station:
-        return Station(self._plane, endpoint, self._tls if endpoint.scheme == "https" else None)
+        return Station(self._plane, endpoint, self._tls() if endpoint.scheme == "https" else None)
 
     async def _connect(self, station: Station, lessee: Lessee) -> None:
         try:

@@ -19,6 +19,7 @@ from sidecar.wire.writer import replace_host
 
 UNLISTED: Final = "unlisted"
 _MAX_UNLISTED: Final = 256
+_STANDARD_PORTS: Final = {"http": 80, "https": 443}
 
 
 class Misdirected(Exception):
@@ -36,18 +37,21 @@ class Route:
 
     __slots__ = ("_idempotent", "authority", "destination", "name", "pool", "replay_bytes")
 
-    def __init__(self, name: str, destination: Destination, pool: Pool, authority: bytes) -> None:
+    def __init__(self, name: str, destination: Destination, pool: Pool) -> None:
         self.name = name
         self.destination = destination
         self.pool = pool
-        self.authority = authority
+        self.authority = b""
         """The Host that the destination knows itself by: its first endpoint's."""
         self._idempotent = frozenset[bytes]()
         self.replay_bytes = 0
         self.refresh()
 
     def refresh(self) -> None:
-        """Take over what follows from the destination's policy."""
+        """Take over what follows from the destination's policy and endpoints."""
+        first = self.pool.stations[0].endpoint
+        standard = _STANDARD_PORTS[first.scheme] == first.port
+        self.authority = format_authority(first.host, None if standard else first.port)
         retry = self.destination.policy.retry
         self._idempotent = frozenset(method.encode("ascii") for method in retry.methods)
         self.replay_bytes = retry.replay_buffer_bytes
@@ -186,12 +190,10 @@ class Router:
                 raise Misdirected(503, UNLISTED, "too many hosts that no destination names are busy at once")
         destination = Destination(UNLISTED, self._unlisted_policy, self._rand, self._plane.clock())
         destination.tally = self._tally
-        tls = self._tls() if endpoint.scheme == "https" else None
         route = Route(
             UNLISTED,
             destination,
-            Pool(self._plane, (endpoint,), self._rand, tls),
-            format_authority(endpoint.host, endpoint.port),
+            Pool(self._plane, (endpoint,), self._rand, self._tls),
         )
         unlisted[endpoint] = route
         return route

@@ -94,14 +94,14 @@ async def house(
     rand = iter_rand()
     destination = Destination("payments", policy, rand, plane.clock())
     endpoints = [Endpoint("http", "127.0.0.1", port) for port in ports]
-    route = Route("payments", destination, Pool(plane, endpoints, rand, None), f"127.0.0.1:{ports[0]}".encode())
+    route = Route("payments", destination, Pool(plane, endpoints, rand, no_tls))
     router = Router(
         plane,
         {"payments": route},
         {"payments": "payments"},
         policy,
         rand,
-        _no_tls,
+        no_tls,
         forward_unlisted=forward_unlisted,
         tally=Tally(),
     )
@@ -132,5 +132,5 @@ def iter_rand():  # type: ignore[no-untyped-def]
     return rand
 
 
-def _no_tls():  # type: ignore[no-untyped-def]
+def no_tls():  # type: ignore[no-untyped-def]
     raise AssertionError("no TLS here")

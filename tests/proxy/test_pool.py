@@ -1,11 +1,14 @@
 """Which endpoint, and which connection."""
 
 import asyncio
+import ssl
+
+import pytest
 
 from sidecar.governance.address import Endpoint
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.pool import Pool
-from tests.fakes.house import Notes, house, iter_rand
+from tests.fakes.house import Notes, house, iter_rand, no_tls
 from tests.fakes.origin import Origin, replying, response
 
 GET = b"GET / HTTP/1.1\r\nHost: payments\r\n\r\n"
@@ -13,7 +16,7 @@ GET = b"GET / HTTP/1.1\r\nHost: payments\r\n\r\n"
 
 async def pool_of(*ports: int) -> Pool:
     plane = Plane(asyncio.get_running_loop(), Notes())
-    return Pool(plane, [Endpoint("http", "127.0.0.1", port) for port in ports], iter_rand(), None)
+    return Pool(plane, [Endpoint("http", "127.0.0.1", port) for port in ports], iter_rand(), no_tls)
 
 
 async def test_the_less_busy_of_two_is_chosen() -> None:
@@ -73,3 +76,23 @@ async def test_one_dead_endpoint_of_three_costs_no_failed_read() -> None:
             answers = [await home.send(GET) for _ in range(30)]
 
     assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
+
+
+async def test_an_endpoint_that_turns_to_https_over_a_reload_is_never_spoken_to_in_clear() -> None:
+    context = ssl.create_default_context()
+    plane = Plane(asyncio.get_running_loop(), Notes())
+    heard: list[bytes] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(5))
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    pool = Pool(plane, [Endpoint("http", "127.0.0.1", port)], iter_rand(), lambda: context)
+    pool.adopt([Endpoint("https", "127.0.0.1", port)])
+    with pytest.raises((OSError, ssl.SSLError)):
+        await pool.stations[0].connect()
+    server.close()
+
+    assert heard[0][:1] == b"\x16"  # a TLS handshake record
