@@ -31,6 +31,7 @@ class Rig:
     url: str
     admin: str
     policy: Path
+    egress: int
     statuses: list[int] = field(default_factory=list)
     longest: float = 0.0
 
@@ -60,12 +61,12 @@ class Rig:
 
 @asynccontextmanager
 async def sidecar(folder: Path, port: int) -> AsyncIterator[Rig]:
-    admin, own = free_port(), free_port()
+    admin, own, egress = free_port(), free_port(), free_port()
     policy = folder / "policy.yaml"
     policy.write_text(POLICY.format(version=1, timeout="3s\n  per_attempt_timeout: 500ms"))
     (folder / "sidecar.yaml").write_text(
         f"service: checkout\nadmin: {{listen: '127.0.0.1:{admin}'}}\npolicy: {{file: policy.yaml}}\n"
-        f"egress: {{listen: ['127.0.0.1:{free_port()}']}}\n"
+        f"egress: {{listen: ['127.0.0.1:{egress}']}}\n"
         f"destinations:\n  payments:\n    endpoints: ['http://127.0.0.1:{port}']\n    listen: '127.0.0.1:{own}'\n"
     )
     process = await asyncio.create_subprocess_exec(
@@ -77,7 +78,7 @@ async def sidecar(folder: Path, port: int) -> AsyncIterator[Rig]:
         str(folder / "sidecar.yaml"),
         stderr=asyncio.subprocess.DEVNULL,
     )
-    rig = Rig(f"http://127.0.0.1:{own}/", f"http://127.0.0.1:{admin}", policy)
+    rig = Rig(f"http://127.0.0.1:{own}/", f"http://127.0.0.1:{admin}", policy, egress)
     try:
         async with aiohttp.ClientSession() as session:
             for _ in range(200):
