@@ -74,6 +74,8 @@ class Decoder:
                 return self._written(value, cast("type[Written]", cls), path)
             case inspect.Metadata(type=inspect.StrType() as text, extra=extra):
                 return self._text(value, text, path, None if extra is None else str(extra["rule"]))
+            case inspect.Metadata(type=inner):
+                return self.value(value, inner, path)
             case inspect.StrType():
                 return self._text(value, info, path, None)
             case inspect.BoolType():

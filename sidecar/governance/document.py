@@ -44,16 +44,23 @@ KeyLocation = Annotated[
 
 
 class Guardrail(Document, frozen=True, kw_only=True):
-    """Bounds of one setting: `{min, max}`, `{only: [...]}` or `{fixed: true}`. Bounds are in the setting's own form."""
+    """Bounds of one setting: `{min, max}`, `{only: [...]}` or `{fixed: true}`. Bounds are in the setting's own form.
+
+    `floor` and `ceiling` say how far an exception may go below `min` and above `max`; a guardrail whose `level` is hard
+    wants two approvers for one, and lets it last for 30 days instead of 90.
+    """
 
     min: Any | UnsetType = UNSET
     max: Any | UnsetType = UNSET
     only: list[Any] | UnsetType = UNSET
     fixed: bool | UnsetType = UNSET
+    floor: Any | UnsetType = UNSET
+    ceiling: Any | UnsetType = UNSET
+    level: Literal["hard"] | UnsetType = UNSET
 
 
 class PolicyException(Document, frozen=True, kw_only=True):
-    """A written, reviewed and bounded leave to pass one guardrail. It is parsed strictly, and not yet applied."""
+    """A written, reviewed and bounded leave to pass one guardrail."""
 
     id: Text
     service: ServiceName | UnsetType = UNSET

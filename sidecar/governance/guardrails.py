@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType, inspect
 from sidecar.governance.decoder import INVALID, Decoder
 from sidecar.governance.document import Guardrail
 from sidecar.governance.finding import Finding, shown, unknown
-from sidecar.governance.settings import SETTINGS, held
+from sidecar.governance.settings import ORDERED, SETTINGS, held
 from sidecar.governance.units import Duration, Size
 from sidecar.governance.yaml import Path, Tree
 
@@ -93,8 +93,7 @@ def _bound(guardrail: Guardrail, info: inspect.Type, path: Path, decoder: Decode
 
 
 def _range(guardrail: Guardrail, info: inspect.Type, path: Path, decoder: Decoder, place: str) -> Bound | None:
-    ordered = isinstance(info, (inspect.IntType, inspect.FloatType, inspect.CustomType))
-    if not ordered:
+    if not isinstance(info, ORDERED):
         decoder.lacking(path, "must be {only: [...]} or {fixed: true}: the setting has no order")
         return None
     low = UNSET if guardrail.min is UNSET else decoder.value(guardrail.min, info, (*path, "min"))

@@ -101,7 +101,7 @@ class Resolution:
                 findings.append(_finding(layer, setting, rule))
         while True:
             try:
-                policy = _policy(values)
+                policy = policy_of(values)
             except InvalidPolicy as error:
                 cause = _cause(error, [name for name in values if provenance[name] is not self.provenance[name]])
                 findings.append(_engine_finding(error, layer, cause, values, provenance))
@@ -142,7 +142,7 @@ def _finding(layer: Layer, setting: str, rule: str, culprit: object = None) -> F
     return Finding(layer.tree.file, layer.tree.line(path), dotted(path), rule, shown(value))
 
 
-def _policy(values: Mapping[str, Any]) -> DestinationPolicy:
+def policy_of(values: Mapping[str, Any]) -> DestinationPolicy:
     """The engine's policy. Raises InvalidPolicy with the first rule of the engine that is broken."""
     return DestinationPolicy(
         timeout=float(values["timeout"]),

@@ -89,6 +89,10 @@ class Settings(Document, frozen=True, kw_only=True):
     concurrency: ConcurrencySettings | UnsetType = UNSET
 
 
+ORDERED: Final = (inspect.IntType, inspect.FloatType, inspect.CustomType)
+"""Types of settings of which one value can be more than another."""
+
+
 def given(settings: Settings) -> dict[str, object]:
     """The settings that are given, by dotted path, in the order of the types."""
     return dict(_given(settings, ""))

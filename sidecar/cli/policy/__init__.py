@@ -1,0 +1,11 @@
+"""`sidecar policy`: the work of those who write, review and approve policies; one module per command."""
+
+from typing import Final
+
+from sidecar.cli.lazy import LazyGroup
+
+_COMMANDS: Final = {
+    "schema": "Print the JSON Schema of a document, for editors.",
+}
+
+policy: Final = LazyGroup("policy", "sidecar.cli.policy", _COMMANDS, help="Check, compare and explain policies.")
