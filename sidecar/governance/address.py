@@ -6,6 +6,7 @@ from typing import Self
 
 _LISTEN = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*)):([0-9]{1,5})")
 _URL = re.compile(r"(https?)://(?:\[([^\[\]/?#@]*)\]|([^\[\]/?#@:]*))(?::([0-9]{1,5}))?")
+_DOCUMENT_URL = re.compile(r"(https://[^/?#@\s]+)/[A-Za-z0-9._~:/?@!$&'()*+,;=%-]{0,2000}")
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*", re.IGNORECASE)
 _PORTS = {"http": 80, "https": 443}
 
@@ -108,6 +109,24 @@ class Host(str):
             if host is not None:
                 return cls(host)
         raise ValueError("must be a host name or IP address without port: letters, digits, '-', '_' and '.'")
+
+
+class PolicyUrl(str):
+    """An https address of a document: what is fetched from it governs, so that nobody on the way may write it."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, written: object) -> Self:
+        """Read `https://host[:port]/path[?query]`. Raises ValueError with the rule it breaks."""
+        match = _DOCUMENT_URL.fullmatch(written) if isinstance(written, str) else None
+        if match is None:
+            raise ValueError("must be a URL like https://host/path, without user or fragment")
+        try:
+            Endpoint.parse(match[1])
+        except ValueError as error:
+            raise ValueError(f"its host {error}") from None
+        return cls(match[0])
 
 
 def bracketed(host: str) -> str:

@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from sidecar.governance.address import Address, Endpoint, Host
+from sidecar.governance.address import Address, Endpoint, Host, PolicyUrl
 from sidecar.governance.decoder import Decoder
 from sidecar.governance.finding import Finding
+from sidecar.governance.public_key import KeyName, PublicKey
 from sidecar.governance.settings import Document, Settings
 from sidecar.governance.units import BodyLimit, Duration, Size
-from sidecar.governance.yaml import Tree
+from sidecar.governance.yaml import Path, Tree
 
 RESERVED_NAME = "unlisted"
 """The label of what no destination names; no destination may be called so."""
@@ -118,10 +119,23 @@ class AdminSettings(Document, frozen=True, kw_only=True):
     metrics_listen: Address | UnsetType = UNSET
 
 
-class PolicyFile(Document, frozen=True, kw_only=True):
-    """Where the policy is: a file, relative to the folder of the sidecar file."""
+class PolicySettings(Document, frozen=True, kw_only=True):
+    """Where the policy is: a file, a directory that holds it as policy.yaml, or an address. One of the three.
 
-    file: Text
+    Paths are relative to the folder of the sidecar file.
+    """
+
+    file: Text | UnsetType = UNSET
+    directory: Text | UnsetType = UNSET
+    url: PolicyUrl | UnsetType = UNSET
+    poll: Duration = Duration(30.0)
+    timeout: Duration = Duration(10.0)
+    ca: Text | UnsetType = UNSET
+    token_file: Text | UnsetType = UNSET
+    previous: Text | UnsetType = UNSET
+    cache: Text | UnsetType = UNSET
+    keys: dict[KeyName, PublicKey] = field(default_factory=dict)
+    required: Annotated[int, Meta(ge=1)] = 1
 
 
 class EgressSettings(Document, frozen=True, kw_only=True):
@@ -167,7 +181,7 @@ class SidecarDocument(Document, frozen=True, kw_only=True):
 
     service: ServiceName
     admin: AdminSettings = AdminSettings()
-    policy: PolicyFile | UnsetType = UNSET
+    policy: PolicySettings | UnsetType = UNSET
     egress: EgressSettings = field(default_factory=EgressSettings)
     destinations: dict[DestinationName, DestinationEntry] = field(default_factory=dict)
     ingress: IngressSettings | UnsetType = UNSET
@@ -198,6 +212,35 @@ def read_sidecar(tree: Tree, findings: list[Finding]) -> SidecarDocument | None:
             decoder.lacking((*path, "retention"), "is required where keys are honoured: how long they are kept")
         if key.honours and key.retention == Duration(0):
             decoder.broken((*path, "retention"), "must be over 0s where keys are honoured", "0s")
+    if sidecar.policy is not UNSET:
+        _check_policy_settings(sidecar.policy, decoder, tree)
     if sidecar.drain > 3600:
         decoder.broken(("drain",), "must be at most 1h", tree.at(("drain",)))
     return sidecar
+
+
+def _check_policy_settings(settings: PolicySettings, decoder: Decoder, tree: Tree) -> None:
+    here: Path = ("policy",)
+    sources = ("file", "directory", "url")
+    written = [word for word in sources if (*here, word) in tree.lines]
+    if len(written) != 1:
+        decoder.lacking(here, "must name file, directory or url, one of them")
+    if "url" not in written:
+        for word in ("poll", "timeout", "ca", "token_file"):
+            if (*here, word) in tree.lines:
+                decoder.lacking((*here, word), "goes with url only")
+    for word, least, most in (("poll", Duration(1), Duration(86400)), ("timeout", Duration(0.1), Duration(60))):
+        seconds: Duration = getattr(settings, word)
+        if not least <= seconds <= most:
+            decoder.broken((*here, word), f"must be between {least} and {most}", tree.at((*here, word)))
+    if (*here, "required") in tree.lines and not settings.keys:
+        decoder.lacking((*here, "required"), "goes with keys only")
+    elif settings.keys and settings.required > len(settings.keys):
+        decoder.broken(
+            (*here, "required"), f"must be at most the number of keys ({len(settings.keys)})", settings.required
+        )
+    named: dict[PublicKey, str] = {}
+    for name, key in settings.keys.items():
+        if key in named:
+            decoder.broken((*here, "keys", name), f"must not be the same key as {named[key]}", key)
+        named.setdefault(key, name)

@@ -5,32 +5,21 @@ snapshot holds all of it; a reload makes another.
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from msgspec import UNSET, inspect, structs
+from msgspec import UNSET, structs
 
 from sidecar.engine.policy import DestinationPolicy, InvalidPolicy
-from sidecar.governance.address import Address, Endpoint, Host
-from sidecar.governance.claims import check_hosts, check_listeners, hosts_of
-from sidecar.governance.decoder import INVALID, Decoder
-from sidecar.governance.document import (
-    RESERVED_NAME,
-    AdminSettings,
-    DestinationEntry,
-    DestinationName,
-    EgressSettings,
-    IdempotencyKeySettings,
-    LimitSettings,
-    ServiceName,
-    SidecarDocument,
-    read_policy,
-    read_sidecar,
-)
+from sidecar.governance.address import Address, Endpoint
+from sidecar.governance.bootstrap import Bootstrap
+from sidecar.governance.bootstrap import from_file as bootstrap_from_file
+from sidecar.governance.bootstrap import from_flags as bootstrap_from_flags
+from sidecar.governance.delivery import Delivery
+from sidecar.governance.document import DestinationEntry, IdempotencyKeySettings, LimitSettings, read_policy
 from sidecar.governance.exceptions import check_exceptions
 from sidecar.governance.finding import Finding, InvalidDocument, dotted, shown
 from sidecar.governance.guardrails import BASELINE_GUARDRAILS, Bound, read_guardrails, written
@@ -104,90 +93,55 @@ class Snapshot:
 
 
 def load(sidecar_file: Path) -> Snapshot:
-    """Read the sidecar file and the policy it names, relative to its folder; without one the baseline is in force.
+    """Read the sidecar file and the policy file it names, relative to its folder; without one the baseline is in force.
 
     Raises InvalidDocument with everything that is wrong in both.
     """
     findings: list[Finding] = []
     content = _read(sidecar_file, findings)
-    tree = None if content is None else _parse(content, sidecar_file, findings)
-    sidecar = None if tree is None else read_sidecar(tree, findings)
-    if content is None or tree is None or sidecar is None:
+    if content is None:
         raise InvalidDocument(findings)
-    check_listeners(sidecar, tree, findings)
-    check_hosts(sidecar, tree, findings)
-    files = [sidecar_file]
-    if sidecar.policy is not UNSET:
-        files.append(sidecar_file.parent / sidecar.policy.file)
-    platform = _Platform.read(files[1] if len(files) > 1 else None, findings)
+    bootstrap = bootstrap_from_file(sidecar_file, content, findings)
+    return compiled(bootstrap, local_delivery(bootstrap, findings), findings)
+
+
+def from_flags(service: str, upstreams: Sequence[str], listen: str | None, policy_file: Path | None) -> Snapshot:
+    """A snapshot without a sidecar file: see `bootstrap.from_flags`. Raises InvalidDocument."""
+    findings: list[Finding] = []
+    bootstrap = bootstrap_from_flags(service, upstreams, listen, policy_file, findings)
+    return compiled(bootstrap, local_delivery(bootstrap, findings), findings)
+
+
+def local_delivery(bootstrap: Bootstrap, findings: list[Finding]) -> Delivery | None:
+    """The policy in the file that is named, unsigned and at once; None when none is, or, with a finding, unreadable."""
+    file = bootstrap.policy_file
+    content = None if file is None else _read(file, findings)
+    return None if file is None or content is None else Delivery(str(file), content)
+
+
+def compiled(bootstrap: Bootstrap, delivery: Delivery | None, findings: list[Finding]) -> Snapshot:
+    """Both documents, as the snapshot they amount to; without a policy the baseline.
+
+    Raises InvalidDocument with `findings` and everything else that is wrong.
+    """
+    platform = _Platform.read(delivery, findings)
     destinations = {}
-    for name, entry in sidecar.destinations.items():
-        overrides = Layer(Source.OVERRIDE, entry.overrides, tree, ("destinations", name, "overrides"))
-        resolution = platform.destination(name).under(overrides, platform.bounds, findings)
+    for name, entry in bootstrap.sidecar.destinations.items():
+        resolution = platform.destination(name)
+        if bootstrap.tree is not None:
+            overrides = Layer(Source.OVERRIDE, entry.overrides, bootstrap.tree, ("destinations", name, "overrides"))
+            resolution = resolution.under(overrides, platform.bounds, findings)
         destinations[name] = _destination(
             name,
             entry,
             resolution,
-            hosts=hosts_of(name, entry),
-            listen=() if entry.listen is UNSET else (entry.listen,),
-            key_origins=_key_origins(name, tree),
+            hosts=bootstrap.hosts[name],
+            listen=bootstrap.listen[name],
+            key_origins=_key_origins(name, bootstrap.tree),
         )
     if findings:
         raise InvalidDocument(sorted(findings, key=lambda finding: (finding.file, finding.line or 0)))
-    digest = digest_of([content, platform.content])
-    return _snapshot(sidecar, platform, destinations, tuple(files), digest=digest, warnings=())
-
-
-def from_flags(service: str, upstreams: Sequence[str], listen: str | None, policy_file: Path | None) -> Snapshot:
-    """A snapshot without a sidecar file: `upstreams` are `name=url`, the same name again adds an endpoint.
-
-    With one destination every request that comes in is for it, whatever its Host; with several they share the
-    listener. `listen` is that listener's address, else both loopback addresses at port 16001. Raises InvalidDocument,
-    its findings naming the flag instead of a file.
-    """
-    findings: list[Finding] = []
-    service_name = _flag("--service", service, ServiceName, findings)
-    entries = _upstreams(upstreams, findings)
-    egress = EgressSettings()
-    if listen is not None:
-        address = _flag("--listen", listen, Address, findings)
-        egress = EgressSettings(listen=[] if address is INVALID else [address])
-    admin = AdminSettings()
-    findings.extend(
-        Finding("--listen", None, "", f"must not be where admin listens ({admin.listen})", shown(address))
-        for address in egress.listen
-        if address.overlaps(admin.listen)
-    )
-    ours = {(address.host, address.port) for address in (admin.listen, *egress.listen)}
-    findings.extend(
-        Finding("--upstream", None, name, "must not be the sidecar itself, which listens there", shown(endpoint))
-        for name, entry in entries.items()
-        for endpoint in entry.endpoints
-        if (endpoint.host, endpoint.port) in ours
-    )
-    platform = _Platform.read(policy_file, findings)
-    if findings:
-        raise InvalidDocument(findings)
-    contested = _contested(entries)
-    alone = tuple(egress.listen) if len(entries) == 1 else ()
-    destinations = {
-        name: _destination(
-            name,
-            entry,
-            platform.destination(name),
-            hosts=hosts_of(name, entry).keys() - contested,
-            listen=alone,
-            key_origins=_key_origins(name, None),
-        )
-        for name, entry in entries.items()
-    }
-    if alone:
-        egress = EgressSettings(listen=[])
-    sidecar = SidecarDocument(service=service_name, admin=admin, egress=egress, destinations=entries)
-    digest = digest_of([platform.content])
-    files = () if policy_file is None else (policy_file,)
-    warnings = tuple(f"several destinations have an endpoint at {host}: it leads to none of them" for host in contested)
-    return _snapshot(sidecar, platform, destinations, files, digest=digest, warnings=warnings)
+    return _snapshot(bootstrap, platform, destinations)
 
 
 def digest_of(contents: Iterable[bytes]) -> str:
@@ -211,12 +165,11 @@ class _Platform:
     warnings: tuple[str, ...]
 
     @classmethod
-    def read(cls, file: Path | None, findings: list[Finding]) -> "_Platform":
-        """The policy in `file`. With findings it is the baseline, or as much as holds together, to find more."""
-        content = b"" if file is None else _read(file, findings)
-        tree = None if file is None or content is None else _parse(content, file, findings)
+    def read(cls, delivery: Delivery | None, findings: list[Finding]) -> "_Platform":
+        """The policy as delivered. With findings it is the baseline, or as much as holds together, to find more."""
+        tree = None if delivery is None else _parse(delivery, findings)
         policy = None if tree is None else read_policy(tree, findings)
-        if tree is None or policy is None:
+        if delivery is None or tree is None or policy is None:
             return cls(
                 version=0,
                 owner=BUILT_IN_OWNER,
@@ -237,7 +190,7 @@ class _Platform:
         return cls(
             version=policy.version,
             owner=policy.owner,
-            content=content or b"",
+            content=delivery.content,
             bounds=bounds,
             defaults=defaults,
             destinations={
@@ -329,22 +282,15 @@ def _key_origins(name: str, tree: Tree | None) -> dict[str, Origin]:
     return origins
 
 
-def _snapshot(
-    sidecar: SidecarDocument,
-    platform: _Platform,
-    destinations: dict[str, DestinationSnapshot],
-    files: tuple[Path, ...],
-    *,
-    digest: str,
-    warnings: tuple[str, ...],
-) -> Snapshot:
+def _snapshot(bootstrap: Bootstrap, platform: _Platform, destinations: dict[str, DestinationSnapshot]) -> Snapshot:
+    sidecar = bootstrap.sidecar
     ingress = sidecar.ingress
     metrics_listen = sidecar.admin.metrics_listen
     return Snapshot(
         version=platform.version,
         owner=platform.owner,
-        digest=digest,
-        files=files,
+        digest=digest_of([bootstrap.content, platform.content]),
+        files=tuple(file for file in (bootstrap.file, bootstrap.policy_file) if file is not None),
         service=sidecar.service,
         destinations=MappingProxyType(destinations),
         unlisted=platform.defaults.policy,
@@ -357,38 +303,8 @@ def _snapshot(
         access_log_sample=platform.access_log_sample,
         drain=float(sidecar.drain),
         ingress=None if ingress is UNSET else IngressSnapshot(ingress.listen, ingress.app),
-        warnings=(*warnings, *platform.warnings),
+        warnings=(*bootstrap.warnings, *platform.warnings),
     )
-
-
-def _flag(flag: str, value: object, form: object, findings: list[Finding]) -> Any:
-    """The value of a flag as a `form`, or INVALID, with findings that name the flag."""
-    broken: list[Finding] = []
-    decoded = Decoder(Tree(flag, value, {}), broken).value(value, inspect.type_info(form), ())
-    findings.extend(replace(finding, line=None) for finding in broken)
-    return decoded
-
-
-def _upstreams(upstreams: Sequence[str], findings: list[Finding]) -> dict[str, DestinationEntry]:
-    named: dict[str, list[str]] = {}
-    for upstream in upstreams:
-        name, equals, url = upstream.partition("=")
-        if equals:
-            named.setdefault(name, []).append(url)
-        else:
-            findings.append(Finding("--upstream", None, "", "must be name=url", shown(upstream)))
-    if not upstreams:
-        findings.append(Finding("--upstream", None, "", "must be given at least once"))
-    if RESERVED_NAME in named:
-        findings.append(Finding("--upstream", None, RESERVED_NAME, "is a reserved name: give the destination another"))
-    endpoints = _flag("--upstream", named, dict[DestinationName, list[Endpoint]], findings)
-    return {name: DestinationEntry(endpoints=urls) for name, urls in endpoints.items()}
-
-
-def _contested(entries: Mapping[str, DestinationEntry]) -> list[Host]:
-    """Hosts that lead to several destinations, which only their ports tell apart; a destination's name is its own."""
-    claims = Counter(host for name, entry in entries.items() for host in hosts_of(name, entry))
-    return [host for host, count in claims.items() if count > 1 and host not in entries]
 
 
 def _read(file: Path, findings: list[Finding]) -> bytes | None:
@@ -401,9 +317,9 @@ def _read(file: Path, findings: list[Finding]) -> bytes | None:
         return None
 
 
-def _parse(content: bytes, file: Path, findings: list[Finding]) -> Tree | None:
+def _parse(delivery: Delivery, findings: list[Finding]) -> Tree | None:
     try:
-        return parse(content, str(file))
+        return parse(delivery.content, delivery.name)
     except InvalidDocument as error:
         findings.extend(error.findings)
         return None

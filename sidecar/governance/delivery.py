@@ -1,0 +1,15 @@
+"""What a source hands over: the exact bytes of a policy, before anything in them is believed."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A policy as it came. `name` is what findings and explanations call it: a path or an address.
+
+    `signature` has the bytes of the signature file; None when none was asked for.
+    """
+
+    name: str
+    content: bytes
+    signature: bytes | None = None

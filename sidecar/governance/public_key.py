@@ -1,0 +1,43 @@
+"""The keys a sidecar believes: public, of Ed25519, pinned by name in the sidecar file."""
+
+import base64
+import binascii
+from typing import Annotated, Self
+
+from msgspec import Meta
+
+KEY_BYTES = 32
+
+KeyName = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[A-Za-z0-9][A-Za-z0-9._@-]{0,62}\Z",
+        extra={"rule": "must be a name of at most 63 letters, digits, '.', '_', '@' and '-'"},
+    ),
+]
+"""What a key is called in the sidecar file and in the lines of a signature file."""
+
+
+class PublicKey(str):
+    """32 bytes of Ed25519 (RFC 8032) in base64, as `sidecar policy keygen` prints them. It is its own text."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, written: object) -> Self:
+        """Read base64. Raises ValueError with the rule it breaks."""
+        rule = "must be the 32 bytes of an Ed25519 public key in base64, as `sidecar policy keygen` prints them"
+        if not isinstance(written, str):
+            raise ValueError(rule)  # noqa: TRY004 - a rule of the document, like every other
+        try:
+            raw = base64.b64decode(written, validate=True)
+        except (binascii.Error, ValueError):
+            raise ValueError(rule) from None
+        if len(raw) != KEY_BYTES or base64.b64encode(raw).decode() != written:
+            raise ValueError(rule)
+        return cls(written)
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes."""
+        return base64.b64decode(self)
