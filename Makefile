@@ -81,6 +81,10 @@ format: $(DEV) ## rewrite the code as the formatter and the safe fixes of the li
 	@$(BIN)/ruff check --fix --exit-zero --quiet .
 	@$(BIN)/ruff format .
 
+.PHONY: docs
+docs: $(DEV) ## write the pages that are made from the code
+	@$(BIN)/python -m sidecar.telemetry.metrics > docs/metrics.md
+
 .PHONY: cost
 cost: $(LOADTEST) ## measure the cost per request beside other proxies (fetches Envoy, about 100 MB)
 	@$(BIN)/python -m loadtest cost $(ARGS)

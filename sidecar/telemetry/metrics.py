@@ -3,7 +3,7 @@
 Names and labels are interface: dashboards and alerts are written against them. Label values come from policy names and
 closed enumerations only, never from a path, a host, a key or an error text.
 
-`python -m sidecar.telemetry.metrics > docs/metrics.md` writes the reference page from the same table.
+`make docs` writes the reference page, docs/metrics.md, from the same table.
 """
 
 import sys
@@ -207,6 +207,24 @@ METRICS: Final = (
         scene=lambda scene: _one(scene.destination.budget.balance(scene.now)),
     ),
     Metric(
+        "sidecar_budget_ratio",
+        Kind.GAUGE,
+        "Retries that each request pays for, as the policy in force says.",
+        scene=lambda scene: _one(scene.destination.policy.budget.ratio),
+    ),
+    Metric(
+        "sidecar_budget_min_retries",
+        Kind.GAUGE,
+        "Retries in each window that nothing has to pay for, as the policy in force says.",
+        scene=lambda scene: _one(scene.destination.policy.budget.min_retries),
+    ),
+    Metric(
+        "sidecar_budget_window_seconds",
+        Kind.GAUGE,
+        "The window of the budget, as the policy in force says.",
+        scene=lambda scene: _one(scene.destination.policy.budget.window),
+    ),
+    Metric(
         "sidecar_budget_exhausted_total",
         Kind.COUNTER,
         "Retries the budget could not pay for.",
@@ -403,7 +421,7 @@ def reference() -> str:
     lines = [
         "# Metrics",
         "",
-        "<!-- Written by `python -m sidecar.telemetry.metrics > docs/metrics.md`; do not edit. -->",
+        "<!-- Written by `make docs` from sidecar/telemetry/metrics.py; do not edit. -->",
         "",
         "`GET /metrics` on the admin port, as Prometheus text or OpenMetrics. Label values come from policy names and",
         "closed lists only. Counters begin at 0 for every combination of closed labels: `rate()` sees the first event.",

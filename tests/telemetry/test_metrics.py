@@ -184,6 +184,17 @@ def test_a_retry_that_succeeds_is_counted_where_it_belongs() -> None:
     assert samples["sidecar_backoff_seconds_count"][labels(**payments)] == 1
 
 
+def test_what_a_budget_may_spend_is_exported_as_the_policy_says_it() -> None:
+    policy = DestinationPolicy(budget=BudgetPolicy(ratio=0.15, window=20.0, min_retries=7))
+
+    samples = scrape(SetSubject(destinations={"ledger": destination("ledger", policy)}))
+
+    ledger = labels(destination="ledger")
+    assert samples["sidecar_budget_ratio"] == {ledger: 0.15}
+    assert samples["sidecar_budget_window_seconds"] == {ledger: 20.0}
+    assert samples["sidecar_budget_min_retries"] == {ledger: 7}
+
+
 def test_a_refused_retry_is_counted_under_its_reason() -> None:
     policy = DestinationPolicy(budget=BudgetPolicy(ratio=0.0, min_retries=0))
     subject = SetSubject(destinations={"payments": destination("payments", policy)})
@@ -368,4 +379,4 @@ def test_a_destinations_name_is_escaped() -> None:
 def test_the_reference_page_is_what_the_table_says() -> None:
     written = DOCS.read_text(encoding="utf-8")
 
-    assert written == reference(), "run: python -m sidecar.telemetry.metrics > docs/metrics.md"
+    assert written == reference(), "run: make docs"
