@@ -89,6 +89,10 @@ docs: $(DEV) ## write the pages that are made from the code
 cost: $(LOADTEST) ## measure the cost per request beside other proxies (fetches Envoy, about 100 MB)
 	@$(BIN)/python -m loadtest cost $(ARGS)
 
+.PHONY: soak
+soak: $(DEV) ## move large bodies, idle connections and a million requests through the sidecar, and see what it keeps
+	@$(BIN)/python -m loadtest soak $(ARGS)
+
 .PHONY: setup
 setup: $(DEV) ## only set up .venv, for work
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import signal
 from functools import partial
 from typing import IO, Any
@@ -14,9 +13,11 @@ from loadtest.bars import SUBJECT, Mark, judge
 from loadtest.child import NotStartedError
 from loadtest.contender import BrokenOffError
 from loadtest.cores import Cores
+from loadtest.files import allow_files
 from loadtest.plan import Plan
 from loadtest.progress import Watch
 from loadtest.record import record
+from loadtest.soak.command import soak
 from loadtest.subjects import BASELINE, SUBJECTS, MissingError
 from loadtest.workload import DEFAULT_ROWS, WORKLOADS
 
@@ -108,7 +109,10 @@ def cost(
         raise click.UsageError(f"--assert judges {SUBJECT}, which --only leaves out")
     if generator == "wrk" and not wrk.installed():
         raise CannotRunError("wrk is not installed; --generator own needs nothing")
-    _allow_files(2 * max(connections, idle_connections) + FILES_BESIDE_CONNECTIONS)
+    try:
+        allow_files(2 * max(connections, idle_connections) + FILES_BESIDE_CONNECTIONS)
+    except OSError as error:
+        raise CannotRunError(str(error)) from error
     plan = Plan(
         subjects=tuple(SUBJECTS[name] for name in versions),
         workloads=tuple(WORKLOADS[name] for name in rows),
@@ -156,13 +160,6 @@ def _versions(only: tuple[str, ...] | None) -> dict[str, str]:
     return versions
 
 
-def _allow_files(count: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < count:
-        raise CannotRunError(f"{count} open files are needed, and the limit is {hard} (ulimit -Hn)")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
-
-
 def _opened(ctx: click.Context, path: str) -> IO[Any]:
     """Open before the measurement, not after it, so that a wrong path costs no minutes."""
     try:
@@ -180,6 +177,8 @@ def _notes(plan: Plan, facts: dict[str, str | int]) -> list[str]:
         f"medians over the rounds; ratio: median of the rounds' ratios to {BASELINE}; MB are 10⁶ bytes",
     ]
 
+
+main.add_command(soak)
 
 if __name__ == "__main__":
     main(prog_name="python -m loadtest")

@@ -21,6 +21,7 @@ from loadtest.workload import Workload
 HOST = "127.0.0.1"
 READ_BYTES = 256 * 1024
 GRACE = 5.0  # seconds an answer may still take after the end of a run
+COUNT_EVERY = 0.05  # seconds
 LOOK = 0.002  # seconds between looks at what is under way: an event would burden every answer
 SETTLE = 0.2  # seconds for a proxy to come to rest
 RECONNECT_AFTER = 0.01  # seconds, so that a proxy that refuses everything is not hammered
@@ -127,6 +128,16 @@ class ClosedLoop(_Crowd):
             quantile(latencies, 0.5),
             quantile(latencies, 0.99),
         )
+
+    async def ask(self, count: int) -> dict[str, int]:
+        """Ask `count` times as fast as it goes, and return what was wrong."""
+        await self.open()
+        for connection in self.connections.copy():
+            self.free(connection)
+        while len(self._latencies) < count:  # noqa: ASYNC110 - an event would burden every answer
+            await asyncio.sleep(COUNT_EVERY)
+        await self.finish()
+        return dict(self.errors)
 
     def answered(self, began: float) -> None:
         self._latencies.append(perf_counter() - began)

@@ -43,6 +43,15 @@ class Meter:
         pss = sum(_kilobytes(PROC / str(pid) / "smaps_rollup", "Pss:") for pid in self.pids)
         return Memory(rss * KB, pss * KB)
 
+    def forget_peak(self) -> None:
+        """Let the peak begin at what it is now (proc(5), clear_refs 5)."""
+        for pid in self.pids:
+            (PROC / str(pid) / "clear_refs").write_text("5")
+
+    def peak_bytes(self) -> int:
+        """The most resident memory since `forget_peak`, as the kernel kept it; each process's own peak, added up."""
+        return sum(_kilobytes(PROC / str(pid) / "status", "VmHWM:") for pid in self.pids) * KB
+
 
 def tree(pid: int) -> list[int]:
     """The process and its descendants, parents first. Empty if it is gone."""
