@@ -12,10 +12,11 @@ from typing import Any, Final, NamedTuple
 from msgspec import Struct, inspect
 
 from sidecar.engine.policy import BUDGET_RATIO_CEILING, MAX_ATTEMPTS_CEILING
-from sidecar.governance.address import Address, Endpoint, Host
+from sidecar.governance.address import Address, Endpoint, Host, PolicyUrl
 from sidecar.governance.decoder import LIST_CEILING
 from sidecar.governance.document import Guardrail, PolicyDocument, SidecarDocument
 from sidecar.governance.meaning import POLICY_MEANINGS, SECTION_MEANINGS, SETTING_MEANINGS, SIDECAR_MEANINGS
+from sidecar.governance.public_key import PublicKey
 from sidecar.governance.settings import ORDERED, SETTINGS, Settings
 from sidecar.governance.units import BodyLimit, Duration, Size
 
@@ -59,6 +60,8 @@ WRITTEN: Final[Mapping[type, Schema]] = {
         "examples": ["http://payments:8080", "https://payments.example"],
     },
     Host: {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)$", "examples": ["payments"]},
+    PolicyUrl: {"type": "string", "pattern": "^https://[^/?#@ ]+/[^# ]*$", "examples": ["https://policies/fleet.yaml"]},
+    PublicKey: {"type": "string", "pattern": "^[A-Za-z0-9+/]{43}=$"},
 }
 """The forms that have a text of their own."""
 

@@ -195,3 +195,9 @@ def test_what_a_form_reads_its_schema_takes(form: Any, written: str) -> None:
         assert not takes or form not in (Duration, Size, BodyLimit)
     else:
         assert takes
+
+
+def test_every_form_is_known() -> None:
+    undescribed = [form for form in schema_of("sidecar")["$defs"] | schema_of("policy")["$defs"] if form != "settings"]
+
+    assert sorted(undescribed) == sorted(form.__name__.lower() for form in WRITTEN)
