@@ -93,6 +93,10 @@ cost: $(LOADTEST) ## measure the cost per request beside other proxies (fetches 
 soak: $(DEV) ## move large bodies, idle connections and a million requests through the sidecar, and see what it keeps
 	@$(BIN)/python -m loadtest soak $(ARGS)
 
+.PHONY: storm
+storm: $(LOADTEST) ## measure storms on real sockets beside other proxies (20 minutes; ARGS='--scenario hang' for one)
+	@$(BIN)/python -m loadtest storm $(ARGS)
+
 .PHONY: setup
 setup: $(DEV) ## only set up .venv, for work
 

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 from functools import partial
-from typing import IO, Any
 
 import click
 
@@ -14,10 +13,12 @@ from loadtest.child import NotStartedError
 from loadtest.contender import BrokenOffError
 from loadtest.cores import Cores
 from loadtest.files import allow_files
+from loadtest.options import CannotRunError, StoppedError, names, opened
 from loadtest.plan import Plan
 from loadtest.progress import Watch
 from loadtest.record import record
 from loadtest.soak.command import soak
+from loadtest.storm.command import storm
 from loadtest.subjects import BASELINE, SUBJECTS, MissingError
 from loadtest.workload import DEFAULT_ROWS, WORKLOADS
 
@@ -25,30 +26,6 @@ WARM_UP = 0.3  # seconds
 FILES_BESIDE_CONNECTIONS = 200
 PROXIES = tuple(SUBJECTS)
 ROWS = tuple(WORKLOADS)
-
-
-class CannotRunError(click.ClickException):
-    """One line on standard error."""
-
-    exit_code = 2
-
-
-class StoppedError(click.ClickException):
-    """Ctrl-C or SIGTERM."""
-
-    exit_code = 128 + signal.SIGINT
-
-
-def names(
-    known: tuple[str, ...], ctx: click.Context, param: click.Parameter, value: str | None
-) -> tuple[str, ...] | None:
-    """An option's names with commas between them, or `all`, in the order in which they are known."""
-    if value is None or value == "all":
-        return known if value else None
-    given = [name.strip() for name in value.split(",")]
-    if unknown := [name for name in given if name not in known]:
-        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(known)}, all.", ctx, param)
-    return tuple(name for name in known if name in given)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -125,7 +102,7 @@ def cost(
         cores=Cores.share(os.sched_getaffinity(0)),
     )
     facts = machine.facts()
-    json_file = _opened(ctx, json_to) if json_to is not None else None
+    json_file = opened(ctx, json_to) if json_to is not None else None
     try:
         with Watch(plan.steps) as watch:
             results = campaign.run(plan, watch)
@@ -160,14 +137,6 @@ def _versions(only: tuple[str, ...] | None) -> dict[str, str]:
     return versions
 
 
-def _opened(ctx: click.Context, path: str) -> IO[Any]:
-    """Open before the measurement, not after it, so that a wrong path costs no minutes."""
-    try:
-        return ctx.with_resource(click.open_file(path, "w"))
-    except OSError as error:
-        raise CannotRunError(f"--json: {path}: {error.strerror}") from error
-
-
 def _notes(plan: Plan, facts: dict[str, str | int]) -> list[str]:
     load = f"{plan.rounds} rounds in turn, {plan.seconds:g} s each after {plan.warm_up:g} s of warm-up"
     return [
@@ -179,6 +148,7 @@ def _notes(plan: Plan, facts: dict[str, str | int]) -> list[str]:
 
 
 main.add_command(soak)
+main.add_command(storm)
 
 if __name__ == "__main__":
     main(prog_name="python -m loadtest")

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter, sleep
 from types import TracebackType
@@ -23,13 +24,16 @@ class NotStartedError(Exception):
 
 
 class Child:
-    """Runs in a `with`; at its end the process and its descendants are gone, asked first and then killed, by pid."""
+    """Runs in a `with`; at its end the process and its descendants are gone, asked first and then killed, by pid.
 
-    def __init__(self, name: str, argv: list[str], *, core: int, log: Path) -> None:
+    Without a `core` it runs wherever there is room.
+    """
+
+    def __init__(self, name: str, argv: list[str], *, core: int | None, log: Path) -> None:
         self.name = name
         self._log = log
         self.began = perf_counter()
-        with pinned(core), log.open("wb") as output:
+        with nullcontext() if core is None else pinned(core), log.open("wb") as output:
             try:
                 # A session of its own, so that Ctrl-C reaches this program first and children end in order.
                 self._process = subprocess.Popen(

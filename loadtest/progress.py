@@ -16,6 +16,7 @@ class Watch:
     def __init__(self, steps: int) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
+            TextColumn("{task.fields[remark]}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -23,7 +24,7 @@ class Watch:
             auto_refresh=False,
             transient=True,
         )
-        self._task = self._progress.add_task("starting", total=steps, completed=-1)
+        self._task = self._progress.add_task("starting", total=steps, completed=-1, remark="")
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -35,8 +36,14 @@ class Watch:
         self._progress.stop()
 
     def begin(self, what: str) -> None:
-        self._progress.update(self._task, description=what, advance=1)
+        self._progress.update(self._task, description=what, advance=1, remark="")
         self._progress.refresh()
+
+    def remark(self, words: str) -> None:
+        """Beside what is being measured, on a terminal only. It costs a millisecond."""
+        self._progress.update(self._task, remark=words)
+        if self._progress.console.is_terminal:
+            self._progress.refresh()
 
     def say(self, line: str) -> None:
         self._progress.console.print(line, highlight=False, soft_wrap=True)

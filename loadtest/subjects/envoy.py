@@ -59,16 +59,16 @@ class Envoy:
 
     def version(self) -> str:
         # It says: …/envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL
-        fields = said([_binary(), "--version"]).rpartition("version: ")[2].split("/")
+        fields = said([binary(), "--version"]).rpartition("version: ")[2].split("/")
         return fields[1] if len(fields) > 1 else fields[0]
 
     def command(self, directory: Path, port: int, upstream_port: int) -> list[str]:
         config = directory / "envoy.yaml"
         config.write_text(CONFIG.substitute(port=port, upstream_port=upstream_port))
-        return [_binary(), "-c", str(config), "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
+        return [binary(), "-c", str(config), "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
 
 
-def _binary() -> str:
+def binary() -> str:
     spec = find_spec("envoy")
     for place in (spec.submodule_search_locations or ()) if spec else ():
         binary = Path(place) / "_bin" / "envoy"

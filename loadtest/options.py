@@ -1,0 +1,38 @@
+"""What the commands' options have in common, and how a command ends when it cannot go on."""
+
+import signal
+from typing import IO, Any
+
+import click
+
+
+class CannotRunError(click.ClickException):
+    """One line on standard error."""
+
+    exit_code = 2
+
+
+class StoppedError(click.ClickException):
+    """Ctrl-C or SIGTERM."""
+
+    exit_code = 128 + signal.SIGINT
+
+
+def names(
+    known: tuple[str, ...], ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[str, ...] | None:
+    """An option's names with commas between them, or `all`, in the order in which they are known."""
+    if value is None or value == "all":
+        return known if value else None
+    given = [name.strip() for name in value.split(",")]
+    if unknown := [name for name in given if name not in known]:
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(known)}, all.", ctx, param)
+    return tuple(name for name in known if name in given)
+
+
+def opened(ctx: click.Context, path: str) -> IO[Any]:
+    """Open before the measurement, not after it, so that a wrong path costs no minutes."""
+    try:
+        return ctx.with_resource(click.open_file(path, "w"))
+    except OSError as error:
+        raise CannotRunError(f"--json: {path}: {error.strerror}") from error

@@ -1,0 +1,247 @@
+"""Who stands between clients and dependency: all with the same patience, and nothing is tuned for a scenario."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from loadtest.child import free_port
+from loadtest.storm.scenario import Scenario
+from loadtest.subjects.envoy import Envoy, binary
+from loadtest.subjects.sidecar import POLICY
+from loadtest.subjects.sidecar import Sidecar as SidecarAlone
+
+Ports = Sequence[Sequence[int]]
+"""Of each destination's endpoints."""
+
+
+class Subject(Protocol):
+    """One way to call a dependency."""
+
+    name: str
+    title: str
+    retries_in_the_client: bool
+    has_proxies: bool
+
+    def version(self) -> str:
+        """Raises MissingError if it is not here."""
+
+    def command(self, directory: Path, scenario: Scenario, upstream: Ports, listen: Sequence[int]) -> list[str]:
+        """Write one proxy's configuration, that listens on a port for each destination; its command line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """No proxy at all."""
+
+    name: str
+    title: str
+    retries_in_the_client: bool
+    has_proxies: bool = False
+
+    def version(self) -> str:
+        return ""
+
+    def command(self, directory: Path, scenario: Scenario, upstream: Ports, listen: Sequence[int]) -> list[str]:
+        raise AssertionError("there is nothing to run")
+
+
+@dataclass(frozen=True, slots=True)
+class Envoys:
+    """Envoy, with the route and cluster settings that make the difference."""
+
+    name: str
+    title: str
+    tuned: bool
+    retries_in_the_client: bool = False
+    has_proxies: bool = True
+
+    def version(self) -> str:
+        return Envoy().version()
+
+    def command(self, directory: Path, scenario: Scenario, upstream: Ports, listen: Sequence[int]) -> list[str]:
+        document = {
+            "static_resources": {
+                "listeners": [
+                    _listener(number, port, _routes(number, scenario, tuned=self.tuned), tuned=self.tuned)
+                    for number, port in enumerate(listen)
+                ],
+                "clusters": [_cluster(number, ports, tuned=self.tuned) for number, ports in enumerate(upstream)],
+            }
+        }
+        config = directory / "envoy.json"
+        config.write_text(json.dumps(document, indent=2))
+        return [binary(), "-c", str(config), "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecars:
+    """The sidecar under the policy that is shipped, with only the patience that all are given."""
+
+    name: str = "sidecar"
+    title: str = "sidecar"
+    retries_in_the_client: bool = False
+    has_proxies: bool = True
+
+    def version(self) -> str:
+        return SidecarAlone().version()
+
+    def command(self, directory: Path, scenario: Scenario, upstream: Ports, listen: Sequence[int]) -> list[str]:
+        document = {
+            "service": "storm",
+            "admin": {"listen": f"127.0.0.1:{free_port()}"},
+            "policy": {"file": str(POLICY)},
+            "egress": {"listen": [f"127.0.0.1:{free_port()}"]},
+            "destinations": {
+                f"d{number}": {
+                    "endpoints": [f"http://127.0.0.1:{port}" for port in ports],
+                    "hosts": [f"d{number}"],
+                    "listen": f"127.0.0.1:{listen[number]}",
+                    "overrides": {
+                        "timeout": _milliseconds(scenario.deadline),
+                        "per_attempt_timeout": _milliseconds(scenario.per_try),
+                    },
+                }
+                for number, ports in enumerate(upstream)
+            },
+        }
+        config = directory / "sidecar.yaml"
+        config.write_text(json.dumps(document, indent=2))  # JSON is YAML
+        return [sys.executable, "-m", "sidecar", "run", "--config", str(config)]
+
+
+SUBJECTS: dict[str, Subject] = {
+    subject.name: subject
+    for subject in (
+        Bare("none", "no proxy", retries_in_the_client=False),
+        Bare("naive", "3 tries in the client", retries_in_the_client=True),
+        Envoys("envoy", "Envoy with retries", tuned=False),
+        Envoys("envoy-tuned", "Envoy, best practice", tuned=True),
+        Sidecars(),
+    )
+}
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f}ms"
+
+
+def _routes(number: int, scenario: Scenario, *, tuned: bool) -> list[dict[str, Any]]:
+    route: dict[str, Any] = {"cluster": f"d{number}", "timeout": f"{scenario.deadline:g}s"}
+    retry: dict[str, Any] = {
+        "retry_on": "5xx,reset,connect-failure,refused-stream,retriable-status-codes",
+        "retriable_status_codes": [429],
+        "num_retries": 3,
+        "per_try_timeout": f"{scenario.per_try:g}s",
+    }
+    if not tuned:
+        return [{"match": {"prefix": "/"}, "route": {**route, "retry_policy": retry}}]
+    careful = {
+        "retry_on": "retriable-status-codes,reset,connect-failure,refused-stream",
+        "retriable_status_codes": [429, 503],
+        "num_retries": 2,
+        "per_try_timeout": f"{scenario.per_try:g}s",
+        "retry_back_off": {"base_interval": "0.025s", "max_interval": "1s"},
+        "rate_limited_retry_back_off": {
+            "reset_headers": [{"name": "Retry-After", "format": "SECONDS"}],
+            "max_interval": "10s",
+        },
+        "retry_host_predicate": [
+            {
+                "name": "envoy.retry_host_predicates.previous_hosts",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+                },
+            }
+        ],
+        "host_selection_retry_max_attempts": 3,
+    }
+    reading = {"prefix": "/", "headers": [{"name": ":method", "string_match": {"exact": "GET"}}]}
+    unsent = {"retry_on": "connect-failure,refused-stream", "num_retries": 2}
+    return [
+        {"match": reading, "route": {**route, "retry_policy": careful}},
+        {"match": {"prefix": "/"}, "route": {**route, "retry_policy": unsent}},
+    ]
+
+
+def _listener(number: int, port: int, routes: list[dict[str, Any]], *, tuned: bool) -> dict[str, Any]:
+    extensions = "type.googleapis.com/envoy.extensions.filters"
+    router = {
+        "name": "envoy.filters.http.router",
+        "typed_config": {"@type": f"{extensions}.http.router.v3.Router"},
+    }
+    admission = {
+        "name": "envoy.filters.http.admission_control",
+        "typed_config": {
+            "@type": f"{extensions}.http.admission_control.v3.AdmissionControl",
+            "enabled": {"default_value": True, "runtime_key": "admission_control.enabled"},
+            "success_criteria": {"http_criteria": {"http_success_status": [{"start": 100, "end": 500}]}},
+            "sampling_window": "2s",
+            "aggression": {"default_value": 1.0, "runtime_key": "admission_control.aggression"},
+            "sr_threshold": {"default_value": {"value": 50}, "runtime_key": "admission_control.threshold"},
+            "rps_threshold": {"default_value": 5, "runtime_key": "admission_control.rps"},
+            "max_rejection_probability": {"default_value": {"value": 80}, "runtime_key": "admission_control.max"},
+        },
+    }
+    return {
+        "name": f"d{number}",
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+        "filter_chains": [
+            {
+                "filters": [
+                    {
+                        "name": "envoy.filters.network.http_connection_manager",
+                        "typed_config": {
+                            "@type": f"{extensions}.network.http_connection_manager.v3.HttpConnectionManager",
+                            "stat_prefix": f"d{number}",
+                            "route_config": {
+                                "virtual_hosts": [{"name": f"d{number}", "domains": ["*"], "routes": routes}]
+                            },
+                            "http_filters": [admission, router] if tuned else [router],
+                        },
+                    }
+                ]
+            }
+        ],
+    }
+
+
+def _cluster(number: int, ports: Sequence[int], *, tuned: bool) -> dict[str, Any]:
+    # As Istio sets it: without it Envoy allows 3 retries at a time, and a proxy whose retries stop at once is not what
+    # people have who switched retries on.
+    unlimited = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
+    thresholds: dict[str, Any] = dict.fromkeys(unlimited, 1 << 31)
+    cluster: dict[str, Any] = {
+        "name": f"d{number}",
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {
+            "cluster_name": f"d{number}",
+            "endpoints": [
+                {
+                    "lb_endpoints": [
+                        {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}}
+                        for port in ports
+                    ]
+                }
+            ],
+        },
+    }
+    if tuned:
+        thresholds = {
+            "max_connections": 1024,
+            "max_requests": 20,
+            "max_pending_requests": 20,
+            "retry_budget": {"budget_percent": {"value": 20.0}, "min_retry_concurrency": 3},
+        }
+        cluster["lb_policy"] = "LEAST_REQUEST"
+        cluster["outlier_detection"] = {
+            "consecutive_5xx": 5,
+            "interval": "1s",
+            "base_ejection_time": "1s",
+            "max_ejection_time": "5s",
+            "max_ejection_percent": 50,
+        }
+    return {**cluster, "circuit_breakers": {"thresholds": [thresholds]}}
