@@ -28,9 +28,11 @@ from sidecar.proxy.pool import Pool
 from sidecar.proxy.router import UNLISTED, Route, Router
 from sidecar.telemetry import subject
 from sidecar.telemetry.access_log import LINES_BURST, LINES_PER_SECOND, AccessLog
+from sidecar.telemetry.history import History, Sampler
 from sidecar.telemetry.line_limit import LineLimit
 from sidecar.telemetry.log import Log
 from sidecar.telemetry.loop_lag import LoopLag
+from sidecar.telemetry.recorders import Recorders
 from sidecar.telemetry.subject import Connections, PolicyIdentity
 from sidecar.wire.writer import VIA
 
@@ -59,8 +61,11 @@ class Sidecar:
         self._background: set[asyncio.Task[None]] = set()
         loop = asyncio.get_running_loop()
         limit = LineLimit(LINES_PER_SECOND, LINES_BURST, time.monotonic())
-        self._plane = Plane(loop, AccessLog(log, limit, time.monotonic, loop.call_later))
+        self._history = History(time.monotonic)
+        access_log = AccessLog(log, limit, time.monotonic, loop.call_later)
+        self._plane = Plane(loop, Recorders(access_log, self._history))
         self._lag = LoopLag(loop, time.monotonic)
+        self._sampler = Sampler(loop, self._history, lambda: self.destinations)
         self._unlisted_tally = Tally()
         self._routes: dict[str, Route] = {}
         self._listeners: dict[Address, Listener] = {}
@@ -97,6 +102,7 @@ class Sidecar:
         addresses = {(listener.address.host, listener.address.port) for listener in self._listeners.values()}
         self._plane.own_addresses = frozenset(addresses)
         self._lag.start()
+        self._sampler.start()
         admin = await self._admin.start(snapshot.admin)
         if snapshot.metrics_listen is not None:
             await self._admin.start(snapshot.metrics_listen, probes_only=True)
@@ -141,6 +147,7 @@ class Sidecar:
         self._router.close()
         self._plane.wheel.close()
         self._lag.stop()
+        self._sampler.stop()
         await self._admin.stop()
 
     async def reload(self) -> ReloadResult:
@@ -303,6 +310,11 @@ class Sidecar:
             {name: active for name, (active, _) in counts.items()},
             {name: idle for name, (_, idle) in counts.items()},
         )
+
+    @property
+    def history(self) -> History:
+        """The last fifteen minutes."""
+        return self._history
 
     def endpoints(self) -> Mapping[str, Sequence[str]]:
         """The addresses of each destination."""

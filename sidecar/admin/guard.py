@@ -47,7 +47,8 @@ class Guard:
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse, or answer; with the security headers either way."""
         response = self.refusal(request) or await _answered(request, handler)
-        response.headers.update(SECURITY_HEADERS)
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)  # the live page has a policy of its own
         return response
 
     def refusal(self, request: web.Request) -> web.Response | None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection
 from aiohttp import web
 
 from sidecar.admin.guard import Guard
+from sidecar.admin.live import Live
+from sidecar.admin.live_page import LivePage
 from sidecar.admin.state import AdminState
 from sidecar.admin.views import Views
 from sidecar.governance.address import Address
@@ -25,13 +27,14 @@ class AdminServer:
         if token == "":
             raise ValueError("admin token: must not be empty")
         self._views = Views(state, Metrics(state, clock), clock)
+        self._page = LivePage(Live(state, clock))
         self._guard = Guard(hosts, token)
         self._runners: list[web.AppRunner] = []
 
     async def start(self, address: Address, *, probes_only: bool = False) -> Address:
         """Listen on `address` as well; returns where it really listens. OSError names one that can not be bound."""
         app = web.Application(middlewares=[self._guard.middleware], client_max_size=64 * 1024)
-        app.add_routes(self._views.probes() if probes_only else self._views.everything())
+        app.add_routes(self._views.probes() if probes_only else [*self._page.routes(), *self._views.everything()])
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
@@ -45,5 +48,6 @@ class AdminServer:
 
     async def stop(self) -> None:
         """Close every listener; answers under way get a second to end."""
+        self._page.close()
         while self._runners:
             await self._runners.pop().cleanup()

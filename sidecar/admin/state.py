@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from sidecar.telemetry.history import History
 from sidecar.telemetry.subject import Subject
 
 
@@ -17,7 +18,11 @@ class ReloadResult:
 
 
 class AdminState(Subject, Protocol):
-    """A Subject that can also say whether it is ready, show its policy and load it again."""
+    """A Subject that can also say whether it is ready, what lately happened, show its policy and load it again."""
+
+    @property
+    def history(self) -> History:
+        """The last fifteen minutes."""
 
     def ready(self) -> Sequence[str]:
         """Why it is not ready, one sentence each; empty when it is."""

@@ -15,6 +15,8 @@ from sidecar.telemetry.exposition import negotiate
 from sidecar.telemetry.metrics import Metrics
 
 INDEX: Final = {
+    "/": "the live page; as JSON with ?format=json",
+    "/events": "what the live page is fed by: server-sent events",
     "/livez": "200 while the event loop turns",
     "/readyz": "200 when ready, 503 with the reasons when not",
     "/metrics": "Prometheus text, OpenMetrics when asked",
@@ -44,15 +46,10 @@ class Views:
         """All of them."""
         return [
             *self.probes(),
-            web.get("/", self.index),
             web.get("/policy", self.policy),
             web.get("/destinations", self.destinations),
             web.post("/policy/reload", self.reload),
         ]
-
-    async def index(self, _: web.Request) -> web.Response:
-        """The addresses."""
-        return _json(INDEX)
 
     async def livez(self, _: web.Request) -> web.Response:
         """That this is answered is the whole answer."""

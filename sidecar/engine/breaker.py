@@ -1,5 +1,6 @@
 """The circuit breaker: a destination that fails fast is left alone, and let back in step by step."""
 
+from collections import deque
 from collections.abc import Callable
 from enum import Enum
 from typing import Final
@@ -7,6 +8,8 @@ from typing import Final
 from sidecar.engine.policy import BreakerPolicy
 from sidecar.engine.window import BUCKETS, Window
 
+JOURNAL_LENGTH: Final = 256
+"""Transitions remembered: more than a second can hold when `open` is at its least, 10 ms."""
 _FIRST_SHARE: Final = 0.1  # of the traffic, at the start of the ramp
 
 
@@ -45,6 +48,7 @@ class Breaker:
         "_trips",
         "_until",
         "generation",
+        "journal",
         "transitions",
     )
 
@@ -63,6 +67,8 @@ class Breaker:
         self.generation = 0
         self.transitions = dict.fromkeys(BreakerState, 0)
         """How often each state was entered since the start."""
+        self.journal: deque[tuple[float, BreakerState]] = deque(maxlen=JOURNAL_LENGTH)
+        """The latest of these transitions, with their instants, the newest last."""
 
     def state(self, now: float) -> BreakerState:
         """The state at `now`. An open breaker stays open until somebody asks to be let through."""
@@ -161,12 +167,14 @@ class Breaker:
         self._state = CLOSED
         self._since = now
         self.transitions[CLOSED] += 1
+        self.journal.append((now, CLOSED))
 
     def _enter(self, state: BreakerState, now: float) -> None:
         self._state = state
         self._since = now
         self.generation += 1
         self.transitions[state] += 1
+        self.journal.append((now, state))
 
     def _clear(self, now: float) -> None:
         for window in (self._attempts, self._failures):

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """One attempt: `outcome` is a status in digits or a fault's word; seconds it took and was held back before."""
+    """One attempt: `outcome` is a status in digits or a fault's word; seconds it took and was held back before.
+
+    `began` is when it left, in seconds after the exchange began.
+    """
 
     number: int
     kind: str
@@ -13,6 +16,7 @@ class AttemptRecord:
     outcome: str
     seconds: float
     backoff: float
+    began: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

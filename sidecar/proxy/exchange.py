@@ -484,6 +484,8 @@ class Exchange(retry.Exchange):
             else:
                 # Its answer may still come, and what it has cost the dependency is not wasted.
                 self._refusal = verdict.refusal
+                if self._trail is None:
+                    self._trail = []  # slow is notable: its outcome is to be noted, whatever it will be
                 self._caller.timer.arm(self.deadline)
             return
         sent = self._phase is _SENT
@@ -673,8 +675,11 @@ class Exchange(retry.Exchange):
         kind = AttemptKind(self._kind)
         station = self._station
         label = station.label if station is not None else ""
+        began = self.attempt_began
         self._trail.append(
-            AttemptRecord(number, kind.label, label, outcome, max(0.0, now - self.attempt_began), self._backoff)
+            AttemptRecord(
+                number, kind.label, label, outcome, max(0.0, now - began), self._backoff, max(0.0, began - self.began)
+            )
         )
 
     def _tell(self, now: float, result: Result) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sidecar.admin.state import ReloadResult
+from sidecar.telemetry.history import History
 from tests.telemetry.subjects import SetSubject
 
 FINDING = {"file": "policy.yaml", "line": 12, "field": "budget.ratio", "rule": "must be at most 0.2", "value": 0.9}
@@ -14,6 +15,7 @@ class SetState(SetSubject):
     reasons: list[str] = field(default_factory=list)
     result: ReloadResult | Exception = field(default_factory=lambda: ReloadResult(ok=True, version=8, findings=()))
     reload_count: int = 0
+    history: History = field(default_factory=lambda: History(lambda: 1.0))
 
     def ready(self) -> Sequence[str]:
         return self.reasons

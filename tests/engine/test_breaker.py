@@ -3,7 +3,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sidecar.engine.breaker import Breaker, BreakerState
+from sidecar.engine.breaker import JOURNAL_LENGTH, Breaker, BreakerState
 from sidecar.engine.policy import BreakerPolicy
 from tests.fakes.dice import ScriptedDice, SeededDice
 
@@ -218,6 +218,27 @@ def test_every_entry_to_a_state_is_counted() -> None:
     breaker.state(3.0)
 
     assert breaker.transitions == {CLOSED: 1, OPEN: 1, HALF_OPEN: 1, RECOVERING: 1}
+
+
+def test_the_journal_has_the_transitions_in_their_order_with_their_instants() -> None:
+    breaker = recovering()
+    breaker.state(3.0)
+
+    instants = [at for at, _ in breaker.journal]
+
+    assert [state for _, state in breaker.journal] == [OPEN, HALF_OPEN, RECOVERING, CLOSED]
+    assert instants == sorted(instants)
+    assert instants[-1] == 3.0
+
+
+def test_the_journal_is_bounded() -> None:
+    breaker = tripped()
+    for second in range(1, JOURNAL_LENGTH + 10):
+        assert breaker.admit(float(second * 10))
+        breaker.failure(breaker.generation, float(second * 10))
+
+    assert len(breaker.journal) == JOURNAL_LENGTH
+    assert sum(breaker.transitions.values()) > JOURNAL_LENGTH
 
 
 def test_a_new_policy_keeps_an_open_breaker_open() -> None:

@@ -396,7 +396,23 @@ async def test_a_slow_attempt_that_is_left_running_lowers_the_limit_and_is_told_
         after = home.destination.limiter.limit
 
     assert after == pytest.approx(before * 0.7)
-    assert home.notes.records[0].status == 201
+    (record,) = home.notes.records
+    (attempt,) = record.attempts
+    assert record.status == 201
+    assert attempt.outcome == "201"
+    assert 0.5 <= attempt.seconds < 1.0
+
+
+async def test_an_exchange_is_told_of_with_the_place_of_each_attempt_in_its_time() -> None:
+    async with Origin(replying(response(503), response(200))) as origin, house([origin.port]) as home:
+        await home.send(GET)
+
+    (record,) = home.notes.records
+    first, second = record.attempts
+    assert (first.outcome, second.outcome) == ("503", "200")
+    assert 0.0 <= first.began <= 0.1
+    assert first.began + first.seconds + second.backoff <= second.began + 0.001
+    assert second.began + second.seconds <= record.seconds + 0.001
 
 
 async def deaf_client(home: House) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Downstream]:

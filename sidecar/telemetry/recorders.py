@@ -1,0 +1,26 @@
+"""Everybody who is told of notable exchanges, as one."""
+
+from typing import Protocol
+
+from sidecar.engine.record import ExchangeRecord
+
+
+class Recorder(Protocol):
+    """As `proxy.plane.Recorder`: siblings do not know each other."""
+
+    def record(self, record: ExchangeRecord) -> None:
+        """Take note; must not block."""
+
+
+class Recorders:
+    """Tells each of `recorders`, in order."""
+
+    __slots__ = ("_recorders",)
+
+    def __init__(self, *recorders: Recorder) -> None:
+        self._recorders = recorders
+
+    def record(self, record: ExchangeRecord) -> None:
+        """Tell them all."""
+        for recorder in self._recorders:
+            recorder.record(record)
