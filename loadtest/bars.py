@@ -45,6 +45,7 @@ BARS = (
     Bar("cpu per small GET", "get.cpu_us", 0.45, is_ratio=True, aim=0.40),
     Bar("cpu per 1 KiB POST", "post.cpu_us", 0.45, is_ratio=True, aim=0.40),
     Bar("cpu per 1 MiB response", "1m.cpu_us", 1.5, is_ratio=True),
+    Bar("cpu per 1 MiB request", "1m-up.cpu_us", 1.5, is_ratio=True),
     Bar("p99 at half of its saturation", "half.p99_ms", 1.0, is_ratio=True),
     Bar("RSS at rest, MB", "process.rest_rss_mb", 60.0, is_ratio=False),
     Bar("RSS of idle connections, MB per 1,000", "process.idle_per_1000_mb", 25.0, is_ratio=False),

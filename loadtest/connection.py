@@ -1,6 +1,7 @@
 """One keep-alive connection to a proxy: one request at a time, and every answer checked."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Protocol, cast
 
 HEAD_END = b"\r\n\r\n"
@@ -21,7 +22,7 @@ class Owner(Protocol):
 
 
 class Connection(asyncio.BufferedProtocol):
-    """Sends the same request whenever it is told to.
+    """Sends the next request whenever it is told to.
 
     `began` is an instant of the owner's clock in seconds. The buffer may be shared by all connections of one loop: what
     is read into it is used up before the next read.
@@ -35,16 +36,16 @@ class Connection(asyncio.BufferedProtocol):
         "_head",
         "_left",
         "_owner",
-        "_request",
+        "_requests",
         "_transport",
         "began",
         "busy",
     )
 
-    def __init__(self, request: bytes, expected_bytes: int, buffer: bytearray, owner: Owner) -> None:
+    def __init__(self, requests: Iterator[bytes], expected_bytes: int, buffer: bytearray, owner: Owner) -> None:
         self.began = 0.0
         self.busy = False
-        self._request = request
+        self._requests = requests
         self._expected_bytes = expected_bytes
         self._announcement = str(expected_bytes).encode()
         self._buffer = buffer
@@ -63,7 +64,7 @@ class Connection(asyncio.BufferedProtocol):
         self.began = began
         self.busy = True
         assert self._transport is not None
-        self._transport.write(self._request)
+        self._transport.write(next(self._requests))
 
     def close(self) -> None:
         if self._transport is not None:

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from array import array
 from collections import Counter, deque
 from collections.abc import Callable
+from itertools import cycle
 from time import perf_counter
 from typing import TypeVar
 
@@ -38,7 +39,7 @@ class _Crowd(ABC):
         self.running = True
         self._port = port
         self._size = connections
-        self._request = workload.request()
+        self._requests = cycle(workload.requests())
         self._expected_bytes = len(workload.reply)
         self._buffer = bytearray(READ_BYTES)
         self._replacements: set[asyncio.Task[None]] = set()
@@ -81,7 +82,7 @@ class _Crowd(ABC):
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(
-            lambda: Connection(self._request, self._expected_bytes, self._buffer, self), HOST, self._port
+            lambda: Connection(self._requests, self._expected_bytes, self._buffer, self), HOST, self._port
         )
         return connection
 

@@ -6,6 +6,8 @@ anything else. `python -m loadtest.upstream` prints its port on one line and ser
 
 import asyncio
 import gc
+from collections.abc import Iterator
+from itertools import cycle
 from typing import cast
 
 import uvloop
@@ -16,6 +18,7 @@ HEAD_END = b"\r\n\r\n"
 LENGTH = b"\r\ncontent-length:"
 READ_BYTES = 256 * 1024
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+NOWHERE = cycle([NOT_FOUND])
 LENGTH_REQUIRED = b"HTTP/1.1 411 Length Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -24,7 +27,7 @@ class Upstream(asyncio.BufferedProtocol):
 
     __slots__ = ("_buffer", "_head", "_left", "_replies", "_reply", "_transport")
 
-    def __init__(self, replies: dict[bytes, bytes], buffer: bytearray) -> None:
+    def __init__(self, replies: dict[bytes, Iterator[bytes]], buffer: bytearray) -> None:
         self._replies = replies
         self._buffer = buffer
         self._transport: asyncio.Transport | None = None
@@ -57,7 +60,7 @@ class Upstream(asyncio.BufferedProtocol):
                 self._head = data
                 return
             body_at = end + len(HEAD_END)
-            self._reply = self._replies.get(data[: data.find(b" HTTP/")], NOT_FOUND)
+            self._reply = next(self._replies.get(data[: data.find(b" HTTP/")].partition(b"?")[0], NOWHERE))
             length = 0 if data.startswith(b"GET ") else _content_length(data[:end])
             if length is None:
                 self._answer(LENGTH_REQUIRED)
@@ -79,9 +82,11 @@ class Upstream(asyncio.BufferedProtocol):
         self._transport.close()
 
 
-def replies() -> dict[bytes, bytes]:
-    """Request line without its version → whole response."""
-    return {f"{workload.method} {workload.path}".encode(): workload.response() for workload in WORKLOADS.values()}
+def replies() -> dict[bytes, Iterator[bytes]]:
+    """Method and path, without a query → whole responses, without end."""
+    return {
+        f"{workload.method} {workload.path}".encode(): cycle(workload.responses()) for workload in WORKLOADS.values()
+    }
 
 
 def _content_length(head: bytes) -> int | None:

@@ -10,7 +10,7 @@ from string import Template
 
 from loadtest.generator import HOST
 from loadtest.load import Load
-from loadtest.workload import Workload
+from loadtest.workload import VARIANTS, Workload
 
 MARK = "loadtest "
 SLACK = 15.0  # seconds wrk may take longer than it was asked to
@@ -24,6 +24,7 @@ if $upload_bytes > 0 then
   wrk.headers["Content-Type"] = "application/json"
   wrk.body = string.rep("x", $upload_bytes)
 end
+$varied
 function done(summary, latency, requests)
   local errors = summary.errors
   io.write(string.format(
@@ -31,6 +32,16 @@ function done(summary, latency, requests)
     .. '"connect":%d,"read":%d,"write":%d,"status":%d,"timeout":%d}\\n',
     summary.requests, summary.duration, summary.bytes, latency:percentile(50), latency:percentile(99),
     errors.connect, errors.read, errors.write, errors.status, errors.timeout))
+end
+""")
+
+VARIED = Template("""\
+local number = 0
+function request()
+  number = (number + 1) % $variants
+  wrk.headers["x-request-id"] = string.format("%032x", number)
+  wrk.headers["traceparent"] = string.format("00-%032x-%016x-01", number, number)
+  return wrk.format(nil, wrk.path .. "?payment=" .. number)
 end
 """)
 
@@ -54,7 +65,10 @@ def run(
     connections and leaves out what is under way at the end: too much for large bodies, so it is for small ones.
     """
     script = directory / "wrk.lua"
-    script.write_text(SCRIPT.substitute(method=workload.method, upload_bytes=workload.upload_bytes, mark=MARK))
+    varied = VARIED.substitute(variants=VARIANTS) if workload.is_varied else ""
+    script.write_text(
+        SCRIPT.substitute(method=workload.method, upload_bytes=workload.upload_bytes, mark=MARK, varied=varied)
+    )
     duration = ceil(seconds)
     argv = [
         "wrk",

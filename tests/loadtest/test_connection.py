@@ -1,7 +1,7 @@
 """An answer counts only if its status and its length are right, in however many pieces it comes."""
 
 import asyncio
-from itertools import pairwise
+from itertools import pairwise, repeat
 
 import pytest
 
@@ -41,7 +41,7 @@ class Ledger:
 
 
 def connected(ledger: Ledger) -> tuple[Connection, Wire]:
-    connection, wire = Connection(b"GET /", 5, bytearray(64), ledger), Wire()
+    connection, wire = Connection(repeat(b"GET /"), 5, bytearray(64), ledger), Wire()
     connection.connection_made(wire)
     return connection, wire
 

@@ -53,7 +53,7 @@ def test_json_on_standard_output_is_all_there_is(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (("--only", "squid"), "'squid' is none of envoy, sidecar, aiohttp, haproxy, nginx, all"),
-        (("--rows", "get,2g"), "'2g' is none of get, post, 10k, 10k-up, 1m, 1m-up, all"),
+        (("--rows", "get,2g"), "'2g' is none of get, varied, post, 10k, 10k-up, 1m, 1m-up, all"),
         (("--seconds", "0"), "0"),
         (("--only", "aiohttp", "--assert"), "--assert judges sidecar, which --only leaves out"),
         (

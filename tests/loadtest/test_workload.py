@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtest.workload import WORKLOADS, Workload
+from loadtest.workload import VARIANTS, WORKLOADS, Workload
 
 
 @pytest.mark.parametrize("workload", WORKLOADS.values(), ids=lambda workload: workload.name)
@@ -21,3 +21,10 @@ def test_a_request_announces_the_length_it_has(workload: Workload) -> None:
     announced = int(head.rpartition(b"Content-Length: ")[2]) if b"Content-Length" in head else 0
 
     assert announced == len(body) == workload.upload_bytes
+
+
+def test_no_two_requests_and_no_two_responses_of_the_varied_workload_are_alike() -> None:
+    varied = WORKLOADS["varied"]
+
+    assert len(set(varied.requests())) == len(set(varied.responses())) == VARIANTS
+    assert len(set(WORKLOADS["get"].requests())) == 1

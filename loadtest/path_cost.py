@@ -1,0 +1,127 @@
+"""`python -m loadtest.path_cost`: what one request costs in the proxy's own code, with the sockets taken away.
+
+The way of every good request: the client's bytes in, the request's bytes out, the response's bytes in, the answer out,
+on connections that are open. What is left of a request measured by `loadtest cost` is the event loop's and the
+kernel's. The best of several repetitions, because a shared machine only ever makes it slower. No test asserts a time.
+"""
+
+import gc
+from itertools import cycle
+from timeit import repeat
+from typing import Any
+
+import uvloop
+
+from loadtest.workload import WORKLOADS, Workload
+from sidecar.engine.destination import Destination
+from sidecar.engine.policy import ConcurrencyPolicy, DestinationPolicy
+from sidecar.governance.address import Endpoint
+from sidecar.proxy.downstream import Downstream
+from sidecar.proxy.plane import Plane
+from sidecar.proxy.pool import Pool
+from sidecar.proxy.router import Route, Router
+from sidecar.proxy.upstream import Upstream
+from sidecar.wire.writer import VIA
+
+CONNECTIONS = 32
+ROUNDS = 600
+REPETITIONS = 7
+ROWS = ("get", "varied", "post")
+ROOM = ConcurrencyPolicy(initial=2 * CONNECTIONS)  # nobody waits, for no time passes in which a limit could grow
+
+
+def microseconds(workload: Workload) -> float:
+    """Per request, the loop around it and the copies of the bytes taken off."""
+    clients, upstreams = _joined()
+    requests = cycle([memoryview(one) for one in workload.requests()])
+    responses = cycle([memoryview(one) for one in workload.responses()])
+
+    def exchanges() -> None:
+        # As on real sockets, the bytes are new objects each time: what is remembered of an old one is of no use.
+        for client in clients:
+            client.data_received(bytes(next(requests)))
+        for upstream in upstreams:
+            upstream.data_received(bytes(next(responses)))
+
+    def nothing() -> None:
+        for _ in clients:
+            bytes(next(requests))
+        for _ in upstreams:
+            bytes(next(responses))
+
+    whole = min(repeat(exchanges, number=ROUNDS, repeat=REPETITIONS))
+    empty = min(repeat(nothing, number=ROUNDS, repeat=REPETITIONS))
+    assert all(client.idle for client in clients)  # each was answered, to the last
+    return (whole - empty) / ROUNDS / CONNECTIONS * 1e6
+
+
+def _joined() -> tuple[list[Downstream], list[Upstream]]:
+    """Clients and upstream connections of one destination, all open."""
+    plane = Plane(uvloop.new_event_loop(), _Silent())
+    plane.via = VIA
+    now = plane.clock()
+    destination = Destination("payments", DestinationPolicy(concurrency=ROOM), lambda: 0.5, now)
+    pool = Pool(plane, [Endpoint("http", "127.0.0.1", 9)], lambda: 0.5, _no_tls)
+    route = Route("payments", destination, pool)
+    router = Router(
+        plane,
+        {"payments": route},
+        {"payments": "payments"},
+        DestinationPolicy(),
+        lambda: 0.5,
+        _no_tls,
+        forward_unlisted=False,
+        tally=destination.tally,
+    )
+    clients = [Downstream(plane, _Port(router, route)) for _ in range(CONNECTIONS)]
+    upstreams = [Upstream(plane, pool.stations[0]) for _ in range(CONNECTIONS)]
+    wire: Any = _Wire()
+    for one in (*clients, *upstreams):
+        one.connection_made(wire)
+    for upstream in upstreams:
+        pool.stations[0].restore(upstream, now)
+    return clients, upstreams
+
+
+class _Wire:
+    """A transport without a socket."""
+
+    write = staticmethod(len)
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_extra_info(self, name: str) -> None:
+        """None of it."""
+
+
+class _Port:
+    """A listener without a socket."""
+
+    connect = False
+
+    def __init__(self, router: Router, route: Route) -> None:
+        self.router = router
+        self.route = route
+
+    def joined(self, downstream: Downstream) -> None:
+        """Nobody counts."""
+
+    left = joined
+
+
+class _Silent:
+    """Is told of exchanges, and of none here."""
+
+    def record(self, record: Any) -> None:
+        raise AssertionError(record)
+
+
+def _no_tls() -> Any:
+    raise AssertionError
+
+
+if __name__ == "__main__":
+    gc.disable()
+    for name in ROWS:
+        print(f"{microseconds(WORKLOADS[name]):.2f} µs per request of {name}: {WORKLOADS[name].title}")
