@@ -8,8 +8,9 @@ news is not congestion, and a destination that answers as usual is not held back
 
 import math
 from collections import deque
-from typing import Final, Protocol
+from typing import Final
 
+from sidecar.engine.line import Line, Waiter
 from sidecar.engine.policy import ConcurrencyPolicy, LimitKind
 
 FALL: Final = 0.7
@@ -35,18 +36,11 @@ _LATELY: Final = 0.05
 _LATELY_AT_FIRST: Final = 0.25
 
 
-class Waiter(Protocol):
-    """An original that waits for a place."""
-
-    waiting_since: float
-    deadline: float
-
-
 class ConcurrencyLimit:
     """One per destination. Holds the number in flight, the limit, and the originals that wait.
 
-    What is usual is the lower median of the mean latencies of the last four periods of two seconds, and the mean number
-    in flight in that period. Means, because the fastest kind of request must not make the others look slow. An answer
+    What is usual is the lower median of the mean latencies of the last four periods of two seconds, and that of the
+    mean numbers in flight. Means, because the fastest kind of request must not make the others look slow. An answer
     is brisk up to twice the usual latency and slow over four times that, plus SLACK. A destination that becomes slower
     for good is usual again when those periods are over.
 
@@ -78,7 +72,7 @@ class ConcurrencyLimit:
 
     def __init__(self, policy: ConcurrencyPolicy, now: float) -> None:
         self.in_flight = 0
-        self.waiting: deque[Waiter] = deque()
+        self.waiting = Line()
         self._last_fall = -math.inf
         self._last_good = -math.inf
         self._slow_run = 0
@@ -164,33 +158,12 @@ class ConcurrencyLimit:
         """Bad news: less at once from now on."""
         self._fall(now, self._usually_in_flight if now - self._last_good < PATIENCE else 0.0)
 
-    def enqueue(self, waiter: Waiter) -> bool:
+    def enqueue(self, waiter: Waiter, now: float) -> bool:
         """Let an original wait; False if too many do."""
         if len(self.waiting) >= self._policy.max_waiting:
             return False
-        self.waiting.append(waiter)
+        self.waiting.join(waiter, now)
         return True
-
-    def dequeue(self, now: float) -> Waiter | None:
-        """The original whose turn it is: the oldest, or the newest once the oldest has waited half of its time.
-
-        Those at the front are then better spent on requests that can still be saved.
-        """
-        waiting = self.waiting
-        while waiting:
-            oldest = waiting[0]
-            patience = oldest.deadline - oldest.waiting_since
-            waiter = waiting.pop() if now - oldest.waiting_since > patience / 2 else waiting.popleft()
-            if waiter.deadline > now:
-                return waiter
-        return None
-
-    def leave(self, waiter: Waiter) -> None:
-        """An original waits no longer."""
-        try:
-            self.waiting.remove(waiter)
-        except ValueError:
-            return
 
     def _fall(self, now: float, least: float) -> None:
         if self._rises and now - self._last_fall >= FALL_INTERVAL and now - self._last_good >= FALL_INTERVAL:
@@ -201,7 +174,10 @@ class ConcurrencyLimit:
         if self._period_count >= _MIN_SAMPLES:
             in_flight = self._period_sum / (now - self._period_began)  # Little's law
             self._periods.append((self._period_sum / self._period_count, in_flight))
-            self._usual, self._usually_in_flight = sorted(self._periods)[(len(self._periods) - 1) // 2]
+            # Each by itself: a period that a hang made longer has the usual latency and next to nothing in flight.
+            middle = (len(self._periods) - 1) // 2
+            self._usual = sorted(latency for latency, _ in self._periods)[middle]
+            self._usually_in_flight = sorted(in_flight for _, in_flight in self._periods)[middle]
             self._brisk = BRISK_FACTOR * self._usual + SLACK
             self._slow = SLOW_FACTOR * self._usual + SLACK
         self._period_sum = 0.0

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from sidecar.engine.breaker import Breaker
 from sidecar.engine.budget import RetryBudget
 from sidecar.engine.classify import status_table
-from sidecar.engine.concurrency import ConcurrencyLimit, Waiter
+from sidecar.engine.concurrency import ConcurrencyLimit
+from sidecar.engine.line import Waiter
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.tally import Tally
 from sidecar.engine.window import Window
@@ -63,7 +64,7 @@ class Destination:
         limiter = self.limiter
         if not limiter.waiting or not (limiter.room or self.breaker.refuses(now)):
             return None
-        return limiter.dequeue(now)
+        return limiter.waiting.turn(now)
 
     def amplification(self, now: float) -> float:
         """Attempts per request over the last ten seconds; 1.0 when there was no request."""

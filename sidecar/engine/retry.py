@@ -115,7 +115,7 @@ class Exchange:
             self._state = _WAITING
             if fresh:
                 self.waiting_since = now
-            if limiter.enqueue(self):
+            if limiter.enqueue(self, now):
                 return _WAIT
             self._state = _IDLE
             destination.tally.refusals[_CONCURRENCY_LIMIT] += 1
@@ -135,7 +135,7 @@ class Exchange:
         del now
         if self._state == _WAITING:
             self._state = _IDLE
-            self.destination.limiter.leave(self)
+            self.destination.limiter.waiting.leave(self)
             self.destination.tally.refusals[_CONCURRENCY_LIMIT] += 1
 
     def depart(self, now: float) -> Admission | Refusal:
@@ -248,7 +248,7 @@ class Exchange:
         destination = self.destination
         state, self._state = self._state, _IDLE
         if state == _WAITING:
-            destination.limiter.leave(self)
+            destination.limiter.waiting.leave(self)
         elif state == _PAUSING:
             destination.budget.refund(self._paid_at)
         elif state == _FLYING:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
+from statistics import median
 
 from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import Fault, Result, result_of
@@ -248,6 +249,10 @@ class Fleet:
         """The share of the calls begun in that time that were answered with 200."""
         calls = list(self.begun(begins, ends))
         return sum(call.status == 200 for call in calls) / len(calls)
+
+    def median_seconds(self, begins: float, ends: float) -> float:
+        """How long the calls begun in that time that were answered with 200 took."""
+        return median(call.ended - call.began for call in self.begun(begins, ends) if call.status == 200 and call.ended)
 
     def held_back(self, begins: float, ends: float) -> int:
         """How many calls begun in that time waited for a place or were refused."""

@@ -64,8 +64,9 @@ def test_a_few_failures_hold_nobody_back() -> None:
 
 
 @pytest.mark.parametrize("seed", range(1, 5))
-def test_a_short_hang_loses_nothing(seed: int) -> None:
-    hang = fleet(Trouble(6.0, 7.5, speed=0.0), 0.7, seed)
+@pytest.mark.parametrize(("seconds", "utilisation"), [(1.5, 0.7), (2.0, 0.8)])
+def test_a_short_hang_loses_nothing(seconds: float, utilisation: float, seed: int) -> None:
+    hang = fleet(Trouble(6.0, 6.0 + seconds, speed=0.0), utilisation, seed)
 
     assert hang.success(0.0, 16.0) == 1.0
     assert hang.amplification < 1.1
@@ -74,6 +75,7 @@ def test_a_short_hang_loses_nothing(seed: int) -> None:
 def test_a_long_hang_is_over_when_its_cause_is_gone() -> None:
     hang = fleet(Trouble(6.0, 11.0, speed=0.0), 0.8, seed=1)
 
+    assert hang.success(6.0, 11.0) > 0.35  # whose time is not over when it is: 60 %, if none were lost to chance
     assert hang.success(11.0, 16.0) > 0.99
     assert hang.amplification < 1.1
 
@@ -83,6 +85,7 @@ def test_what_a_dependency_can_still_do_in_a_brownout_is_used() -> None:
 
     assert brownout.success(6.0, 11.0) > 0.5  # of which a perfect judge of queues would save the half
     assert brownout.success(11.0, 16.0) > 0.99
+    assert brownout.median_seconds(7.0, 11.0) < 1.0  # the newest first: those answered are not kept waiting
 
 
 def test_fast_failures_cost_no_more_than_the_breakers_time() -> None:
