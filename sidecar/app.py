@@ -5,7 +5,6 @@ import gc
 import random
 import signal
 import socket
-import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -26,6 +25,7 @@ from sidecar.proxy.listener import Listener, bind
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.pool import Pool
 from sidecar.proxy.router import UNLISTED, Route, Router
+from sidecar.proxy.tls import ClientTls, client_context
 from sidecar.telemetry import subject
 from sidecar.telemetry.access_log import LINES_BURST, LINES_PER_SECOND, AccessLog
 from sidecar.telemetry.history import History, Sampler
@@ -57,7 +57,7 @@ class Sidecar:
         self._draining = asyncio.Event()
         self._ended = asyncio.Event()
         self._reloads = Reloads(snapshot, time.time())
-        self._tls: ssl.SSLContext | None = None
+        self._tls: ClientTls | None = None
         self._background: set[asyncio.Task[None]] = set()
         loop = asyncio.get_running_loop()
         limit = LineLimit(LINES_PER_SECOND, LINES_BURST, time.monotonic())
@@ -217,11 +217,11 @@ class Sidecar:
             tally=self._unlisted_tally,
         )
 
-    def _tls_context(self) -> ssl.SSLContext:
+    def _tls_context(self) -> ClientTls:
         if self._tls is None:
-            self._tls = ssl.create_default_context()
-            self._tls.set_alpn_protocols(["http/1.1"])
-            self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+            context = client_context()
+            context.load_default_certs()
+            self._tls = ClientTls(context)
         return self._tls
 
     def _reload_soon(self) -> None:

@@ -15,6 +15,7 @@ class Tally:
         "attempt_seconds",
         "attempts",
         "backoff_seconds",
+        "connect_failures",
         "refusals",
         "request_seconds",
         "requests",
@@ -28,6 +29,7 @@ class Tally:
         self.attempts = [[0] * len(Result) for _ in AttemptKind]  # by AttemptKind, then Result
         self.retries: dict[str, int] = {}  # by cause: "status_503", "timeout"…
         self.refusals = dict.fromkeys(Refusal, 0)  # retries and originals that were refused
+        self.connect_failures: dict[str, int] = {}  # by reason: "connect_failure", or the host's more precise word
         self.retry_successes = 0  # requests that succeeded at an attempt numbered 2 or more
         self.request_seconds = Histogram()
         self.attempt_seconds = Histogram()

@@ -90,6 +90,7 @@ class LimitSettings(Document, frozen=True, kw_only=True):
     upstream_head_bytes: Size | UnsetType = UNSET
     connect_timeout: Duration | UnsetType = UNSET
     tunnel_idle_timeout: Duration | UnsetType = UNSET
+    dns_ttl: Duration | UnsetType = UNSET
 
 
 class AccessLogSettings(Document, frozen=True, kw_only=True):

@@ -28,6 +28,8 @@ class WireLimits:
     upstream_head_bytes: int = 64 * _KIB
     connect_timeout: float = 1.0
     tunnel_idle_timeout: float = 600.0
+    dns_ttl: float = 30.0
+    """After which the address of an endpoint that is a name is looked up again."""
 
     def __post_init__(self) -> None:
         require(_KIB <= self.head_bytes <= _MIB, "head_bytes", "must be between 1KiB and 1MiB", self.head_bytes)
@@ -57,3 +59,4 @@ class WireLimits:
             "must be over 0s and at most 24h",
             self.tunnel_idle_timeout,
         )
+        require(1 <= self.dns_ttl <= 86400, "dns_ttl", "must be between 1s and 24h", self.dns_ttl)

@@ -19,14 +19,16 @@ from sidecar.engine.retry import Admission
 from sidecar.engine.verdict import DELIVER, Deliver, Refusal, Retry
 from sidecar.proxy.flow import Valve
 from sidecar.proxy.plane import Plane
-from sidecar.proxy.pool import LoopingBack, Station
+from sidecar.proxy.pool import LoopingBack
 from sidecar.proxy.replay import ReplayBuffer
 from sidecar.proxy.replies import ATTEMPTS_LINES, problem
 from sidecar.proxy.router import Route
 from sidecar.proxy.timers import Timer
-from sidecar.proxy.upstream import Upstream
+from sidecar.proxy.tls import HandshakeFailed
+from sidecar.proxy.upstream import Home, Upstream
 from sidecar.wire.chunked import chunk, last_chunk
 from sidecar.wire.framing import CHUNKED, CLOSE
+from sidecar.wire.handshake import HandshakeFailure
 from sidecar.wire.head import RequestHead, ResponseHead
 from sidecar.wire.malformed import Malformed
 from sidecar.wire.retry_after import parse_retry_after
@@ -37,13 +39,8 @@ _KEEP_LINE: Final = b"Connection: keep-alive\r\n"
 _GO: Final = Admission.GO
 _WAIT: Final = Admission.WAIT
 _REFUSAL_LINES: Final = {refusal: b"x-sidecar-refusal: %b\r\n" % refusal.value.encode() for refusal in Refusal}
-_FAULT_STATUS: Final = {
-    Fault.CONNECT_FAILURE: 502,
-    Fault.RESET: 502,
-    Fault.PROTOCOL: 502,
-    Fault.TIMEOUT: 504,
-}
-_FAULT_DETAIL: Final = {
+_FAULT_DETAIL: Final[dict[Fault | HandshakeFailure, str]] = {
+    **{failure: f"{failure.detail}; nothing was sent" for failure in HandshakeFailure},
     Fault.CONNECT_FAILURE: "no connection to the destination could be made; nothing was sent",
     Fault.RESET: "the destination closed the connection before it answered; the request may have been executed",
     Fault.PROTOCOL: "the destination's answer is not HTTP/1.1",
@@ -132,6 +129,7 @@ class Exchange(retry.Exchange):
         "_station",
         "_status",
         "_trail",
+        "_tried",
         "_upstream",
         "_wire",
         "request_open",
@@ -148,12 +146,13 @@ class Exchange(retry.Exchange):
         self._head = head
         self._phase = _WAITING
         self._upstream: Upstream | None = None
-        self._station: Station | None = None
+        self._station: Home | None = None
+        self._tried: tuple[Home, ...] = ()
         self._connecting: Task[None] | None = None
         self._body: ReplayBuffer | None = None
         self._body_moment = now
         self._held: _Held | None = None
-        self._fault: Fault | None = None
+        self._fault: Fault | HandshakeFailure | None = None
         self._refusal: Refusal | None = None
         self._trail: list[AttemptRecord] | None = None
         self._backoff = 0.0
@@ -277,6 +276,7 @@ class Exchange(retry.Exchange):
         if self._phase is not _CONNECTING:
             upstream.close()
             return
+        self._station = upstream.home  # another address of the same endpoint may have been quicker
         self._send(upstream)
 
     def on_connect_failure(self, error: Exception) -> None:
@@ -290,7 +290,7 @@ class Exchange(retry.Exchange):
             self._status = 508
             self._answer(508, "loop", "the request would come back to this sidecar", now, _FAULT)
             return
-        self._failed(Fault.CONNECT_FAILURE, now, sent=False)
+        self._not_connected(error.failure if isinstance(error, HandshakeFailed) else Fault.CONNECT_FAILURE, now)
 
     def on_interim(self, head: ResponseHead) -> None:
         """A 1xx response: passed on to whoever can understand it, and of no other consequence."""
@@ -378,6 +378,10 @@ class Exchange(retry.Exchange):
             self._held = None
             self._fault = Fault.RESET
         elif self._phase is _SENT:
+            if upstream.rejected is not None:
+                upstream.home.failed(now)
+                self._not_connected(upstream.rejected, now)
+                return
             if upstream.used and not upstream.answered:
                 # The pooled connection was closed by the endpoint exactly as the request was written.
                 if self._body is not None:
@@ -414,7 +418,9 @@ class Exchange(retry.Exchange):
     def _attempt(self, now: float) -> None:
         self._overdue = False
         route = self._route
-        station = self._station = route.pool.choose(self._station, now)
+        if self._station is not None:
+            self._tried = (*self._tried, self._station)
+        station = self._station = route.pool.choose(self._tried, now)
         upstream = None if self._fresh else station.lease()
         if upstream is not None:
             self._send(upstream)
@@ -492,18 +498,25 @@ class Exchange(retry.Exchange):
         self._drop_attempt()
         self._failed(Fault.TIMEOUT, now, sent=sent)
 
-    def _failed(self, fault: Fault, now: float, *, sent: bool) -> None:
-        """No answer: ask the engine, and try again or say so."""
+    def _not_connected(self, reason: Fault | HandshakeFailure, now: float) -> None:
+        """No byte of the request has reached anybody who would act on it."""
+        counts = self.destination.tally.connect_failures
+        counts[reason.value] = counts.get(reason.value, 0) + 1
+        self._failed(Fault.CONNECT_FAILURE, now, sent=False, reason=reason)
+
+    def _failed(self, fault: Fault, now: float, *, sent: bool, reason: Fault | HandshakeFailure | None = None) -> None:
+        """No answer: ask the engine, and try again or say so. `reason` is the fault in a more precise word."""
+        reason = reason or fault
         self._upstream = None
         self.replayable = self._body is None or self._body.replayable
-        self._note(now, fault.value)
+        self._note(now, reason.value)
         verdict = self.on_fault(now, fault, sent=sent)
         if isinstance(verdict, Retry):
-            self._fault = fault
+            self._fault = reason
             self._back_off(verdict, now)
         else:
             self._refusal = verdict.refusal or (self._refusal if fault is Fault.TIMEOUT else None)
-            self._deliver_fault(fault, now)
+            self._deliver_fault(reason, now)
         if self.destination.limiter.waiting:
             self._wake(now)
 
@@ -626,8 +639,8 @@ class Exchange(retry.Exchange):
         self._end(now, _SUCCESS)
         self._caller.tunnel(upstream, early)
 
-    def _deliver_fault(self, fault: Fault, now: float) -> None:
-        self._answer(_FAULT_STATUS[fault], fault.value, _FAULT_DETAIL[fault], now, _FAULT)
+    def _deliver_fault(self, fault: Fault | HandshakeFailure, now: float) -> None:
+        self._answer(504 if fault is Fault.TIMEOUT else 502, fault.value, _FAULT_DETAIL[fault], now, _FAULT)
 
     def _refuse(self, refusal: Refusal, now: float) -> None:
         """The original may not be sent at all."""

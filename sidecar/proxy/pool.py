@@ -1,22 +1,27 @@
 """Connections to a destination's endpoints: kept alive, leased to one exchange at a time, opened when none is free."""
 
 import asyncio
-import ssl
+import socket
 from asyncio import Task
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 from typing import Final
 
 import aiohappyeyeballs
+from aiohappyeyeballs import AddrInfoType
 
-from sidecar.governance.address import Endpoint
+from sidecar.governance.address import Endpoint, bracketed
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.resolver import Resolver
-from sidecar.proxy.upstream import Lessee, Upstream
+from sidecar.proxy.tls import SHUTDOWN_SECONDS, ClientTls, HandshakeFailed, failure_of
+from sidecar.proxy.upstream import Home, Lessee, Upstream
 
 MAX_IDLE_SECONDS: Final = 30.0
 _EJECTION: Final = 1.0
 _MAX_EJECTION: Final = 30.0
 _STAGGER: Final = 0.25  # RFC 8305 §5: the connection attempt delay
+_MAX_RACE: Final = 4
+"""Addresses tried for one connection, one every _STAGGER."""
 
 
 class LoopingBack(ConnectionError):
@@ -24,13 +29,13 @@ class LoopingBack(ConnectionError):
 
 
 class Station:
-    """One endpoint: its idle connections, what is in flight, and whether it is left alone for a while."""
+    """One address of an endpoint: its idle connections, what is in flight, and whether it is left alone for a while."""
 
     __slots__ = (
+        "_closed",
         "_faults",
-        "_plane",
-        "_resolver",
-        "_tls",
+        "_site",
+        "address",
         "down_until",
         "endpoint",
         "idle",
@@ -39,22 +44,23 @@ class Station:
         "open",
     )
 
-    def __init__(self, plane: Plane, endpoint: Endpoint, tls: ssl.SSLContext | None) -> None:
-        self._plane = plane
-        self._tls = tls
-        self._resolver = Resolver(plane.loop, endpoint.host, endpoint.port, plane.clock)
+    def __init__(self, site: "Site", address: AddrInfoType | None, label: str) -> None:
+        self._site = site
         self._faults = 0
-        self.endpoint = endpoint
-        self.label = f"{endpoint.host}:{endpoint.port}"
+        self._closed = False
+        self.address = address
+        """None while the endpoint's name has not been found yet."""
+        self.endpoint = site.endpoint
+        self.label = label
         self.idle: list[Upstream] = []
         self.in_flight = 0
         self.open = 0
         """Connections that are open, idle ones among them."""
         self.down_until = 0.0
-        """Monotonic seconds; before then other endpoints are preferred."""
+        """Monotonic seconds; before then other stations are preferred."""
 
     def failed(self, now: float) -> None:
-        """A connection could not be made: leave the endpoint alone, twice as long each time in a row."""
+        """A connection could not be made: leave the station alone, twice as long each time in a row."""
         self.down_until = now + min(_MAX_EJECTION, _EJECTION * 2**self._faults)
         self._faults = min(self._faults + 1, 10)
 
@@ -73,6 +79,9 @@ class Station:
 
     def restore(self, upstream: Upstream, now: float) -> None:
         """Take back a connection that is ready for another request."""
+        if self._closed:
+            upstream.close()
+            return
         upstream.idle_since = now
         self.idle.append(upstream)
         oldest = self.idle[0]
@@ -86,74 +95,218 @@ class Station:
             self.idle.remove(upstream)
 
     def close(self) -> None:
-        """Close what is idle; what is leased closes when it comes back."""
+        """Close what is idle, and what is leased when it comes back."""
+        self._closed = True
         idle, self.idle = self.idle, []
         for upstream in idle:
             upstream.close()
 
     async def connect(self) -> Upstream:
-        """A new connection, TLS included. Raises OSError (TimeoutError among them) or ssl.SSLError."""
-        plane = self._plane
-        endpoint = self.endpoint
-        async with asyncio.timeout(plane.limits.connect_timeout):
-            addresses = await self._resolver.addresses()
-            for _family, _kind, _protocol, _name, address in addresses:
-                if plane.own(str(address[0]), int(address[1])):
-                    raise LoopingBack(f"{self.label} is this sidecar itself")
-            sock = await aiohappyeyeballs.start_connection(
-                addresses, happy_eyeballs_delay=_STAGGER if len(addresses) > 1 else None, loop=plane.loop
+        """A new connection, TLS included, to this address or to another of the same endpoint that was quicker.
+
+        Raises OSError, TimeoutError and HandshakeFailed among them.
+        """
+        return await self._site.connect(self)
+
+
+class Site:
+    """One endpoint, and the stations its name stands for: each address is a candidate of its own.
+
+    A name is looked up before it is needed and again when its answer is old, never while a request waits unless there
+    is no answer at all. A look-up that fails changes nothing.
+    """
+
+    __slots__ = ("_changed", "_closed", "_plane", "_resolver", "_timer", "_tls", "endpoint", "stations")
+
+    def __init__(
+        self, plane: Plane, endpoint: Endpoint, tls: Callable[[], ClientTls], changed: Callable[[], None]
+    ) -> None:
+        """`changed` is called when the stations have become others."""
+        self._plane = plane
+        self._tls = tls if endpoint.scheme == "https" else None
+        self._changed = changed
+        self._closed = False
+        self.endpoint = endpoint
+        self._resolver: Resolver | None = None
+        self._timer = plane.wheel.timer(self._on_timer)
+        fixed = _literal(endpoint)
+        if fixed is None:
+            self._resolver = Resolver(
+                plane.loop, endpoint.host, endpoint.port, plane.clock, lambda: plane.limits.dns_ttl, self._resolved
             )
-            try:
-                _, upstream = await plane.loop.create_connection(
-                    lambda: Upstream(plane, self),
-                    sock=sock,
-                    ssl=self._tls,
-                    server_hostname=endpoint.host if self._tls is not None else None,
+        self.stations = [Station(self, fixed, self._label)]
+
+    def refresh(self) -> None:
+        """Look the name up if there is one and its answer is old. Does not wait."""
+        if self._resolver is not None:
+            self._resolver.refresh()
+
+    def renew(self) -> None:
+        """Forget all connections, whatever they were made with: TLS is spoken otherwise from now on."""
+        for station in self.stations:
+            station.close()
+        self.stations = [Station(self, station.address, station.label) for station in self.stations]
+
+    def close(self) -> None:
+        """Close what is idle, look nothing up any more."""
+        self._closed = True
+        self._timer.disarm()
+        for station in self.stations:
+            station.close()
+
+    async def connect(self, chosen: Station) -> Upstream:
+        """A connection to `chosen`, or to another address when that one is slow (RFC 8305) or refuses."""
+        plane = self._plane
+        began = plane.clock()
+        station = chosen
+        shaking = False
+        sock: socket.socket | None = None
+        try:
+            async with asyncio.timeout(plane.limits.connect_timeout):
+                race = await self._race(chosen)
+                sock = await aiohappyeyeballs.start_connection(
+                    race, happy_eyeballs_delay=_STAGGER if len(race) > 1 else None, loop=plane.loop
                 )
-            except BaseException:
+                station = self._station_of(sock, chosen)
+                if station is not chosen:
+                    chosen.failed(plane.clock())
+                if self._tls is None:
+                    _, upstream = await plane.loop.create_connection(lambda: Upstream(plane, station), sock=sock)
+                else:
+                    shaking = True
+                    tls = self._tls()
+                    _, upstream = await plane.loop.create_connection(
+                        lambda: Upstream(plane, station),
+                        sock=sock,
+                        ssl=tls.context,
+                        server_hostname=tls.server_name or self.endpoint.host.rstrip("."),
+                        ssl_shutdown_timeout=SHUTDOWN_SECONDS,
+                    )
+        except BaseException as error:
+            if sock is not None:
                 sock.close()
-                raise
+            now = plane.clock()
+            if isinstance(error, OSError) or now - began >= _STAGGER:
+                station.failed(now)  # whoever lost patience: what takes so long is not the one to try next
+            if shaking and isinstance(error, (OSError, ValueError)):
+                raise HandshakeFailed(failure_of(error)) from error
+            raise
+        station.answered()
         return upstream
+
+    @property
+    def _label(self) -> str:
+        return f"{self.endpoint.host}:{self.endpoint.port}"
+
+    async def _race(self, chosen: Station) -> list[AddrInfoType]:
+        """The addresses to try: the chosen one, then others, the other family first."""
+        if self._resolver is None:
+            assert chosen.address is not None
+            race = [chosen.address]
+        else:
+            addresses = await self._resolver.addresses()
+            first = chosen.address or addresses[0]
+            others = [address for address in addresses if address[4] != first[4]]
+            others.sort(key=lambda address: address[0] == first[0])
+            race = [first, *others][:_MAX_RACE]
+        for _family, _kind, _protocol, _name, address in race:
+            if self._plane.own(str(address[0]), int(address[1])):
+                raise LoopingBack(f"{self._label} is this sidecar itself")
+        return race
+
+    def _station_of(self, sock: socket.socket, chosen: Station) -> Station:
+        """The station at the other end, for any of the addresses may have won."""
+        if len(self.stations) == 1:
+            return self.stations[0]
+        peer = sock.getpeername()
+        return next((s for s in self.stations if s.address is not None and s.address[4][:2] == peer[:2]), chosen)
+
+    def _resolved(self) -> None:
+        """The name was looked up: the stations become those of its addresses; the ones that stay keep their state."""
+        resolver = self._resolver
+        assert resolver is not None
+        if self._closed:
+            return
+        self._timer.arm(resolver.until)
+        present = {station.address[4]: station for station in self.stations if station.address is not None}
+        wanted = {address[4]: address for address in resolver.known}
+        if not wanted or present.keys() == wanted.keys():
+            return
+        several = len(wanted) > 1
+        self.stations = [
+            present.pop(key)
+            if key in present
+            else Station(self, address, f"{bracketed(str(key[0]))}:{key[1]}" if several else self._label)
+            for key, address in wanted.items()
+        ]
+        for station in present.values():
+            station.close()
+        self._changed()
+
+    def _on_timer(self, now: float) -> None:
+        """The answer is old. Where nobody is connected nobody may ever ask again; who does has it looked up then."""
+        del now
+        if any(station.open for station in self.stations):
+            self.refresh()
 
 
 class Pool:
     """The endpoints of one destination."""
 
-    __slots__ = ("_plane", "_rand", "_tasks", "_tls", "stations")
+    __slots__ = ("_plane", "_rand", "_sites", "_tasks", "_tls", "stations")
 
     def __init__(
-        self, plane: Plane, endpoints: Sequence[Endpoint], rand: Callable[[], float], tls: Callable[[], ssl.SSLContext]
+        self, plane: Plane, endpoints: Sequence[Endpoint], rand: Callable[[], float], tls: Callable[[], ClientTls]
     ) -> None:
+        """`tls` says, whenever a connection to an https endpoint is made, how TLS is spoken to it."""
         self._plane = plane
         self._rand = rand
         self._tls = tls
         self._tasks: set[Task[None]] = set()
-        self.stations = [self._station(endpoint) for endpoint in endpoints]
+        self._sites = [self._site(endpoint) for endpoint in endpoints]
+        self.stations: list[Station] = []
+        """Every address there is to choose from; never empty."""
+        self._gather()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The first of the endpoints."""
+        return self._sites[0].endpoint
 
     def adopt(self, endpoints: Sequence[Endpoint]) -> None:
         """Other endpoints from now on; the ones that stay keep their connections."""
-        present = {station.endpoint: station for station in self.stations}
-        self.stations = [
-            present.pop(endpoint) if endpoint in present else self._station(endpoint) for endpoint in endpoints
-        ]
-        for station in present.values():
-            station.close()
+        present = {site.endpoint: site for site in self._sites}
+        self._sites = [present.pop(endpoint) if endpoint in present else self._site(endpoint) for endpoint in endpoints]
+        for site in present.values():
+            site.close()
+        self._gather()
 
-    def choose(self, tried: Station | None, now: float) -> Station:
-        """The less busy of two endpoints drawn at random; if avoidable not the one just tried, nor one that is down."""
+    def renew(self) -> None:
+        """TLS is spoken otherwise from now on: no connection made before serves another request."""
+        for site in self._sites:
+            site.renew()
+        self._gather()
+
+    def refresh(self) -> None:
+        """Look up the names whose answers are old. Does not wait."""
+        for site in self._sites:
+            site.refresh()
+
+    def choose(self, tried: Sequence[Home], now: float) -> Station:
+        """The less busy of two stations drawn at random; if avoidable none that was `tried`, nor one that is down."""
         stations = self.stations
-        if len(stations) == 1:
+        count = len(stations)
+        if count == 1:
             return stations[0]
-        likely = [station for station in stations if station is not tried and station.down_until <= now]
-        if not likely:
-            likely = [station for station in stations if station.down_until <= now] or stations
-        if len(likely) == 1:
-            return likely[0]
-        first = int(self._rand() * len(likely))
-        second = int(self._rand() * (len(likely) - 1))
+        if tried:
+            return self._draw(self._likely(tried, now))
+        first = int(self._rand() * count)
+        second = int(self._rand() * (count - 1))
         if second >= first:
             second += 1
-        one, other = likely[first], likely[second]
+        one, other = stations[first], stations[second]
+        if one.down_until > now or other.down_until > now:
+            return self._draw(self._likely(tried, now))
         return one if one.in_flight <= other.in_flight else other
 
     def connect(self, station: Station, lessee: Lessee) -> Task[None]:
@@ -164,24 +317,53 @@ class Pool:
         return task
 
     def close(self) -> None:
-        """Close what is idle."""
-        for station in self.stations:
-            station.close()
+        """Close what is idle, and look nothing up any more."""
+        for site in self._sites:
+            site.close()
 
     def counts(self) -> tuple[int, int]:
         """Connections in use, and idle ones."""
         idle = sum(len(station.idle) for station in self.stations)
         return sum(station.open for station in self.stations) - idle, idle
 
-    def _station(self, endpoint: Endpoint) -> Station:
-        return Station(self._plane, endpoint, self._tls() if endpoint.scheme == "https" else None)
+    def _site(self, endpoint: Endpoint) -> Site:
+        return Site(self._plane, endpoint, self._tls, self._gather)
+
+    def _gather(self) -> None:
+        self.stations = [station for site in self._sites for station in site.stations]
+
+    def _likely(self, tried: Sequence[Home], now: float) -> list[Station]:
+        """The best there are: up and not tried yet; up and not just tried; up; all."""
+        up = [station for station in self.stations if station.down_until <= now]
+        untried = [station for station in up if station not in tried]
+        return untried or [station for station in up if station is not tried[-1]] or up or self.stations
+
+    def _draw(self, stations: Sequence[Station]) -> Station:
+        count = len(stations)
+        if count == 1:
+            return stations[0]
+        first = int(self._rand() * count)
+        second = int(self._rand() * (count - 1))
+        if second >= first:
+            second += 1
+        one, other = stations[first], stations[second]
+        return one if one.in_flight <= other.in_flight else other
 
     async def _connect(self, station: Station, lessee: Lessee) -> None:
         try:
             upstream = await station.connect()
-        except (OSError, ssl.SSLError) as error:
-            station.failed(self._plane.clock())
+        except OSError as error:
             lessee.on_connect_failure(error)
         else:
-            station.answered()
             lessee.on_connected(upstream)
+
+
+def _literal(endpoint: Endpoint) -> AddrInfoType | None:
+    """Where to connect when the endpoint's host is an address already; None when it is a name."""
+    try:
+        version = ip_address(endpoint.host).version
+    except ValueError:
+        return None
+    if version == 4:
+        return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (endpoint.host, endpoint.port)
+    return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (endpoint.host, endpoint.port, 0, 0)

@@ -10,43 +10,82 @@ from aiohappyeyeballs import AddrInfoType
 
 LIFETIME: Final = 30.0
 """Seconds an answer is good for; an older one still serves while the next look-up is under way."""
+AGAIN: Final = 1.0
+"""Seconds until a look-up that failed is tried again; a name never found is not found until then."""
+MAX_ADDRESSES: Final = 256
+
+
+def _lifetime() -> float:
+    return LIFETIME
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""
 
 
 class Resolver:
-    """Addresses of one host and port, remembered."""
+    """Addresses of one host and port, remembered. A look-up that fails leaves the last good answer in use."""
 
-    __slots__ = ("_addresses", "_clock", "_host", "_lookup", "_loop", "_port", "_until")
+    __slots__ = ("_addresses", "_clock", "_done", "_error", "_host", "_lifetime", "_lookup", "_loop", "_port", "until")
 
-    def __init__(self, loop: AbstractEventLoop, host: str, port: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        host: str,
+        port: int,
+        clock: Callable[[], float],
+        lifetime: Callable[[], float] = _lifetime,
+        done: Callable[[], None] = _nobody,
+    ) -> None:
+        """`lifetime` is asked at each look-up for its seconds; `done` is called after each, whatever it came to."""
         self._loop = loop
         self._host = host
         self._port = port
         self._clock = clock
+        self._lifetime = lifetime
+        self._done = done
         self._addresses: list[AddrInfoType] = []
-        self._until = 0.0
+        self._error: Exception | None = None
         self._lookup: asyncio.Task[None] | None = None
+        self.until = 0.0
+        """Monotonic seconds; from then on the answer is old."""
+
+    @property
+    def known(self) -> list[AddrInfoType]:
+        """The last good answer; empty before there is one."""
+        return self._addresses
+
+    def refresh(self) -> None:
+        """Look the name up if the answer is old. Does not wait."""
+        if self._lookup is None and self._clock() >= self.until:
+            self._lookup = self._loop.create_task(self._look_up())
 
     async def addresses(self) -> list[AddrInfoType]:
         """The addresses to try, in order. Raises OSError when the name has never been found."""
-        if self._clock() >= self._until and self._lookup is None:
-            self._lookup = self._loop.create_task(self._look_up())
-        if not self._addresses and self._lookup is not None:
-            await asyncio.shield(self._lookup)
+        self.refresh()
+        if not self._addresses:
+            if self._lookup is not None:
+                await asyncio.shield(self._lookup)
+            if not self._addresses:
+                raise OSError(f"{self._host} can not be resolved: {self._error}") from self._error
         return self._addresses
 
     async def _look_up(self) -> None:
         try:
-            self._addresses = [
+            answer = await self._loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            addresses: list[AddrInfoType] = [
                 (family, kind, protocol, name, address)
-                for family, kind, protocol, name, address in await self._loop.getaddrinfo(
-                    self._host, self._port, type=socket.SOCK_STREAM
-                )
+                for family, kind, protocol, name, address in answer
                 if family in (socket.AF_INET, socket.AF_INET6)
             ]
-            self._until = self._clock() + LIFETIME
-        except OSError:
-            if not self._addresses:
-                raise
-            self._until = self._clock() + 1.0  # the old answer is better than none; ask again soon
+            if not addresses:
+                raise OSError("the name has no address")
+            self._addresses = addresses[:MAX_ADDRESSES]
+            self._error = None
+            self.until = self._clock() + self._lifetime()
+        except (OSError, UnicodeError) as error:  # the latter for labels that no name may have
+            self._error = error
+            self.until = self._clock() + AGAIN  # the old answer is better than none
         finally:
             self._lookup = None
+        self._done()

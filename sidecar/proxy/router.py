@@ -1,7 +1,6 @@
 """Which destination a request is for: by the port it came in on, by its absolute target, or by its Host."""
 
 import math
-import ssl
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -12,6 +11,7 @@ from sidecar.engine.tally import Tally
 from sidecar.governance.address import Endpoint
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.pool import Pool
+from sidecar.proxy.tls import ClientTls
 from sidecar.wire.authority import format_authority, parse_authority
 from sidecar.wire.head import RequestHead
 from sidecar.wire.malformed import Malformed
@@ -49,7 +49,7 @@ class Route:
 
     def refresh(self) -> None:
         """Take over what follows from the destination's policy and endpoints."""
-        first = self.pool.stations[0].endpoint
+        first = self.pool.endpoint
         standard = _STANDARD_PORTS[first.scheme] == first.port
         self.authority = format_authority(first.host, None if standard else first.port)
         retry = self.destination.policy.retry
@@ -74,7 +74,7 @@ class Router:
         hosts: Mapping[str, str],
         unlisted: DestinationPolicy,
         rand: Callable[[], float],
-        tls: Callable[[], ssl.SSLContext],
+        tls: Callable[[], ClientTls],
         *,
         forward_unlisted: bool,
         tally: Tally,

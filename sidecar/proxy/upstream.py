@@ -10,8 +10,10 @@ from typing import Protocol, cast
 
 from sidecar.proxy.flow import Valve
 from sidecar.proxy.plane import Plane
+from sidecar.proxy.tls import ended_cleanly, refused_late
 from sidecar.wire.chunked import ChunkedReader
 from sidecar.wire.framing import CHUNKED, CLOSE, LENGTH, NONE
+from sidecar.wire.handshake import HandshakeFailure
 from sidecar.wire.head import ResponseHead
 from sidecar.wire.malformed import Malformed
 from sidecar.wire.reader import ResponseReader
@@ -63,6 +65,9 @@ class Home(Protocol):
     in_flight: int
     open: int
 
+    def failed(self, now: float) -> None:
+        """No connection could be had there, or not for long: others are preferred for a while."""
+
     def restore(self, upstream: "Upstream", now: float) -> None:
         """The connection is ready for another request."""
 
@@ -85,6 +90,7 @@ class Upstream(asyncio.Protocol):
         "answered",
         "home",
         "idle_since",
+        "rejected",
         "transport",
         "used",
         "valve",
@@ -108,6 +114,8 @@ class Upstream(asyncio.Protocol):
         self.used = False
         """It has served a request before."""
         self.idle_since = 0.0
+        self.rejected: HandshakeFailure | None = None
+        """Why the endpoint undid a handshake that had seemed to succeed; it has read no request then."""
 
     @property
     def usable(self) -> bool:
@@ -193,15 +201,22 @@ class Upstream(asyncio.Protocol):
             lessee.on_body(data)
 
     def eof_received(self) -> bool:
-        """The endpoint will send no more: the end of a body that nothing else delimits."""
-        if self._lessee is not None and self._framing is CLOSE and not self._reading_head and not self._complete:
+        """The endpoint will send no more: the end of a body that nothing else delimits, unless TLS was cut off."""
+        if (
+            self._lessee is not None
+            and self._framing is CLOSE
+            and not self._reading_head
+            and not self._complete
+            and ended_cleanly(self.transport.get_extra_info("ssl_object"))
+        ):
             self._complete = True
             self._lessee.on_end(b"", b"")
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        del exc
+        if exc is not None and not self.used and not self.answered:
+            self.rejected = refused_late(exc)
         home = self.home
         home.open -= 1
         self._reader.close()

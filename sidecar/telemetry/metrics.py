@@ -25,6 +25,7 @@ from sidecar.engine.outcome import AttemptKind, Fault, Result
 from sidecar.engine.verdict import Refusal
 from sidecar.telemetry.exposition import encode
 from sidecar.telemetry.subject import Connections, Subject
+from sidecar.wire.handshake import HANDSHAKE_FAILURES
 from sidecar.wire.malformed import REASONS
 
 MAX_SERIES: Final = 10_000
@@ -34,6 +35,7 @@ KINDS: Final = tuple(kind.label for kind in AttemptKind)
 REFUSALS: Final = tuple(refusal.value for refusal in Refusal)
 STATES: Final = tuple(state.value for state in BreakerState)
 CONNECTION_STATES: Final = ("active", "idle")
+CONNECT_FAILURES: Final = (Fault.CONNECT_FAILURE.value, *HANDSHAKE_FAILURES)
 
 LE: Final = (*map(repr, SECONDS), "+Inf")
 
@@ -135,6 +137,11 @@ def _breaker_transitions(scene: Scene) -> Values:
 def _connections(scene: Scene) -> Values:
     connections = scene.connections
     return [(("active",), connections.active.get(scene.name, 0)), (("idle",), connections.idle.get(scene.name, 0))]
+
+
+def _connect_failures(scene: Scene) -> Values:
+    counts = scene.destination.tally.connect_failures
+    return [((reason,), counts.get(reason, 0)) for reason in CONNECT_FAILURES]
 
 
 def _one(value: float) -> Values:
@@ -268,6 +275,13 @@ METRICS: Final = (
         "Open connections to the destination, by whether an attempt uses them.",
         (Label("state", CONNECTION_STATES),),
         scene=_connections,
+    ),
+    Metric(
+        "sidecar_connect_failures_total",
+        Kind.COUNTER,
+        "Connections to the destination that could not be had, in TCP (connect_failure) or in TLS, by reason.",
+        (Label("reason", CONNECT_FAILURES),),
+        scene=_connect_failures,
     ),
     Metric(
         "sidecar_request_duration_seconds",

@@ -1,7 +1,7 @@
 """A data plane on real sockets, in the test's own loop, in front of one destination called `payments`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +15,7 @@ from sidecar.proxy.listener import Listener, bind
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.pool import Pool
 from sidecar.proxy.router import Route, Router
+from sidecar.proxy.tls import ClientTls
 from sidecar.wire.writer import VIA
 
 GENEROUS = DestinationPolicy(
@@ -85,6 +86,8 @@ async def house(
     limits: WireLimits | None = None,
     connect: bool = True,
     forward_unlisted: bool = True,
+    tls: ClientTls | None = None,
+    host: str = "127.0.0.1",
 ) -> AsyncIterator[House]:
     loop = asyncio.get_running_loop()
     notes = Notes()
@@ -93,15 +96,16 @@ async def house(
     plane.limits = limits or replace(WireLimits(), connect_timeout=0.5)
     rand = iter_rand()
     destination = Destination("payments", policy, rand, plane.clock())
-    endpoints = [Endpoint("http", "127.0.0.1", port) for port in ports]
-    route = Route("payments", destination, Pool(plane, endpoints, rand, no_tls))
+    spoken: Callable[[], ClientTls] = no_tls if tls is None else lambda: tls
+    endpoints = [Endpoint("http" if tls is None else "https", host, port) for port in ports]
+    route = Route("payments", destination, Pool(plane, endpoints, rand, spoken))
     router = Router(
         plane,
         {"payments": route},
         {"payments": "payments"},
         policy,
         rand,
-        no_tls,
+        spoken,
         forward_unlisted=forward_unlisted,
         tally=Tally(),
     )

@@ -8,6 +8,7 @@ import pytest
 from sidecar.governance.address import Endpoint
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.pool import Pool
+from sidecar.proxy.tls import ClientTls
 from tests.fakes.house import Notes, house, iter_rand, no_tls
 from tests.fakes.origin import Origin, replying, response
 
@@ -23,7 +24,7 @@ async def test_the_less_busy_of_two_is_chosen() -> None:
     pool = await pool_of(1, 2)
     pool.stations[0].in_flight = 5
 
-    chosen = {pool.choose(None, 0.0).label for _ in range(20)}
+    chosen = {pool.choose((), 0.0).label for _ in range(20)}
 
     assert chosen == {"127.0.0.1:2"}
 
@@ -31,7 +32,7 @@ async def test_the_less_busy_of_two_is_chosen() -> None:
 async def test_a_retry_prefers_an_endpoint_that_was_not_just_tried() -> None:
     pool = await pool_of(1, 2)
 
-    assert pool.choose(pool.stations[0], 0.0) is pool.stations[1]
+    assert pool.choose((pool.stations[0],), 0.0) is pool.stations[1]
 
 
 async def test_an_endpoint_that_can_not_be_reached_is_left_alone_longer_each_time() -> None:
@@ -45,7 +46,7 @@ async def test_an_endpoint_that_can_not_be_reached_is_left_alone_longer_each_tim
 
     assert first == 101.0
     assert second - first == 2.0
-    assert pool.choose(None, 100.5) is pool.stations[1]
+    assert pool.choose((), 100.5) is pool.stations[1]
     station.answered()
     assert station.down_until == 0.0
 
@@ -55,7 +56,7 @@ async def test_when_all_endpoints_are_down_one_is_tried_nevertheless() -> None:
     for station in pool.stations:
         station.failed(100.0)
 
-    assert pool.choose(None, 100.5) in pool.stations
+    assert pool.choose((), 100.5) in pool.stations
 
 
 async def test_endpoints_that_stay_over_a_reload_keep_their_state() -> None:
@@ -89,7 +90,7 @@ async def test_an_endpoint_that_turns_to_https_over_a_reload_is_never_spoken_to_
 
     server = await asyncio.start_server(listen, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    pool = Pool(plane, [Endpoint("http", "127.0.0.1", port)], iter_rand(), lambda: context)
+    pool = Pool(plane, [Endpoint("http", "127.0.0.1", port)], iter_rand(), lambda: ClientTls(context))
     pool.adopt([Endpoint("https", "127.0.0.1", port)])
     with pytest.raises((OSError, ssl.SSLError)):
         await pool.stations[0].connect()

@@ -1,0 +1,410 @@
+"""TLS towards endpoints, on real sockets and on the loop the proxy runs on."""
+
+import asyncio
+import json
+import socket
+import ssl
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import trustme
+
+from sidecar.engine.outcome import Result
+from sidecar.engine.policy import RetryPolicy
+from sidecar.governance.limits import WireLimits
+from sidecar.proxy.tls import ClientTls, client_context, failure_of, refused_late
+from sidecar.wire.handshake import HandshakeFailure
+from tests.fakes.certificates import HOST, authority, certificate, server_context
+from tests.fakes.house import GENEROUS, house
+from tests.fakes.loops import on_uvloop
+from tests.fakes.origin import Origin, Request, replying, response
+from tests.fakes.peer import peer, read_head
+
+GET = b"GET /x HTTP/1.1\r\nHost: payments\r\n\r\n"
+POST = b"POST /x HTTP/1.1\r\nHost: payments\r\nContent-Length: 3\r\n\r\nabc"
+ONCE = replace(GENEROUS, retry=RetryPolicy(max_attempts=1))
+OLD = ssl.TLSVersion.TLSv1_2
+MIB = 1 << 20
+
+
+def trusting(by: str = "ours", *, shown: trustme.LeafCert | None = None) -> ClientTls:
+    context = client_context()
+    authority(by).configure_trust(context)
+    if shown is not None:
+        shown.configure_cert(context)
+    return ClientTls(context)
+
+
+def reason_of(answer: bytes) -> str:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 502 ")
+    assert b"application/problem+json" in head
+    problem = json.loads(body)
+    assert problem["type"] == f"urn:retry-sidecar:problem:{problem['reason']}"
+    assert problem["destination"] == "payments"
+    return str(problem["reason"])
+
+
+def ok(sock: socket.socket) -> None:
+    read_head(sock)
+    sock.sendall(response(200))
+
+
+def plain_http(sock: socket.socket) -> None:
+    sock.recv(1000)
+    sock.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+
+def silent(sock: socket.socket) -> None:
+    while sock.recv(1000):
+        pass
+
+
+def closing(sock: socket.socket) -> None:
+    sock.recv(1000)
+
+
+def self_signed() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    own = trustme.CA(organization_name="own", path_length=None)
+    with own.private_key_pem.tempfile() as key, own.cert_pem.tempfile() as cert:
+        context.load_cert_chain(cert, key)
+    return context
+
+
+def with_root_in_chain() -> ssl.SSLContext:
+    leaf = certificate(by="theirs")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems) + authority("theirs").cert_pem.bytes()
+    with leaf.private_key_pem.tempfile() as key, trustme.Blob(chain).tempfile() as cert:
+        context.load_cert_chain(cert, key)
+    return context
+
+
+def speaking_too_old() -> ssl.SSLContext:
+    context = server_context()
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # for what the test is about
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    return context
+
+
+def refusing_http_1() -> ssl.SSLContext:
+    """OpenSSL as a server that finds no protocol in common goes on without; most others send this alert instead."""
+    return server_context(alpn=("h2",))
+
+
+FAILING: list[tuple[str, Callable[[], ssl.SSLContext | None], Callable[[socket.socket], None]]] = [
+    ("tls_hostname", lambda: server_context(certificate("elsewhere.example")), ok),
+    ("tls_expired", lambda: server_context(certificate(ends=2020)), ok),
+    ("tls_not_yet_valid", lambda: server_context(certificate(begins=2090)), ok),
+    ("tls_unknown_ca", lambda: server_context(certificate(by="theirs")), ok),
+    ("tls_unknown_ca", with_root_in_chain, ok),
+    ("tls_self_signed", self_signed, ok),
+    ("tls_client_certificate", lambda: server_context(client_ca="ours"), ok),
+    ("tls_client_certificate", lambda: server_context(client_ca="ours", newest=OLD), ok),
+    ("tls_version", speaking_too_old, ok),
+    ("tls_not_tls", lambda: None, plain_http),
+    ("tls_timeout", lambda: None, silent),
+    ("tls_handshake", lambda: None, closing),
+]
+
+
+@pytest.mark.parametrize(("reason", "context", "talk"), FAILING)
+@on_uvloop
+async def test_each_handshake_that_fails_is_a_502_with_a_reason_of_its_own(
+    reason: str, context: Callable[[], ssl.SSLContext | None], talk: Callable[[socket.socket], None]
+) -> None:
+    with peer(talk, context()) as port:
+        async with house([port], ONCE, tls=trusting(), host=HOST) as home:
+            answer = await home.send(POST)
+
+    assert reason_of(answer) == reason
+    assert home.tally.connect_failures == {reason: 1}
+    assert home.tally.requests[Result.FAULT] == 1
+    assert [attempt.outcome for attempt in home.notes.records[0].attempts] == [reason]
+    assert home.destination.limiter.in_flight == 0
+
+
+@on_uvloop
+async def test_the_versions_below_the_destinations_own_minimum_are_not_spoken() -> None:
+    tls = trusting()
+    tls.context.minimum_version = ssl.TLSVersion.TLSv1_3
+
+    with peer(ok, server_context(newest=OLD)) as port:
+        async with house([port], ONCE, tls=tls, host=HOST) as home:
+            answer = await home.send(GET)
+
+    assert reason_of(answer) == "tls_version"
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@on_uvloop
+async def test_a_client_certificate_that_the_endpoint_does_not_trust_is_told_of(newest: ssl.TLSVersion) -> None:
+    with peer(ok, server_context(client_ca="ours", newest=newest)) as port:
+        shown = certificate("checkout", by="theirs")
+        async with house([port], ONCE, tls=trusting(shown=shown), host=HOST) as home:
+            answer = await home.send(GET)
+
+    assert reason_of(answer) == "tls_client_certificate"
+
+
+@pytest.mark.parametrize(
+    "context",
+    [lambda: server_context(certificate(ends=2020)), lambda: server_context(client_ca="ours")],
+    ids=["expired", "client certificate demanded in TLS 1.3"],
+)
+@on_uvloop
+async def test_a_write_whose_handshake_failed_was_not_sent_and_goes_to_another_endpoint(
+    context: Callable[[], ssl.SSLContext],
+) -> None:
+    async with Origin(replying(response(200)), server_context()) as origin:
+        with peer(ok, context()) as bad:
+            async with house([bad, origin.port], tls=replace(trusting(), server_name=HOST)) as home:
+                home.route.pool.stations[1].in_flight = 1  # the bad one is tried first
+                answer = await home.send(POST)
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert [request.body for request in origin.requests] == [b"abc"]
+    assert home.tally.retries == {"connect_failure": 1}
+    assert sum(home.tally.connect_failures.values()) == 1
+
+
+@on_uvloop
+async def test_gets_and_posts_share_a_connection_that_is_spoken_to_by_name_in_http_1_1() -> None:
+    names: list[str] = []
+    protocols: list[str | None] = []
+    context = server_context(alpn=("h2", "http/1.1"))
+    context.sni_callback = lambda _tls, name, _context: names.append(name)
+
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        protocols.append(writer.get_extra_info("ssl_object").selected_alpn_protocol())
+        writer.write(response(200, request.body or b"nothing"))
+
+    async with Origin(answer, context) as origin, house([origin.port], tls=trusting(), host=HOST) as home:
+        answers = [await home.send(data) for data in (GET, POST, GET, POST)]
+
+    assert [one.rpartition(b"\r\n")[2] for one in answers] == [b"nothing", b"abc"] * 2
+    assert names == [HOST]
+    assert set(protocols) == {"http/1.1"}
+    assert origin.connections == 1
+
+
+@on_uvloop
+async def test_a_name_to_be_called_by_may_be_given_for_endpoints_that_are_addresses() -> None:
+    names: list[str] = []
+    context = server_context(certificate("ledger.internal"))
+    context.sni_callback = lambda _tls, name, _context: names.append(name)
+
+    async with Origin(replying(response(200)), context) as origin:
+        tls = replace(trusting(), server_name="ledger.internal")
+        async with house([origin.port], tls=tls) as home:
+            answer = await home.send(GET)
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert names == ["ledger.internal"]
+
+
+@on_uvloop
+async def test_an_endpoint_that_is_an_address_is_verified_by_its_address() -> None:
+    async with Origin(replying(response(200)), server_context(certificate("127.0.0.1"))) as origin:
+        async with house([origin.port], ONCE, tls=trusting()) as home:
+            good = await home.send(GET)
+    async with Origin(replying(response(200)), server_context(certificate("127.0.0.2"))) as origin:
+        async with house([origin.port], ONCE, tls=trusting()) as home:
+            bad = await home.send(GET)
+
+    assert good.startswith(b"HTTP/1.1 200 ")
+    assert reason_of(bad) == "tls_hostname"
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@on_uvloop
+async def test_a_client_certificate_is_shown_to_whoever_demands_one(newest: ssl.TLSVersion) -> None:
+    subjects: list[object] = []
+
+    async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
+        subjects.append(writer.get_extra_info("peercert")["subjectAltName"])
+        writer.write(response(200))
+
+    async with Origin(answer, server_context(client_ca="ours", newest=newest)) as origin:
+        async with house([origin.port], tls=trusting(shown=certificate("checkout")), host=HOST) as home:
+            got = await home.send(GET)
+
+    assert got.startswith(b"HTTP/1.1 200 ")
+    assert subjects == [(("DNS", "checkout"),)]
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@on_uvloop
+async def test_a_mebibyte_goes_both_ways_unharmed(framing: str) -> None:
+    body = bytes(range(256)) * (MIB // 256)
+
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        if framing == "length":
+            writer.write(response(200, request.body))
+        else:
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for at in range(0, MIB, 65536):
+                writer.write(b"10000\r\n" + request.body[at : at + 65536] + b"\r\n")
+            writer.write(b"0\r\n\r\n")
+
+    async with Origin(answer, server_context()) as origin, house([origin.port], tls=trusting(), host=HOST) as home:
+        head = b"POST / HTTP/1.1\r\nHost: payments\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % MIB
+        got = await home.send(head + body, until_close=True)
+
+    answered = got.partition(b"\r\n\r\n")[2]
+    if framing == "chunked":
+        answered = b"".join(_chunks(answered))
+    assert origin.requests[0].body == body
+    assert answered == body
+
+
+def _chunks(data: bytes) -> list[bytes]:
+    pieces = []
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        pieces.append(data[: int(size, 16)])
+        data = data[int(size, 16) + 2 :]
+    return pieces
+
+
+@on_uvloop
+async def test_a_reader_who_does_not_read_holds_the_endpoint_back() -> None:
+    written = 0
+
+    async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
+        nonlocal written
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (64 * MIB))
+        for _ in range(64):
+            writer.write(b"x" * MIB)
+            await writer.drain()
+            written += MIB
+
+    async with Origin(answer, server_context()) as origin, house([origin.port], tls=trusting(), host=HOST) as home:
+        reader, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port, limit=65536)
+        writer.write(GET)
+        await reader.readuntil(b"\r\n\r\n")
+        before = -1
+        while written != before:  # until nothing moves any more
+            before = written
+            await asyncio.sleep(0.2)
+        stalled = written
+        rest = 64 * MIB
+        while rest:
+            rest -= len(await reader.read(MIB))
+        writer.close()
+
+    assert stalled < 32 * MIB  # what the kernel's socket buffers take, and not the rest
+    assert written == 64 * MIB
+
+
+@on_uvloop
+async def test_a_body_without_length_is_over_when_the_endpoint_says_so_in_tls() -> None:
+    def talk(sock: socket.socket) -> None:
+        read_head(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\n\r\nhello")
+        assert isinstance(sock, ssl.SSLSocket)
+        sock.unwrap()
+
+    with peer(talk, server_context()) as port:
+        async with house([port], ONCE, tls=trusting(), host=HOST) as home:
+            answer = await home.send(GET)
+
+    assert answer.endswith(b"5\r\nhello\r\n0\r\n\r\n")
+    assert home.tally.requests[Result.SUCCESS] == 1
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+@on_uvloop
+async def test_a_body_without_length_that_is_cut_off_is_never_a_clean_end(
+    newest: ssl.TLSVersion, version: bytes
+) -> None:
+    await _cut_off(newest, version)
+
+
+async def test_nor_is_it_on_asyncios_own_loop_which_takes_a_cut_for_an_end() -> None:
+    await _cut_off(ssl.TLSVersion.TLSv1_3, b"1.1")
+
+
+async def _cut_off(newest: ssl.TLSVersion, version: bytes) -> None:
+    def talk(sock: socket.socket) -> None:
+        read_head(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\n\r\nhello")
+
+    with peer(talk, server_context(newest=newest)) as port:
+        async with house([port], ONCE, tls=trusting(), host=HOST) as home:
+            with pytest.raises(ConnectionResetError):
+                await home.send(b"GET / HTTP/%b\r\nHost: payments\r\n\r\n" % version, until_close=True)
+
+    assert home.tally.requests[Result.FAULT] == 1
+
+
+@on_uvloop
+async def test_an_endpoint_that_closes_in_the_middle_of_a_body_aborts_the_answer() -> None:
+    def talk(sock: socket.socket) -> None:
+        read_head(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello")
+        assert isinstance(sock, ssl.SSLSocket)
+        sock.unwrap()
+
+    with peer(talk, server_context()) as port:
+        async with house([port], ONCE, tls=trusting(), host=HOST) as home:
+            with pytest.raises(ConnectionResetError):
+                await home.send(GET, until_close=True)
+
+    assert home.tally.requests[Result.FAULT] == 1
+
+
+@on_uvloop
+async def test_a_connection_that_ends_before_an_answer_is_a_reset_and_not_a_handshake() -> None:
+    def talk(sock: socket.socket) -> None:
+        read_head(sock)
+
+    with peer(talk, server_context()) as port:
+        async with house([port], ONCE, tls=trusting(), host=HOST) as home:
+            answer = await home.send(POST)
+
+    assert reason_of(answer) == "reset"
+    assert home.tally.connect_failures == {}
+
+
+@on_uvloop
+async def test_a_handshake_may_take_as_long_as_a_connection_and_leaves_no_socket_behind() -> None:
+    limits = replace(WireLimits(), connect_timeout=0.2)
+    closed: list[bool] = []
+
+    def talk(sock: socket.socket) -> None:
+        while sock.recv(1000):
+            pass
+        closed.append(True)
+
+    with peer(talk) as port:
+        async with house([port], ONCE, tls=trusting(), host=HOST, limits=limits) as home:
+            began = asyncio.get_running_loop().time()
+            answer = await home.send(GET)
+            took = asyncio.get_running_loop().time() - began
+            while not closed:
+                await asyncio.sleep(0.01)
+
+    assert reason_of(answer) == "tls_timeout"
+    assert 0.2 <= took < 1.5
+    assert home.route.pool.counts() == (0, 0)
+
+
+def test_only_an_alert_about_our_certificate_undoes_a_handshake() -> None:
+    def alert(reason: str, number: int = ssl.SSL_ERROR_SSL) -> ssl.SSLError:
+        error = ssl.SSLError(number, reason)
+        error.reason = reason
+        return error
+
+    assert refused_late(alert("TLSV13_ALERT_CERTIFICATE_REQUIRED")) is HandshakeFailure.CLIENT_CERTIFICATE
+    assert refused_late(alert("TLSV1_ALERT_INTERNAL_ERROR")) is None
+    assert refused_late(ConnectionResetError()) is None
+    assert refused_late(None) is None
+    assert failure_of(alert("TLSV1_ALERT_NO_APPLICATION_PROTOCOL")) is HandshakeFailure.ALPN
