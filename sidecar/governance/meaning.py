@@ -79,6 +79,7 @@ POLICY_MEANINGS: Final[Mapping[str, str]] = {
     "limits.upstream_head_bytes": "The longest response head; beyond it 502.",
     "limits.connect_timeout": "For a connection to an endpoint.",
     "limits.tunnel_idle_timeout": "Of a CONNECT tunnel on which nothing moves.",
+    "limits.dns_ttl": "How long the address of an endpoint that is a name is good for.",
     "via": "Whether `Via: 1.1 sidecar` is added.",
     "access_log": "Which exchanges get a log line.",
     "access_log.sample": "The share of successful exchanges that get one; the others always do.",
