@@ -13,6 +13,7 @@ from sidecar.proxy.replies import problem
 from sidecar.proxy.router import Misdirected, Route, Router
 from sidecar.proxy.tunnel import Tunnel, connect_tunnel
 from sidecar.proxy.upstream import Upstream
+from sidecar.wire.authority import parse_authority
 from sidecar.wire.chunked import ChunkedReader
 from sidecar.wire.framing import CHUNKED, NONE
 from sidecar.wire.head import RequestHead
@@ -21,6 +22,8 @@ from sidecar.wire.reader import RequestReader
 
 _LINGER: Final = 2.0
 """Seconds in which a client may still take in the answer before the connection is closed under it."""
+_ALLOW: Final = b"Allow: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, TRACE\r\n"
+"""Beside a 405 (RFC 9110 §15.5.6): the methods that every destination gets to see."""
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: close with RST
 
 _HEAD, _BODY, _BUSY, _FULL, _LINGERING, _OTHER = range(6)
@@ -213,6 +216,7 @@ class Downstream(asyncio.Protocol):
                 raise Malformed(413, "body_too_large", f"the body is larger than {limit} bytes")
             route = port.router.route(head, port.route)
         except Malformed as error:
+            error.to_head = head.method == b"HEAD"
             self._reject(error)
             return
         except Misdirected as error:
@@ -291,7 +295,7 @@ class Downstream(asyncio.Protocol):
         self._plane.rejections[error.reason] += 1
         self._state = _BUSY
         if not self.transport.is_closing():
-            self.write(problem(error.status, error.reason, error.detail, close=True))
+            self.write(problem(error.status, error.reason, error.detail, to_head=error.to_head, close=True))
             self._close(linger=True)
 
     def _misdirect(self, error: Misdirected, head: RequestHead) -> None:
@@ -311,9 +315,15 @@ class Downstream(asyncio.Protocol):
         if head.framing is not NONE:
             self._reject(Malformed(400, "connect_target", "a CONNECT request has no body"))
             return
+        try:
+            if head.host:
+                parse_authority(head.host)
+        except Malformed as error:
+            self._reject(error)
+            return
         if not self._port.connect:
             self._state = _BUSY
-            self.write(problem(405, "connect_refused", "CONNECT is refused by policy", close=True))
+            self.write(problem(405, "connect_refused", "CONNECT is refused by policy", added=_ALLOW, close=True))
             self._close(linger=True)
             return
         self._state = _BUSY

@@ -223,7 +223,16 @@ class Exchange(retry.Exchange):
             self._caller.abort()
             return
         self._status = error.status
-        self._caller.write(problem(error.status, error.reason, error.detail, destination=self._route.name, close=True))
+        self._caller.write(
+            problem(
+                error.status,
+                error.reason,
+                error.detail,
+                destination=self._route.name,
+                to_head=self.to_head,
+                close=True,
+            )
+        )
         self._end(now, Result.CLIENT_ERROR)
         self._caller.over(close=True)
 

@@ -106,6 +106,8 @@ class Router:
         `own` is the destination whose port it came in on. Raises Misdirected, and Malformed for a bad target or Host.
         """
         target = head.target
+        if target == b"*" and head.method != b"OPTIONS":
+            raise Malformed(400, "bad_target", "only OPTIONS is asked of a server as a whole")
         if target.startswith(b"/") or target == b"*":
             if head.host:
                 host, _port = parse_authority(head.host)
@@ -153,11 +155,15 @@ class Router:
         if not authority:
             raise Malformed(400, "bad_target", "the target names no host")
         host, port = parse_authority(authority)
+        if head.host:
+            parse_authority(head.host)  # though the target wins: what is nonsense is not passed over
         if not path:
             path = b"*" if head.method == b"OPTIONS" else b"/"
         elif path.startswith(b"?"):
             path = b"/" + path
         head.target = path
+        if own is not None and self._is_own_name(host):
+            authority = own.authority
         # RFC 9112 §3.2.2: the authority of the target wins, and Host is made equal to it.
         if head.host != authority:
             head.fields = replace_host(head.fields, head.host, authority)

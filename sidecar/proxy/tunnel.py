@@ -112,7 +112,10 @@ class Tunnel:
 
 async def connect_tunnel(plane: Plane, target: bytes) -> Transport:
     """Open the far side of a CONNECT. Raises Malformed for a bad target, Misdirected when it can not be had."""
-    host, port = parse_authority(target)
+    try:
+        host, port = parse_authority(target)
+    except Malformed as error:
+        raise Malformed(400, "connect_target", f"of the target of CONNECT, {error.detail}") from None
     if port is None:
         raise Malformed(400, "connect_target", "the target of CONNECT is not host:port")
     if plane.own(host, port):

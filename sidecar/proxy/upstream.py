@@ -246,7 +246,7 @@ class Upstream(asyncio.Protocol):
         while True:
             try:
                 head = reader.feed(data, to_head=lessee.to_head)
-                if head is not None and head.status == 101 and not (lessee.upgrading and head.upgrade):
+                if head is not None and head.status == 101 and not (lessee.upgrading and head.upgrade == b"websocket"):
                     raise Malformed(502, "bad_status_line", "101 without having been asked to switch protocols")
             except Malformed as error:
                 self.abort()

@@ -6,7 +6,9 @@ from functools import lru_cache
 from sidecar.wire.malformed import Malformed
 
 _AUTHORITY = re.compile(
-    rb"(?P<host>\[[0-9A-Fa-f:.]+(?:%25[0-9A-Za-z._~-]+)?\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::(?P<port>[0-9]{0,5}))?"
+    rb"(?P<host>\[[0-9A-Fa-f:.]{2,45}(?:%25[0-9A-Za-z._~-]{1,16})?\]"
+    rb"|(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2}){1,255})"
+    rb"(?::(?P<port>[0-9]{0,5}))?[ \t]*"
 )
 
 
@@ -14,10 +16,11 @@ _AUTHORITY = re.compile(
 def parse_authority(value: bytes) -> tuple[str, int | None]:
     """Host, lower-cased and without brackets, and port or None.
 
-    Raises Malformed (400, `host`) on userinfo, spaces, control and non-ASCII bytes, lists, and ports past 65535.
+    Blanks after the value are not part of it (RFC 9112 §5). Raises Malformed (400, `host`) on userinfo, spaces, control
+    and non-ASCII bytes, lists, more than 255 bytes of host, and ports past 65535.
     """
     match = _AUTHORITY.fullmatch(value)
-    if match is None or b"," in value:
+    if match is None:
         raise Malformed(400, "host", "the host is not a host with an optional port")
     port = int(match["port"]) if match["port"] else None
     if port is not None and not 0 < port < 65536:

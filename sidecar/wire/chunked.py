@@ -7,6 +7,7 @@ from sidecar.wire.hopbyhop import FORBIDDEN_TRAILERS, ORDINARY, role_of
 from sidecar.wire.malformed import Malformed
 
 _MAX_LINE: Final = 4096
+_MAX_TRAILERS: Final = 100
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 _SIZE_SO_FAR: Final = re.compile(rb"[0-9A-Fa-f]{1,15}[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
@@ -16,7 +17,7 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 class ChunkedReader:
     """One body's chunks. `done` once the last line has come; `rest` is then what followed it."""
 
-    __slots__ = ("_line", "_max_trailer_bytes", "_remaining", "_state", "_trailer_bytes", "done", "rest", "trailers")
+    __slots__ = ("_line", "_max_trailer_bytes", "_remaining", "_state", "_trailer_bytes", "_trailers", "done", "rest")
 
     _SIZE_LINE, _DATA, _DATA_END, _TRAILER = range(4)
 
@@ -25,14 +26,18 @@ class ChunkedReader:
         self._line = b""
         self._remaining = 0
         self._trailer_bytes = 0
+        self._trailers: list[bytes] = []
         self._max_trailer_bytes = max_trailer_bytes
         self.done = False
         self.rest = b""
-        self.trailers = b""
+
+    @property
+    def trailers(self) -> bytes:
         """The trailer lines that may be passed on, each ended by CRLF."""
+        return b"".join(self._trailers)
 
     def feed(self, data: bytes) -> bytes:
-        """The payload in `data`, without its framing. Raises Malformed (400, `bad_chunk`; 431 for the trailer)."""
+        """The payload in `data`, without its framing. Raises Malformed: 400, or 431 for the trailer."""
         payload: list[bytes] = []
         at = 0
         size = len(data)
@@ -96,7 +101,9 @@ class ChunkedReader:
                 raise Malformed(400, "bad_chunk", "a trailer field is malformed")
             name = match[1].lower()
             if name not in FORBIDDEN_TRAILERS and role_of(name) == ORDINARY:
-                self.trailers += line + b"\r\n"
+                if len(self._trailers) >= _MAX_TRAILERS:
+                    raise Malformed(431, "too_many_fields", f"more than {_MAX_TRAILERS} trailer fields")
+                self._trailers.append(line + b"\r\n")
 
 
 def chunk(data: bytes) -> bytes:

@@ -13,6 +13,8 @@ class Malformed(Exception):
         self.status = status
         self.reason = reason
         self.detail = detail
+        self.to_head = False
+        """The request that was refused is a HEAD, as far as it could be read: what it is answered has no body."""
 
 
 REASONS = (

@@ -42,6 +42,12 @@ _UNKNOWN_METHOD: Final = re.compile(rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Z-]+(?: |\Z)")
 _OTHER_VERSION: Final = re.compile(rb"[\r\n]*[^ \r\n]+ [^ \r\n]+ HTTP/(?!1\.[01])[0-9]\.[0-9]")
 _REASON: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
+_MAX_LENGTH: Final = 2**63 - 1
+"""Past it, a length is a negative number to some who read it."""
+_TOKENS: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*,[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
+_MEANT: Final = frozenset({b"idempotency-key", b"x-request-id", b"traceparent"})
+"""Fields that mean something to us, unless Connection says that they go no further than here."""
+
 _NOT_HTTP: Final = frozenset(
     {
         b"SOURCE", b"DESCRIBE", b"ANNOUNCE", b"SETUP", b"PLAY", b"PAUSE", b"TEARDOWN", b"GET_PARAMETER",
@@ -159,9 +165,16 @@ class RequestReader(_HeadReader):
 
     def feed(self, data: bytes) -> RequestHead | None:
         """The head, once it is whole; what came after it is in `rest`. Raises Malformed."""
-        raw = self._take(data)
-        if raw is None:
-            return None
+        raw = None
+        try:
+            raw = self._take(data)
+            return None if raw is None else self._judge(raw)
+        except Malformed as error:
+            error.to_head = (raw or self._partial or data).lstrip(b"\r\n").startswith(b"HEAD ")
+            raise
+
+    def _judge(self, raw: bytes) -> RequestHead:
+        """What llhttp lets through."""
         if raw[0] in b"\r\n":
             raw = raw.lstrip(b"\r\n")
         eol = raw.index(b"\r\n")
@@ -178,7 +191,7 @@ class RequestReader(_HeadReader):
         else:
             raise Malformed(400, "bad_request_line", "the request line names no HTTP version")
         if method in _NOT_HTTP:
-            raise Malformed(501, "unknown_method", "the method is none of HTTP")
+            raise _foreign(method)
         if len(target) > self._max_target:
             raise Malformed(414, "target_too_long", f"the target is longer than {self._max_target} bytes")
         if target.translate(None, _TARGET):
@@ -194,7 +207,7 @@ class RequestReader(_HeadReader):
 
     def _skip_empty_line(self, line: bytes) -> None:
         if line.strip(b"\r\n"):  # the preface of HTTP/2, which llhttp takes for half a head
-            raise Malformed(501, "unknown_method", "the method is none of HTTP")
+            raise _foreign(b"PRI")
 
     def _parse(self, data: bytes) -> None:
         parser = self._parser
@@ -208,7 +221,7 @@ class RequestReader(_HeadReader):
                 raise Malformed(501, "unknown_method", "the method is not known") from None
             raise Malformed(400, "bad_request_line", "the method is not a method") from None
         except HttpParserError as error:
-            raise _refused(str(error), self._partial or data) from None
+            raise _refused(str(error), self._partial or data, self._fields) from None
 
     def _too_large(self, data: bytes) -> Malformed:
         if b"\r\n" not in data.lstrip(b"\r\n")[: self._max_target + 32]:
@@ -242,6 +255,8 @@ class ResponseReader(_HeadReader):
             raise Malformed(502, "bad_status_line", "the status line is not one of HTTP/1.0 or HTTP/1.1")
         eol = raw.index(b"\r\n")
         line = raw[9:eol]
+        if eol == 12:
+            line += b" "  # RFC 9112 §4: written even where no reason follows
         status = _status_of(line)
         head = ResponseHead(status, line, minor)
         fields, self._fields, self._complete = self._fields, [], False
@@ -283,6 +298,8 @@ def _read_request_fields(head: RequestHead, fields: list[tuple[bytes, bytes]], b
             head.host = value
         elif role == CONTENT_LENGTH:
             head.length = int(value)
+            if head.length > _MAX_LENGTH:
+                raise Malformed(400, "content_length", "Content-Length is past 63 bits")
         elif role == REQUEST_ID:
             head.request_id = value
         elif role == IDEMPOTENCY_KEY:
@@ -291,7 +308,9 @@ def _read_request_fields(head: RequestHead, fields: list[tuple[bytes, bytes]], b
             head.trace = value
         elif role >= EXPECT:
             if role == EXPECT:
-                head.expects_continue = head.minor == 1 and value.strip(b" \t").lower() == b"100-continue"
+                if value.strip(b" \t").lower() != b"100-continue":
+                    continue  # between the client and the destination
+                head.expects_continue = head.minor == 1
                 if head.expects_continue:
                     continue
             elif role == TE:
@@ -314,9 +333,16 @@ def _read_request_fields(head: RequestHead, fields: list[tuple[bytes, bytes]], b
             head.keep_alive = False
         elif b"keep-alive" in named:
             head.keep_alive = True
-        if upgrade and b"upgrade" in named and upgrade.strip(b" \t").lower() == b"websocket":
+        # Not in HTTP/1.0 (RFC 9110 §7.8), nor with a body, whose end would then lie somewhere in the tunnel.
+        allowed = head.minor and not head.framing
+        if upgrade and allowed and b"upgrade" in named and upgrade.strip(b" \t").lower() == b"websocket":
             head.upgrade = b"websocket"  # and nothing else: a tunnelled h2c would be ungoverned
-        dropped = (dropped or set()) | _nominated(named)
+        nominated = _nominated(named)
+        if nominated & _MEANT:
+            head.keyed = head.keyed and b"idempotency-key" not in nominated
+            head.request_id = b"" if b"x-request-id" in nominated else head.request_id
+            head.trace = b"" if b"traceparent" in nominated else head.trace
+        dropped = (dropped or set()) | nominated
     head.fields = block if dropped is None else _without(fields, dropped)
 
 
@@ -332,6 +358,8 @@ def _read_response_fields(
             continue
         if role == CONTENT_LENGTH:
             head.length = int(value)
+            if head.length > _MAX_LENGTH:
+                raise Malformed(502, "content_length", "Content-Length is past 63 bits")
             if head.status != 204 and head.status >= 200:
                 continue
         elif role == DATE:
@@ -364,13 +392,19 @@ def _read_response_fields(
     head.fields = block if dropped is None else _without(fields, dropped)
 
 
-@lru_cache(maxsize=512)
 def _status_of(line: bytes) -> int:
     """The status of b"200 OK". Raises Malformed for one out of range, or a reason with control bytes."""
+    return _usual_status(line) if len(line) <= 64 else _status(line)
+
+
+def _status(line: bytes) -> int:
     status = int(line[:3])
     if status < 100 or status > 599 or _REASON.fullmatch(line) is None:
         raise Malformed(502, "bad_status_line", "the status line has no valid status or reason")
     return status
+
+
+_usual_status = lru_cache(maxsize=512)(_status)
 
 
 def _nominated(named: list[bytes]) -> set[bytes]:
@@ -382,10 +416,18 @@ def _without(fields: list[tuple[bytes, bytes]], dropped: set[bytes]) -> bytes:
     return b"".join([b"%b: %b\r\n" % field for field in fields if field[0].lower() not in dropped])
 
 
-def _refused(error: str, data: bytes) -> Malformed:
+def _foreign(method: bytes) -> Malformed:
+    """A method that llhttp knows from elsewhere."""
+    if method == b"PRI":
+        return Malformed(505, "unsupported_version", "HTTP/2 is not spoken")
+    return Malformed(501, "unknown_method", "the method is none of HTTP")
+
+
+def _refused(error: str, data: bytes, fields: list[tuple[bytes, bytes]]) -> Malformed:
     """What llhttp's words amount to."""
-    if data.lstrip(b"\r\n").partition(b" ")[0] in _NOT_HTTP:
-        return Malformed(501, "unknown_method", "the method is none of HTTP")
+    method = data.lstrip(b"\r\n").partition(b" ")[0]
+    if method in _NOT_HTTP:
+        return _foreign(method)
     if "version" in error or "HTTP/" in error:
         if _OTHER_VERSION.match(data):
             return Malformed(505, "unsupported_version", "only HTTP/1.0 and HTTP/1.1 are spoken")
@@ -395,8 +437,11 @@ def _refused(error: str, data: bytes) -> Malformed:
     if "Content-Length" in error and "Transfer-Encoding" not in error:
         return Malformed(400, "content_length", "Content-Length is not one number")
     if "Transfer-Encoding" in error:
+        coding = b",".join(value for name, value in fields if role_of(name) == TRANSFER_ENCODING)
+        if "invalid" in error and _TOKENS.fullmatch(coding.strip(b" \t")) and b"chunked" not in tokens(coding):
+            return Malformed(501, "transfer_encoding", "a transfer coding other than chunked")
         return Malformed(400, "transfer_encoding", "Transfer-Encoding is malformed, or beside a Content-Length")
-    if "header" in error.lower():
+    if "header" in error.lower() or "start line" in error:
         return Malformed(400, "bad_field", "a field line is malformed")
     return Malformed(400, "bad_request_line", "the request is malformed")
 
@@ -406,6 +451,6 @@ def _response_reason(error: str) -> str:
         return "transfer_encoding"
     if "Content-Length" in error:
         return "content_length"
-    if "header" in error.lower():
+    if "header" in error.lower() or "start line" in error:
         return "bad_field"
     return "bad_status_line"
