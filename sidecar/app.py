@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Final
 
 import uvloop
@@ -17,10 +18,14 @@ from sidecar.admin.state import ReloadResult
 from sidecar.engine.destination import Destination
 from sidecar.engine.tally import Tally
 from sidecar.governance.address import Address
+from sidecar.governance.clock_watch import ClockWatch
+from sidecar.governance.exceptions import State, begins_at, ends_at, state_of
+from sidecar.governance.guardrails import written
 from sidecar.governance.reloads import Reloads
 from sidecar.governance.resolve import Origin
 from sidecar.governance.snapshot import Snapshot
 from sidecar.governance.sources import WatchedFiles
+from sidecar.governance.uses import ExceptionUses
 from sidecar.proxy.listener import Listener, bind
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.pool import Pool
@@ -33,7 +38,7 @@ from sidecar.telemetry.line_limit import LineLimit
 from sidecar.telemetry.log import Log
 from sidecar.telemetry.loop_lag import LoopLag
 from sidecar.telemetry.recorders import Recorders
-from sidecar.telemetry.subject import Connections, PolicyIdentity
+from sidecar.telemetry.subject import Connections, ExceptionLife, PolicyIdentity
 from sidecar.wire.writer import VIA
 
 _GC_THRESHOLD: Final = 50_000
@@ -43,16 +48,29 @@ _FLUSH_SECONDS: Final = 1.0
 _DRAIN_LOOK: Final = 0.02
 
 
+def wall_clock() -> datetime:
+    """The time of the world, by which exceptions begin and end."""
+    return datetime.now(UTC)
+
+
 class Sidecar:
     """One process: its data plane, its admin plane, and the policy that governs both. Implements `admin.AdminState`.
 
     `source` reads the documents again; it raises InvalidDocument, and then the last good snapshot stays in force.
+    `wall` is the time by which exceptions begin and end.
     """
 
-    def __init__(self, source: Callable[[], Snapshot], snapshot: Snapshot, log: Log) -> None:
+    def __init__(
+        self,
+        source: Callable[[], Snapshot],
+        snapshot: Snapshot,
+        log: Log,
+        wall: Callable[[], datetime] = wall_clock,
+    ) -> None:
         self._source = source
         self._snapshot = snapshot
         self._log = log
+        self._wall = wall
         self._started = False
         self._draining = asyncio.Event()
         self._ended = asyncio.Event()
@@ -72,6 +90,8 @@ class Sidecar:
         self._admin = AdminServer(self, time.monotonic)
         self._router = self._build_router(snapshot)
         self._watched = WatchedFiles(snapshot.files, snapshot.digest)
+        self._uses = ExceptionUses()
+        self._clock_watch = ClockWatch(wall, loop.call_later, self._look)
 
     # Running
 
@@ -109,6 +129,8 @@ class Sidecar:
         for listener in self._listeners.values():
             await listener.start()
         self._started = True
+        self._clock_watch.follow(snapshot.turns)
+        self._look(self._wall())
         for warning in snapshot.warnings:
             self._log.logger.warning("policy_warning", warning=warning)
         if snapshot.ingress is not None:
@@ -148,10 +170,12 @@ class Sidecar:
         self._plane.wheel.close()
         self._lag.stop()
         self._sampler.stop()
+        self._clock_watch.stop()
         await self._admin.stop()
 
     async def reload(self) -> ReloadResult:
         """Read the documents again. What is wrong leaves the last good snapshot, and all state, in force."""
+        self._look(self._wall())
         before = self._snapshot
         outcome = self._reloads.attempt(self._source, time.time())
         if not isinstance(outcome, Snapshot):
@@ -165,9 +189,11 @@ class Sidecar:
 
     def _adopt(self, snapshot: Snapshot) -> None:
         """Put a snapshot in force, in one step as far as requests can see."""
+        self._settle_uses()
         older = self._router
         before, self._snapshot = self._snapshot, snapshot
         self._watched.follow(snapshot.files, snapshot.digest)
+        self._clock_watch.follow(snapshot.turns)
         self._router = self._build_router(snapshot)
         self._router.adopt_unlisted(older)
         wanted: dict[Address, Route | None] = dict.fromkeys(snapshot.egress.listen)
@@ -179,6 +205,22 @@ class Sidecar:
             listener.connect = snapshot.egress.connect == "tunnel"
         if set(wanted) != set(self._listeners) or snapshot.admin != before.admin:
             self._log.logger.warning("restart_needed", reason="addresses to listen on have changed")
+
+    def _look(self, now: datetime) -> None:
+        """What exceptions begin or end by `now` begins or ends, without any document being read again."""
+        before, after = self._snapshot, self._snapshot.at(now)
+        if after is before:
+            return
+        self._reloads.snapshot = after
+        self._adopt(after)
+        for grant, was, state in zip(before.exceptions, before.states, after.states, strict=True):
+            if was is not state:
+                word = "exception_begun" if state is State.LIVE else "exception_ended"
+                self._log.logger.warning(word, exception=grant.id, state=state.value, numbers=_moved(before, after))
+
+    def _settle_uses(self) -> Mapping[str, int]:
+        requests = {name: route.destination.tally.requests_total for name, route in self._routes.items()}
+        return self._uses.settle(self._snapshot, requests)
 
     def _build_router(self, snapshot: Snapshot) -> Router:
         plane = self._plane
@@ -289,6 +331,15 @@ class Sidecar:
         return subject.Reloads(reloads.successes, reloads.failures, reloads.in_force_since, reloads.last_error)
 
     @property
+    def exceptions(self) -> Sequence[ExceptionLife]:
+        """The exceptions that the policy has for this service."""
+        uses = self._settle_uses()
+        return [
+            ExceptionLife(grant.id, ends_at(grant.exception).timestamp(), uses[grant.id])
+            for grant in self._snapshot.exceptions
+        ]
+
+    @property
     def log_lines_dropped(self) -> Mapping[str, int]:
         """Lines that were not written, by reason."""
         return self._log.dropped
@@ -324,7 +375,9 @@ class Sidecar:
         }
 
     def policy_view(self) -> Mapping[str, object]:
-        """The policy in force, each number with its origin."""
+        """The policy in force, each number with its origin, and the exceptions as they stand at this instant."""
+        now = self._wall()
+        self._look(now)
         snapshot = self._snapshot
         return {
             "version": snapshot.version,
@@ -336,14 +389,64 @@ class Sidecar:
                 name: _origins(destination.provenance) for name, destination in snapshot.destinations.items()
             },
             UNLISTED: _origins(snapshot.unlisted_provenance),
+            "exceptions": _exceptions(snapshot, self._settle_uses(), now),
         }
 
 
 def _origins(provenance: Mapping[str, Origin]) -> dict[str, object]:
     return {
-        field: {"value": origin.value, "source": origin.source.value, "place": origin.place}
+        field: {
+            "value": origin.value,
+            "source": origin.source.value,
+            "place": origin.place,
+            **({} if origin.exception is None else {"exception": origin.exception}),
+        }
         for field, origin in sorted(provenance.items())
     }
+
+
+def _exceptions(snapshot: Snapshot, uses: Mapping[str, int], now: datetime) -> list[dict[str, object]]:
+    """The exceptions for this service. `remaining_seconds` are those of its life; 0 before and after."""
+    asked = {
+        excepted.grant.id: excepted.asked.place
+        for destination in snapshot.destinations.values()
+        for excepted in destination.excepted.values()
+    }
+    views: list[dict[str, object]] = []
+    for grant in snapshot.exceptions:
+        exception = grant.exception
+        state = state_of(exception, now)
+        remaining = (ends_at(exception) - now).total_seconds()
+        views.append(
+            {
+                "id": grant.id,
+                "state": state.value,
+                "remaining_seconds": remaining if state is State.LIVE else 0.0,
+                "begins": begins_at(exception).isoformat(),
+                "expires": ends_at(exception).isoformat(),
+                "destination": exception.destination,
+                "setting": exception.setting,
+                "value": written(grant.value),
+                "asked_at": asked.get(grant.id),
+                "uses": uses[grant.id],
+                "owner": exception.owner,
+                "approved_by": exception.approved_by,
+                "ticket": exception.ticket,
+                "reason": exception.reason,
+                "place": grant.place,
+            }
+        )
+    return views
+
+
+def _moved(before: Snapshot, after: Snapshot) -> list[str]:
+    """The numbers that differ, as `ledger budget.ratio 0.35 -> 0.1`."""
+    return [
+        f"{name} {setting} {origin.value} -> {destination.provenance[setting].value}"
+        for name, destination in after.destinations.items()
+        for setting, origin in before.destinations[name].provenance.items()
+        if origin.value != destination.provenance[setting].value
+    ]
 
 
 def serve(source: Callable[[], Snapshot], snapshot: Snapshot, log: Log) -> None:

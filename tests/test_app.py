@@ -2,9 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -13,13 +15,15 @@ import pytest
 from sidecar.app import Sidecar
 from sidecar.governance.address import Address
 from sidecar.governance.finding import Finding, InvalidDocument
-from sidecar.governance.snapshot import Snapshot, from_flags
+from sidecar.governance.snapshot import Snapshot, from_flags, load
 from sidecar.telemetry.log import Format, Level, Log
+from sidecar.telemetry.subject import ExceptionLife
 from tests.fakes.origin import Origin, replying, response
+from tests.governance.documents import EXCEPTION, NOW, OVERRIDE, POLICY, SIDECAR
 
 
 def snapshot_for(port: int, *, timeout: float = 5.0, digest: str = "a") -> Snapshot:
-    snapshot = from_flags("checkout", [f"payments=http://127.0.0.1:{port}"], "127.0.0.1:0", None)
+    snapshot = from_flags("checkout", [f"payments=http://127.0.0.1:{port}"], "127.0.0.1:0", None, NOW)
     destinations = {
         name: replace(destination, policy=replace(destination.policy, timeout=timeout))
         for name, destination in snapshot.destinations.items()
@@ -117,3 +121,118 @@ async def test_endpoints_that_change_over_a_reload_are_called_from_then_on_by_th
 
     assert len(one.requests) == len(two.requests) == 1
     assert two.requests[0].header("host") == f"127.0.0.1:{two.port}"
+
+
+# Exceptions
+
+
+@asynccontextmanager
+async def under_an_exception(
+    port: int, tmp_path: Path, wall: Callable[[], datetime], now: datetime
+) -> AsyncIterator[Sidecar]:
+    """`payments` may spend 0.35 of its requests on retries while EX-1 is live. `now` is when documents are read."""
+    document = SIDECAR.replace("http://payments:8080", f"http://127.0.0.1:{port}") + OVERRIDE
+    document += 'admin: {listen: "127.0.0.1:0"}\negress: {listen: ["127.0.0.1:0"]}\n'
+    (tmp_path / "sidecar.yaml").write_text(document, encoding="utf-8")
+    (tmp_path / "policy.yaml").write_text(POLICY + EXCEPTION, encoding="utf-8")
+    snapshot = load(tmp_path / "sidecar.yaml", now)
+    (tmp_path / "policy.yaml").unlink()
+    with (tmp_path / "log").open("wb") as file:
+        log = Log(Format.JSON, Level.INFO, file.fileno())
+        sidecar = Sidecar(lambda: load(tmp_path / "sidecar.yaml", wall()), snapshot, log, wall)
+        await sidecar.start()
+        try:
+            yield sidecar
+        finally:
+            await sidecar.close()
+            log.close()
+            await asyncio.sleep(0.01)
+
+
+def clock_from(begin: datetime) -> Callable[[], datetime]:
+    """A wall clock that shows `begin` now."""
+    zero = time.monotonic()
+    return lambda: begin + timedelta(seconds=time.monotonic() - zero)
+
+
+@pytest.mark.parametrize(
+    ("instant", "before", "after", "word"),
+    [
+        (datetime(2026, 12, 5, tzinfo=UTC), 0.35, 0.1, "exception_ended"),
+        (datetime(2026, 11, 24, tzinfo=UTC), 0.1, 0.35, "exception_begun"),
+    ],
+)
+async def test_a_guardrail_comes_and_goes_at_the_very_instant_without_a_document_being_read(
+    tmp_path: Path, instant: datetime, before: float, after: float, word: str
+) -> None:
+    wall = clock_from(instant - timedelta(seconds=0.3))
+    async with Origin(replying(response(200))) as origin:
+        async with under_an_exception(origin.port, tmp_path, wall, wall()) as sidecar:
+            destination = sidecar.destinations["payments"]
+            first = destination.policy.budget.ratio
+            while destination.policy.budget.ratio == first and wall() < instant + timedelta(seconds=5):
+                await asyncio.sleep(0.001)
+            late = (wall() - instant).total_seconds()
+            reloads = sidecar.reloads
+
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
+    told = [line for line in lines if line["event"] == word]
+    assert (first, destination.policy.budget.ratio) == (before, after)
+    assert 0 <= late < 0.2
+    assert (reloads.succeeded, reloads.failed) == (0, 0)
+    assert [(line["exception"], line["numbers"]) for line in told] == [
+        ("EX-1", [f"payments budget.ratio {before} -> {after}"])
+    ]
+
+
+async def test_whoever_asks_at_the_instant_is_told_what_holds_from_it_on(tmp_path: Path) -> None:
+    """Even when the loop has not come to its timer yet."""
+    now = [datetime(2026, 12, 4, 23, 59, 59, tzinfo=UTC)]
+    async with Origin(replying(response(200))) as origin:
+        async with under_an_exception(origin.port, tmp_path, lambda: now[0], now[0]) as sidecar:
+            last = json.loads(json.dumps(sidecar.policy_view()))
+            now[0] += timedelta(seconds=1)
+            after = json.loads(json.dumps(sidecar.policy_view()))
+
+    ratios = [view["destinations"]["payments"]["budget.ratio"] for view in (last, after)]
+    assert ratios[0] == {
+        "value": "0.35",
+        "source": "exception",
+        "place": f"{tmp_path}/sidecar.yaml:7",
+        "exception": "EX-1",
+    }
+    assert ratios[1] == {"value": "0.1", "source": "baseline", "place": "built in"}
+    states = [(view["exceptions"][0]["state"], view["exceptions"][0]["remaining_seconds"]) for view in (last, after)]
+    assert states == [("live", 1.0), ("expired", 0.0)]
+
+
+async def test_an_exception_that_is_over_is_absent_when_the_documents_are_read_again(tmp_path: Path) -> None:
+    now = [datetime(2026, 12, 4, tzinfo=UTC)]
+    async with Origin(replying(response(200))) as origin:
+        async with under_an_exception(origin.port, tmp_path, lambda: now[0], now[0]) as sidecar:
+            (tmp_path / "policy.yaml").write_text(POLICY + EXCEPTION, encoding="utf-8")
+            live = await sidecar.reload()
+            now[0] += timedelta(days=1)
+            over = await sidecar.reload()
+            ratio = sidecar.destinations["payments"].policy.budget.ratio
+
+    assert live.ok
+    assert [finding["rule"] for finding in over.findings] == [
+        f"must be at most 0.2 (guardrail, built in); exception EX-1 ({tmp_path}/policy.yaml:4) expired on 2026-12-05"
+    ]
+    assert ratio == 0.1
+
+
+async def test_uses_of_an_exception_are_the_requests_it_governed(tmp_path: Path) -> None:
+    now = [datetime(2026, 12, 4, tzinfo=UTC)]
+    async with Origin(replying(response(200))) as origin, aiohttp.ClientSession() as session:
+        async with under_an_exception(origin.port, tmp_path, lambda: now[0], now[0]) as sidecar:
+            for day in (4, 5):
+                now[0] = datetime(2026, 12, day, tzinfo=UTC)
+                sidecar.policy_view()
+                for _ in range(day):
+                    async with session.get(address_of(sidecar), headers={"host": "payments"}):
+                        pass
+            lives = sidecar.exceptions
+
+    assert lives == [ExceptionLife("EX-1", datetime(2026, 12, 5, tzinfo=UTC).timestamp(), 4)]

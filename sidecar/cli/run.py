@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
@@ -74,7 +75,7 @@ def _source(
         for flag, value in (("--upstream", upstreams), ("--listen", listen), ("--policy", policy), ("--admin", admin)):
             if value:
                 raise click.UsageError(f"{flag} does not go with --config: the sidecar file says it")
-        return lambda: load(config)
+        return lambda: load(config, datetime.now(UTC))
     if not upstreams:
         raise click.UsageError("say what to call: --config FILE, or --upstream NAME=URL")
     address = None
@@ -85,7 +86,7 @@ def _source(
             raise click.BadParameter(f"{error}, got {admin!r}", param_hint="--admin") from None
 
     def read() -> Snapshot:
-        snapshot = from_flags(service, upstreams, listen, policy)
+        snapshot = from_flags(service, upstreams, listen, policy, datetime.now(UTC))
         return snapshot if address is None else replace(snapshot, admin=address)
 
     return read

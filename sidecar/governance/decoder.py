@@ -47,7 +47,7 @@ class Decoder:
     """
 
     def __init__(self, tree: Tree, findings: list[Finding]) -> None:
-        self._tree = tree
+        self.tree = tree
         self._findings = findings
 
     def document(self, cls: type[T], stand_ins: Mapping[str, object]) -> T | None:
@@ -56,7 +56,7 @@ class Decoder:
         `stand_ins` take the place of required fields that are missing or broken, so that the others can be judged;
         there is a finding then, and the struct must not be put in force.
         """
-        struct = self._struct(self._tree.value, cast("inspect.StructType", inspect.type_info(cls)), (), stand_ins)
+        struct = self._struct(self.tree.value, cast("inspect.StructType", inspect.type_info(cls)), (), stand_ins)
         return None if struct is INVALID else cast("T", struct)
 
     def value(self, value: object, info: inspect.Type, path: Path) -> object:
@@ -96,11 +96,11 @@ class Decoder:
 
     def broken(self, path: Path, rule: str, value: object) -> Absence:
         """Add the finding that `value`, which stands at `path`, breaks `rule`."""
-        return self._find(Finding(self._tree.file, self._tree.line(path), dotted(path), rule, shown(value)))
+        return self._find(Finding(self.tree.file, self.tree.line(path), dotted(path), rule, shown(value)))
 
     def lacking(self, path: Path, rule: str) -> Absence:
         """Add the finding that something about `path` itself breaks `rule`."""
-        return self._find(Finding(self._tree.file, self._tree.line(path), dotted(path), rule))
+        return self._find(Finding(self.tree.file, self.tree.line(path), dotted(path), rule))
 
     def _find(self, finding: Finding) -> Absence:
         self._findings.append(finding)

@@ -35,6 +35,13 @@ ServiceName = Annotated[
         extra={"rule": "must be a name of at most 253 letters, digits, '.', '_', '/' and '-'"},
     ),
 ]
+ExceptedService = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[A-Za-z0-9][A-Za-z0-9._/-]{0,252}\Z",
+        extra={"rule": "must be the name of one service: an exception is never for all of them"},
+    ),
+]
 HeaderName = Annotated[
     str,
     Meta(pattern=r"\A[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}\Z", extra={"rule": "must be the name of a header"}),
@@ -64,8 +71,8 @@ class PolicyException(Document, frozen=True, kw_only=True):
     """A written, reviewed and bounded leave to pass one guardrail."""
 
     id: Text
-    service: ServiceName | UnsetType = UNSET
-    services: Annotated[list[ServiceName], Meta(min_length=1)] | UnsetType = UNSET
+    service: ExceptedService | UnsetType = UNSET
+    services: Annotated[list[ExceptedService], Meta(min_length=1)] | UnsetType = UNSET
     destination: DestinationName
     setting: str
     value: Any

@@ -1,7 +1,7 @@
 """Bounds on settings, by dotted path: what no destination and no override may pass."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from msgspec import UNSET, UnsetType, inspect
 
@@ -15,13 +15,20 @@ from sidecar.governance.yaml import Path, Tree
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What one setting may be. UNSET bounds nothing. `place` says where it is written, for findings."""
+    """What one setting may be. UNSET bounds nothing. `place` says where it is written, for findings.
+
+    An exception reaches past `low` down to `floor` and past `high` up to `ceiling`, and no further. A `hard` one wants
+    two approvers and a short life.
+    """
 
     place: str
     low: float | UnsetType = UNSET
     high: float | UnsetType = UNSET
     only: frozenset[object] | UnsetType = UNSET
     fixed: bool = False
+    floor: float | UnsetType = UNSET
+    ceiling: float | UnsetType = UNSET
+    hard: bool = False
 
     def broken(self, value: object, settled: object) -> str | None:
         """The rule that `value` breaks, or None. `settled` is the platform's own, which a fixed setting keeps."""
@@ -37,13 +44,37 @@ class Bound:
             return f"must be only {words} (guardrail, {self.place})"
         return None
 
+    def out_of_reach(self, value: object) -> str | None:
+        """The rule that an exception for `value` breaks, or None."""
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            if self.floor is not UNSET and value < self.floor:
+                return f"must be at least {self.floor} (floor of the guardrail, {self.place})"
+            if self.ceiling is not UNSET and value > self.ceiling:
+                return f"must be at most {self.ceiling} (ceiling of the guardrail, {self.place})"
+        return None
+
+    def excuses(self, value: object, excepted: object) -> bool:
+        """Whether an exception for `excepted` lets `value`, which breaks this bound, past it: no further than that."""
+        if self.fixed:
+            return value == excepted
+        if self.only is not UNSET:
+            return _members(value) <= self.only | _members(excepted)
+        if isinstance(value, (int, float)) and isinstance(excepted, (int, float)):
+            return (self.high is UNSET or value <= max(self.high, excepted)) and (
+                self.low is UNSET or value >= min(self.low, excepted)
+            )
+        return False
+
 
 BASELINE_GUARDRAILS: Mapping[str, Bound] = {
-    "budget.ratio": Bound("built in", high=0.2),
-    "retry.max_attempts": Bound("built in", high=4),
+    "budget.ratio": Bound("built in", high=0.2, ceiling=0.5),
+    "retry.max_attempts": Bound("built in", high=4, ceiling=6),
     "retry.backoff.jitter": Bound("built in", only=frozenset({"full"})),
 }
-"""In force for every setting that a policy document has no guardrail for: what is not said is not loosened."""
+"""In force for every setting that a policy document has no guardrail for: what is not said is not loosened.
+
+Their ceilings too, where a guardrail of the document leaves its own out and does not rise above them.
+"""
 
 
 def written(value: object) -> str:
@@ -67,7 +98,7 @@ def read_guardrails(guardrails: Mapping[str, Guardrail], tree: Tree, findings: l
             continue
         bound = _bound(guardrail, SETTINGS[setting], path, decoder, f"{tree.file}:{tree.line(path)}")
         if bound is not None:
-            bounds[setting] = bound
+            bounds[setting] = _reached(bound, guardrail, setting, path, decoder)
     return bounds
 
 
@@ -104,6 +135,31 @@ def _range(guardrail: Guardrail, info: inspect.Type, path: Path, decoder: Decode
         decoder.broken((*path, "min"), "must be at most max", guardrail.min)
         return None
     return Bound(place, low=least, high=most)
+
+
+def _reached(bound: Bound, guardrail: Guardrail, setting: str, path: Path, decoder: Decoder) -> Bound:
+    """The bound with how far exceptions reach past it."""
+    info = SETTINGS[setting]
+    ends: dict[str, float | UnsetType] = {"floor": UNSET, "ceiling": UNSET}
+    for word, partner in (("floor", "min"), ("ceiling", "max")):
+        written_end = getattr(guardrail, word)
+        if written_end is UNSET:
+            continue
+        if getattr(guardrail, partner) is UNSET and not (bound.fixed and isinstance(info, ORDERED)):
+            decoder.lacking((*path, word), f"goes with {partner} only: it says how far past it an exception may go")
+            continue
+        end = decoder.value(written_end, info, (*path, word))
+        if isinstance(end, (int, float)):
+            ends[word] = end
+    floor, ceiling = ends["floor"], ends["ceiling"]
+    if floor is not UNSET and bound.low is not UNSET and floor > bound.low:
+        decoder.broken((*path, "floor"), "must be at most min", guardrail.floor)
+    if ceiling is not UNSET and bound.high is not UNSET and ceiling < bound.high:
+        decoder.broken((*path, "ceiling"), "must be at least max", guardrail.ceiling)
+    built_in = BASELINE_GUARDRAILS.get(setting)
+    if ceiling is UNSET and built_in is not None and built_in.ceiling is not UNSET:
+        ceiling = built_in.ceiling if bound.high is UNSET else max(built_in.ceiling, bound.high)
+    return replace(bound, floor=floor, ceiling=ceiling, hard=guardrail.level is not UNSET)
 
 
 def _item(info: inspect.Type) -> inspect.Type:

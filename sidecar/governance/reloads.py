@@ -31,7 +31,7 @@ class Reloads:
         return "\n".join(str(finding) for finding in self.findings) or None
 
     def attempt(self, load: Callable[[], Snapshot], now: float) -> Snapshot | tuple[Finding, ...]:
-        """Load again: the snapshot in force now, the same object when its bytes are the same, or the findings."""
+        """Load again: the snapshot in force now, the same object when it says the same, or the findings."""
         self.last_attempt = now
         try:
             loaded = load()
@@ -41,7 +41,8 @@ class Reloads:
             return self.findings
         self.successes += 1
         self.findings = ()
-        if loaded.digest != self.snapshot.digest or loaded.files != self.snapshot.files:
+        same_documents = loaded.digest == self.snapshot.digest and loaded.files == self.snapshot.files
+        if not same_documents or loaded.states != self.snapshot.states:
             self.snapshot = loaded
             self.in_force_since = now
         return self.snapshot

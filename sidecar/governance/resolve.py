@@ -1,30 +1,21 @@
 """From what is asked to what is in force: baseline, defaults, the platform's destination, the team's overrides.
 
-Each layer is laid over the one below and judged there, by guardrails and by the engine, so that a finding names the
-document that caused it; every resolved number remembers where it came from.
+Each layer is laid over the one below and judged there, by guardrails, exceptions and the engine, so that a finding
+names the document that caused it; every resolved number remembers where it came from.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
-from sidecar.engine.outcome import Fault
-from sidecar.engine.policy import (
-    BackoffPolicy,
-    BreakerPolicy,
-    BudgetPolicy,
-    ConcurrencyPolicy,
-    DestinationPolicy,
-    InvalidPolicy,
-    RetryAfterPolicy,
-    RetryPolicy,
-)
+from sidecar.engine.policy import DestinationPolicy, InvalidPolicy
+from sidecar.governance.engine_policy import policy_of, settings_of
+from sidecar.governance.exceptions import Exemptions, Grant, State
 from sidecar.governance.finding import Finding, dotted, shown
 from sidecar.governance.guardrails import Bound, written
 from sidecar.governance.settings import Settings, given, held
-from sidecar.governance.units import Duration, Size
 from sidecar.governance.yaml import Path, Tree
 
 
@@ -39,16 +30,22 @@ class Source(Enum):
     """`destinations` of the policy."""
     OVERRIDE = "override"
     """The team's own file."""
+    EXCEPTION = "exception"
+    """The team's own file, past a guardrail by leave of a live exception."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a number came from: its text as written, and where. `file` and `line` are None for the baseline."""
+    """Where a number came from: its text as written, and where. `file` and `line` are None for the baseline.
+
+    `exception` is the id of the exception that lets it past its guardrail, None for all others.
+    """
 
     value: str
     source: Source
     file: str | None
     line: int | None
+    exception: str | None = None
 
     @property
     def place(self) -> str:
@@ -76,27 +73,61 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class Excepted:
+    """A number past its guardrail, as a document asks for it, and the exception it stands or falls with.
+
+    It is in force while that is live, and set aside before and after.
+    """
+
+    grant: Grant
+    state: State
+    asked: Origin
+
+
+@dataclass(frozen=True, slots=True)
 class Resolution:
     """Settings that hold together, by dotted path, with the origin of each and the policy they amount to."""
 
     values: Mapping[str, object]
     provenance: Mapping[str, Origin]
     policy: DestinationPolicy
+    excepted: Mapping[str, Excepted] = field(default_factory=dict)
+    """The settings whose number, in force or set aside, depends on an exception."""
 
-    def under(self, layer: Layer, guardrails: Mapping[str, Bound], findings: list[Finding]) -> "Resolution":
-        """Lay `layer` over this resolution.
+    def under(
+        self,
+        layer: Layer,
+        guardrails: Mapping[str, Bound],
+        findings: list[Finding],
+        exemptions: Exemptions | None = None,
+    ) -> "Resolution":
+        """Lay `layer` over this resolution. Exceptions let it past `guardrails` as `exemptions` says.
 
-        What breaks a guardrail or a rule of the engine is added to `findings` and left as it is below.
+        What breaks a guardrail or a rule of the engine is added to `findings` and left as it is below. So is, without a
+        finding, what waits for an exception that is not live yet.
         """
         values = dict(self.values)
         provenance = dict(self.provenance)
+        excepted: dict[str, Excepted] = {}
         for setting, value in given(layer.settings).items():
             asked = held(value)
+            origin = layer.origin(setting)
             settled = asked if layer.source is Source.DEFAULT else self.values[setting]
             rule = guardrails[setting].broken(asked, settled) if setting in guardrails else None
+            if rule is not None and exemptions is not None:
+                ruling = exemptions.rule(setting, asked, guardrails[setting])
+                if ruling.grant is not None and ruling.state is not None:
+                    excepted[setting] = Excepted(ruling.grant, ruling.state, origin)
+                    origin = replace(origin, source=Source.EXCEPTION, exception=ruling.grant.id)
+                if ruling.state is State.LIVE:
+                    rule = None
+                elif ruling.state is State.PENDING:
+                    continue
+                elif ruling.reason:
+                    rule = f"{rule}; {ruling.reason}"
             if rule is None:
                 values[setting] = asked
-                provenance[setting] = layer.origin(setting)
+                provenance[setting] = origin
             else:
                 findings.append(_finding(layer, setting, rule))
         while True:
@@ -107,8 +138,11 @@ class Resolution:
                 findings.append(_engine_finding(error, layer, cause, values, provenance))
                 values[cause] = self.values[cause]
                 provenance[cause] = self.provenance[cause]
+                excepted.pop(cause, None)
             else:
-                return Resolution(MappingProxyType(values), MappingProxyType(provenance), policy)
+                return Resolution(
+                    MappingProxyType(values), MappingProxyType(provenance), policy, MappingProxyType(excepted)
+                )
 
 
 def _cause(error: InvalidPolicy, changed: list[str]) -> str:
@@ -142,91 +176,7 @@ def _finding(layer: Layer, setting: str, rule: str, culprit: object = None) -> F
     return Finding(layer.tree.file, layer.tree.line(path), dotted(path), rule, shown(value))
 
 
-def policy_of(values: Mapping[str, Any]) -> DestinationPolicy:
-    """The engine's policy. Raises InvalidPolicy with the first rule of the engine that is broken."""
-    return DestinationPolicy(
-        timeout=float(values["timeout"]),
-        per_attempt_timeout=float(values["per_attempt_timeout"]),
-        idle_timeout=float(values["idle_timeout"]),
-        retry=RetryPolicy(
-            max_attempts=values["retry.max_attempts"],
-            statuses=values["retry.statuses"],
-            faults=frozenset(Fault(word) for word in values["retry.faults"]),
-            methods=values["retry.methods"],
-            backoff=BackoffPolicy(base=float(values["retry.backoff.base"]), max=float(values["retry.backoff.max"])),
-            retry_after=RetryAfterPolicy(
-                honour=values["retry.retry_after.honour"], max=float(values["retry.retry_after.max"])
-            ),
-            min_remaining=float(values["retry.min_remaining"]),
-            replay_buffer_bytes=int(values["retry.replay_buffer"]),
-        ),
-        budget=BudgetPolicy(
-            ratio=values["budget.ratio"],
-            window=float(values["budget.window"]),
-            burst=values["budget.burst"],
-            min_retries=values["budget.min_retries"],
-        ),
-        breaker=BreakerPolicy(
-            failure_ratio=values["breaker.failure_ratio"],
-            window=float(values["breaker.window"]),
-            min_requests=values["breaker.min_requests"],
-            consecutive_failures=values["breaker.consecutive_failures"],
-            open=float(values["breaker.open"]),
-            max_open=float(values["breaker.max_open"]),
-            probes=values["breaker.probes"],
-            ramp=float(values["breaker.ramp"]),
-            statuses=values["breaker.statuses"],
-        ),
-        concurrency=ConcurrencyPolicy(
-            limit=values["concurrency.limit"],
-            initial=values["concurrency.initial"],
-            min_in_flight=values["concurrency.min_in_flight"],
-            max_in_flight=values["concurrency.max_in_flight"],
-            max_waiting=values["concurrency.max_waiting"],
-        ),
-    )
-
-
-def _values(policy: DestinationPolicy) -> dict[str, object]:
-    """The settings that amount to `policy`."""
-    retry, budget, breaker, concurrency = policy.retry, policy.budget, policy.breaker, policy.concurrency
-    return {
-        "timeout": Duration(policy.timeout),
-        "per_attempt_timeout": Duration(policy.per_attempt_timeout),
-        "idle_timeout": Duration(policy.idle_timeout),
-        "retry.max_attempts": retry.max_attempts,
-        "retry.statuses": retry.statuses,
-        "retry.faults": frozenset(fault.value for fault in retry.faults),
-        "retry.methods": retry.methods,
-        "retry.backoff.base": Duration(retry.backoff.base),
-        "retry.backoff.max": Duration(retry.backoff.max),
-        "retry.backoff.jitter": "full",
-        "retry.retry_after.honour": retry.retry_after.honour,
-        "retry.retry_after.max": Duration(retry.retry_after.max),
-        "retry.min_remaining": Duration(retry.min_remaining),
-        "retry.replay_buffer": Size(retry.replay_buffer_bytes),
-        "budget.ratio": budget.ratio,
-        "budget.window": Duration(budget.window),
-        "budget.burst": budget.burst,
-        "budget.min_retries": budget.min_retries,
-        "breaker.failure_ratio": breaker.failure_ratio,
-        "breaker.window": Duration(breaker.window),
-        "breaker.min_requests": breaker.min_requests,
-        "breaker.consecutive_failures": breaker.consecutive_failures,
-        "breaker.open": Duration(breaker.open),
-        "breaker.max_open": Duration(breaker.max_open),
-        "breaker.probes": breaker.probes,
-        "breaker.ramp": Duration(breaker.ramp),
-        "breaker.statuses": breaker.statuses,
-        "concurrency.limit": concurrency.limit,
-        "concurrency.initial": concurrency.initial,
-        "concurrency.min_in_flight": concurrency.min_in_flight,
-        "concurrency.max_in_flight": concurrency.max_in_flight,
-        "concurrency.max_waiting": concurrency.max_waiting,
-    }
-
-
-_BUILT_IN = _values(DestinationPolicy())
+_BUILT_IN = settings_of(DestinationPolicy())
 
 BASELINE: Final = Resolution(
     MappingProxyType(_BUILT_IN),

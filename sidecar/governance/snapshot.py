@@ -1,12 +1,13 @@
 """What is in force: both documents, judged and compiled to one immutable value.
 
-Loading is one straight line: read once into memory, parse strictly, types, guardrails, compile. Whoever holds a
-snapshot holds all of it; a reload makes another.
+Loading is one straight line: read once into memory, parse strictly, types, guardrails and exceptions, compile. Whoever
+holds a snapshot holds all of it; a reload makes another, and so does the instant at which an exception begins or ends.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,11 +21,11 @@ from sidecar.governance.bootstrap import from_file as bootstrap_from_file
 from sidecar.governance.bootstrap import from_flags as bootstrap_from_flags
 from sidecar.governance.delivery import Delivery
 from sidecar.governance.document import DestinationEntry, IdempotencyKeySettings, LimitSettings, read_policy
-from sidecar.governance.exceptions import check_exceptions
+from sidecar.governance.exceptions import Exemptions, Grant, State, begins_at, ends_at, read_exceptions, state_of
 from sidecar.governance.finding import Finding, InvalidDocument, dotted, shown
 from sidecar.governance.guardrails import BASELINE_GUARDRAILS, Bound, read_guardrails, written
 from sidecar.governance.limits import WireLimits
-from sidecar.governance.resolve import BASELINE, Layer, Origin, Resolution, Source
+from sidecar.governance.resolve import BASELINE, Excepted, Layer, Origin, Resolution, Source
 from sidecar.governance.units import BodyLimit, Duration
 from sidecar.governance.yaml import SIZE_CEILING_BYTES, Tree, parse
 
@@ -45,6 +46,8 @@ class DestinationSnapshot:
     """The origin of every setting, by dotted path."""
     key: IdempotencyKeySettings
     """The contract about idempotency keys; `policy.honours_keys` and `policy.key_retention` are from it."""
+    excepted: Mapping[str, Excepted] = field(default_factory=dict)
+    """The settings whose number depends on an exception, by dotted path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,26 +93,49 @@ class Snapshot:
     ingress: IngressSnapshot | None
     warnings: tuple[str, ...]
     """What works otherwise than one may think, one line each."""
+    documents: "Documents"
+    exceptions: tuple[Grant, ...]
+    """Those of the policy that are for this service."""
+    states: tuple[State, ...]
+    """Theirs, when this snapshot was resolved."""
+
+    @property
+    def turns(self) -> Iterator[datetime]:
+        """The instants at which `at` may come to something else: exceptions begin and end."""
+        for grant in self.exceptions:
+            yield begins_at(grant.exception)
+            yield ends_at(grant.exception)
+
+    def at(self, now: datetime) -> "Snapshot":
+        """The same documents at another instant: itself, unless an exception has begun or ended in between.
+
+        A number whose exception is over is what it would be if nobody had asked for another.
+        """
+        if tuple(state_of(grant.exception, now) for grant in self.exceptions) == self.states:
+            return self
+        return _resolved(self.documents, [], now)
 
 
-def load(sidecar_file: Path) -> Snapshot:
+def load(sidecar_file: Path, now: datetime) -> Snapshot:
     """Read the sidecar file and the policy file it names, relative to its folder; without one the baseline is in force.
 
-    Raises InvalidDocument with everything that is wrong in both.
+    `now` is an aware time. Raises InvalidDocument with everything that is wrong in both.
     """
     findings: list[Finding] = []
     content = _read(sidecar_file, findings)
     if content is None:
         raise InvalidDocument(findings)
     bootstrap = bootstrap_from_file(sidecar_file, content, findings)
-    return compiled(bootstrap, local_delivery(bootstrap, findings), findings)
+    return compiled(bootstrap, local_delivery(bootstrap, findings), findings, now)
 
 
-def from_flags(service: str, upstreams: Sequence[str], listen: str | None, policy_file: Path | None) -> Snapshot:
+def from_flags(
+    service: str, upstreams: Sequence[str], listen: str | None, policy_file: Path | None, now: datetime
+) -> Snapshot:
     """A snapshot without a sidecar file: see `bootstrap.from_flags`. Raises InvalidDocument."""
     findings: list[Finding] = []
     bootstrap = bootstrap_from_flags(service, upstreams, listen, policy_file, findings)
-    return compiled(bootstrap, local_delivery(bootstrap, findings), findings)
+    return compiled(bootstrap, local_delivery(bootstrap, findings), findings, now)
 
 
 def local_delivery(bootstrap: Bootstrap, findings: list[Finding]) -> Delivery | None:
@@ -119,29 +145,15 @@ def local_delivery(bootstrap: Bootstrap, findings: list[Finding]) -> Delivery | 
     return None if file is None or content is None else Delivery(str(file), content)
 
 
-def compiled(bootstrap: Bootstrap, delivery: Delivery | None, findings: list[Finding]) -> Snapshot:
-    """Both documents, as the snapshot they amount to; without a policy the baseline.
+def compiled(bootstrap: Bootstrap, delivery: Delivery | None, findings: list[Finding], now: datetime) -> Snapshot:
+    """Both documents, as the snapshot they amount to at `now`; without a policy the baseline.
 
     Raises InvalidDocument with `findings` and everything else that is wrong.
     """
-    platform = _Platform.read(delivery, findings)
-    destinations = {}
-    for name, entry in bootstrap.sidecar.destinations.items():
-        resolution = platform.destination(name)
-        if bootstrap.tree is not None:
-            overrides = Layer(Source.OVERRIDE, entry.overrides, bootstrap.tree, ("destinations", name, "overrides"))
-            resolution = resolution.under(overrides, platform.bounds, findings)
-        destinations[name] = _destination(
-            name,
-            entry,
-            resolution,
-            hosts=bootstrap.hosts[name],
-            listen=bootstrap.listen[name],
-            key_origins=_key_origins(name, bootstrap.tree),
-        )
+    snapshot = _resolved(Documents(bootstrap, _Platform.read(delivery, findings)), findings, now)
     if findings:
         raise InvalidDocument(sorted(findings, key=lambda finding: (finding.file, finding.line or 0)))
-    return _snapshot(bootstrap, platform, destinations)
+    return snapshot
 
 
 def digest_of(contents: Iterable[bytes]) -> str:
@@ -163,6 +175,7 @@ class _Platform:
     via: bool
     access_log_sample: float
     warnings: tuple[str, ...]
+    grants: tuple[Grant, ...] = ()
 
     @classmethod
     def read(cls, delivery: Delivery | None, findings: list[Finding]) -> "_Platform":
@@ -183,7 +196,7 @@ class _Platform:
                 warnings=("no policy file is named: the compiled-in baseline is in force",),
             )
         bounds = read_guardrails(policy.guardrails, tree, findings)
-        check_exceptions(policy.exceptions, tree, findings)
+        grants = read_exceptions(policy.exceptions, bounds, tree, findings)
         layer = Layer(Source.DEFAULT, policy.defaults, tree, ("defaults",))
         defaults = BASELINE.under(layer, bounds, findings)
         _check_inherited(defaults, bounds, tree, findings)
@@ -200,15 +213,45 @@ class _Platform:
             limits=_limits(policy.limits, tree, findings),
             via=policy.via,
             access_log_sample=policy.access_log.sample,
-            warnings=tuple(
-                f"{tree.file}: exception {exception.id} is read but not applied by this version"
-                for exception in policy.exceptions
-            ),
+            warnings=(),
+            grants=tuple(grants),
         )
 
     def destination(self, name: str) -> Resolution:
         """What the platform says about a destination, before the team's overrides."""
         return self.destinations.get(name, self.defaults)
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Both documents, read and judged as far as the clock has no say in it."""
+
+    bootstrap: Bootstrap
+    platform: _Platform
+
+
+def _resolved(documents: Documents, findings: list[Finding], now: datetime) -> Snapshot:
+    """What the documents amount to at `now`; what is wrong is added to `findings`, and is not in force."""
+    bootstrap, platform = documents.bootstrap, documents.platform
+    service = bootstrap.sidecar.service
+    destinations = {}
+    for name, entry in bootstrap.sidecar.destinations.items():
+        resolution = platform.destination(name)
+        if bootstrap.tree is not None:
+            overrides = Layer(Source.OVERRIDE, entry.overrides, bootstrap.tree, ("destinations", name, "overrides"))
+            exemptions = Exemptions(platform.grants, service, name, now)
+            resolution = resolution.under(overrides, platform.bounds, findings, exemptions)
+        destinations[name] = _destination(
+            name,
+            entry,
+            resolution,
+            hosts=bootstrap.hosts[name],
+            listen=bootstrap.listen[name],
+            key_origins=_key_origins(name, bootstrap.tree),
+        )
+    grants = tuple(grant for grant in platform.grants if service in grant.services)
+    states = tuple(state_of(grant.exception, now) for grant in grants)
+    return _snapshot(documents, destinations, grants, states)
 
 
 def _check_inherited(defaults: Resolution, bounds: Mapping[str, Bound], tree: Tree, findings: list[Finding]) -> None:
@@ -266,6 +309,7 @@ def _destination(
         policy=replace(resolution.policy, honours_keys=key.honours, key_retention=retention),
         provenance=MappingProxyType({**resolution.provenance, **key_origins}),
         key=key,
+        excepted=resolution.excepted,
     )
 
 
@@ -282,7 +326,13 @@ def _key_origins(name: str, tree: Tree | None) -> dict[str, Origin]:
     return origins
 
 
-def _snapshot(bootstrap: Bootstrap, platform: _Platform, destinations: dict[str, DestinationSnapshot]) -> Snapshot:
+def _snapshot(
+    documents: Documents,
+    destinations: dict[str, DestinationSnapshot],
+    grants: tuple[Grant, ...],
+    states: tuple[State, ...],
+) -> Snapshot:
+    bootstrap, platform = documents.bootstrap, documents.platform
     sidecar = bootstrap.sidecar
     ingress = sidecar.ingress
     metrics_listen = sidecar.admin.metrics_listen
@@ -303,8 +353,28 @@ def _snapshot(bootstrap: Bootstrap, platform: _Platform, destinations: dict[str,
         access_log_sample=platform.access_log_sample,
         drain=float(sidecar.drain),
         ingress=None if ingress is UNSET else IngressSnapshot(ingress.listen, ingress.app),
-        warnings=(*bootstrap.warnings, *platform.warnings),
+        warnings=(*bootstrap.warnings, *platform.warnings, *_set_aside(destinations)),
+        documents=documents,
+        exceptions=grants,
+        states=states,
     )
+
+
+def _set_aside(destinations: Mapping[str, DestinationSnapshot]) -> Iterator[str]:
+    """A line for each number that waits for its exception, or has lost it."""
+    for destination in destinations.values():
+        for setting, excepted in destination.excepted.items():
+            grant, asked = excepted.grant, excepted.asked
+            if excepted.state is not State.LIVE:
+                when = (
+                    f"not live before {grant.exception.not_before}"
+                    if excepted.state is State.PENDING
+                    else f"over since {grant.exception.expires}"
+                )
+                yield (
+                    f"{asked.place}: destinations.{destination.name}.overrides.{setting}: {asked.value} is set aside: "
+                    f"{grant} is {when}; in force is {destination.provenance[setting].value}"
+                )
 
 
 def _read(file: Path, findings: list[Finding]) -> bytes | None:

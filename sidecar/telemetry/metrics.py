@@ -356,6 +356,20 @@ METRICS: Final = (
         ],
     ),
     Metric(
+        "sidecar_policy_exception_expiry_timestamp_seconds",
+        Kind.GAUGE,
+        "Unix time at which an exception for this service ends and its guardrail holds again.",
+        (Label("id", ("the exception's id",)),),
+        moment=lambda moment: [((life.id,), life.expires_at) for life in moment.subject.exceptions],
+    ),
+    Metric(
+        "sidecar_policy_exception_uses_total",
+        Kind.COUNTER,
+        "Requests to destinations with a number past its guardrail by leave of the exception; 0 while nobody uses it.",
+        (Label("id", ("the exception's id",)),),
+        moment=lambda moment: [((life.id,), life.uses) for life in moment.subject.exceptions],
+    ),
+    Metric(
         "sidecar_event_loop_lag_seconds",
         Kind.GAUGE,
         "Longest delay of a timer of the event loop in the last 15 seconds, probed every tenth of a second.",

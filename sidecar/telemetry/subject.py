@@ -1,6 +1,6 @@
 """What telemetry asks of the running process. The composition root answers; everything is read only when asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,6 +41,15 @@ class Reloads:
     error: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class ExceptionLife:
+    """One exception of the policy for this service, live or not. `expires_at` is wall time; `uses` counts requests."""
+
+    id: str
+    expires_at: float
+    uses: int
+
+
 class Subject(Protocol):
     """A process that can be looked at. The keys of `destinations` are policy names and become label values."""
 
@@ -59,6 +68,10 @@ class Subject(Protocol):
     @property
     def reloads(self) -> Reloads:
         """How loading it went."""
+
+    @property
+    def exceptions(self) -> Sequence[ExceptionLife]:
+        """The exceptions that the policy has for this service."""
 
     @property
     def log_lines_dropped(self) -> Mapping[str, int]:

@@ -7,6 +7,7 @@ import pytest
 
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.snapshot import Snapshot, load
+from tests.governance.documents import NOW
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -16,7 +17,7 @@ def snapshot(tmp_path: Path) -> Snapshot:
     sidecar, policy = re.findall(r"^```yaml\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     (tmp_path / "sidecar.yaml").write_text(sidecar, encoding="utf-8")
     (tmp_path / "policy.yaml").write_text(policy, encoding="utf-8")
-    return load(tmp_path / "sidecar.yaml")
+    return load(tmp_path / "sidecar.yaml", NOW)
 
 
 def test_the_two_documents_of_the_readme_are_a_valid_pair(snapshot: Snapshot) -> None:

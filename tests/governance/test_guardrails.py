@@ -67,7 +67,7 @@ def test_what_a_document_does_not_bound_keeps_its_built_in_bound() -> None:
 
     assert findings == []
     assert bounds.keys() == BASELINE_GUARDRAILS.keys()
-    assert bounds["budget.ratio"] == Bound("p.yaml:4", high=0.3)
+    assert bounds["budget.ratio"] == Bound("p.yaml:4", high=0.3, ceiling=0.5)
     assert bounds["retry.max_attempts"] is BASELINE_GUARDRAILS["retry.max_attempts"]
 
 

@@ -7,19 +7,15 @@ from jsonschema import Draft202012Validator
 
 from sidecar.engine.policy import InvalidPolicy
 from sidecar.governance.address import Address, Endpoint, Host
-from sidecar.governance.resolve import BASELINE, policy_of
+from sidecar.governance.engine_policy import policy_of
+from sidecar.governance.resolve import BASELINE
 from sidecar.governance.schema import ITEM_BOUNDS, NUMBER_BOUNDS, SCHEMAS, WRITTEN, schema_of, written_schema
 from sidecar.governance.settings import SETTINGS
 from sidecar.governance.units import BodyLimit, Duration, Size
 from sidecar.governance.yaml import parse
-from tests.governance.documents import POLICY, SIDECAR
+from tests.governance.documents import EXCEPTION, POLICY, SIDECAR
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
-EXCEPTION = (
-    "exceptions:\n  - id: EX-1\n    service: checkout\n    destination: payments\n    setting: budget.ratio\n"
-    "    value: 0.35\n    reason: Month-end batch with headroom\n    ticket: PAY-1\n    owner: team\n"
-    "    approved_by: [a.lee]\n    not_before: 2026-11-24\n    expires: 2026-12-05\n"
-)
 
 
 def faults(document: str, text: str) -> list[str]:
@@ -41,7 +37,9 @@ def test_the_shipped_schema_is_the_one_that_the_types_say(document: str) -> None
     assert shipped == written_schema(document), f"sidecar policy schema {document} > config/{document}.schema.json"
 
 
-@pytest.mark.parametrize("file", sorted([*CONFIG.glob("policy*.yaml"), *CONFIG.glob("sidecar*.yaml")]), ids=lambda file: file.name)
+@pytest.mark.parametrize(
+    "file", sorted([*CONFIG.glob("policy*.yaml"), *CONFIG.glob("sidecar*.yaml")]), ids=lambda file: file.name
+)
 def test_every_shipped_document_names_its_schema_and_keeps_it(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
     document = file.name.partition(".")[0].partition("-")[0]

@@ -1,10 +1,11 @@
 import hashlib
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from sidecar.engine.policy import DestinationPolicy
+from sidecar.engine.policy import BackoffPolicy, DestinationPolicy
 from sidecar.governance.document import read_policy
 from sidecar.governance.finding import InvalidDocument
 from sidecar.governance.guardrails import BASELINE_GUARDRAILS, read_guardrails
@@ -12,7 +13,7 @@ from sidecar.governance.limits import WireLimits
 from sidecar.governance.resolve import Origin, Source
 from sidecar.governance.snapshot import Snapshot, from_flags, load
 from sidecar.governance.yaml import parse
-from tests.governance.documents import POLICY, SIDECAR, Loading
+from tests.governance.documents import EXCEPTION, NOW, OVERRIDE, POLICY, SIDECAR, Loading
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 OVERRIDES = SIDECAR + "    overrides:\n"
@@ -86,7 +87,7 @@ def test_the_policy_is_found_beside_the_sidecar_file(tmp_path: Path) -> None:
     (tmp_path / "fleet" / "policy.yaml").write_text(POLICY, encoding="utf-8")
     (tmp_path / "sidecar.yaml").write_text(SIDECAR.replace("policy.yaml", "fleet/policy.yaml"), encoding="utf-8")
 
-    assert load(tmp_path / "sidecar.yaml").version == 7
+    assert load(tmp_path / "sidecar.yaml", NOW).version == 7
 
 
 def test_without_a_policy_the_baseline_is_in_force_and_says_so(loading: Loading) -> None:
@@ -125,16 +126,104 @@ def test_ingress_and_the_second_admin_listener_are_carried(loading: Loading) -> 
     assert (snapshot.ingress.listen.port, snapshot.ingress.app.port) == (16006, 8080)
 
 
-def test_an_exception_that_is_not_applied_is_told(loading: Loading) -> None:
-    exception = (
-        "exceptions:\n  - {id: EX-1, service: checkout, destination: payments, setting: budget.ratio, value: 0.35,\n"
-        "     reason: Month-end batch with headroom, ticket: PAY-1, owner: team, approved_by: [a.lee],\n"
-        "     not_before: 2026-11-24, expires: 2026-12-05}\n"
-    )
+# Exceptions
 
-    snapshot = loading(policy=POLICY + exception)
+BEFORE = datetime(2026, 11, 23, 23, 59, 59, 999999, UTC)
+FIRST = datetime(2026, 11, 24, tzinfo=UTC)
+LAST = datetime(2026, 12, 4, 23, 59, 59, 999999, UTC)
+AFTER = datetime(2026, 12, 5, tzinfo=UTC)
+SET_ASIDE = (
+    "sidecar.yaml:7: destinations.payments.overrides.budget.ratio: 0.35 is set aside: exception EX-1 (policy.yaml:4)"
+)
+EXCEPTED = {"sidecar": SIDECAR + OVERRIDE, "policy": POLICY + EXCEPTION}
 
-    assert snapshot.warnings == ("policy.yaml: exception EX-1 is read but not applied by this version",)
+
+def ratio(snapshot: Snapshot) -> float:
+    return snapshot.destinations["payments"].policy.budget.ratio
+
+
+def test_a_live_exception_lets_its_override_past_the_guardrail_and_is_named_as_the_origin(loading: Loading) -> None:
+    snapshot = loading(**EXCEPTED)
+
+    origin = snapshot.destinations["payments"].provenance["budget.ratio"]
+    assert ratio(snapshot) == 0.35
+    assert origin == Origin("0.35", Source.EXCEPTION, "sidecar.yaml", 7, "EX-1")
+    assert snapshot.warnings == ()
+    assert [grant.id for grant in snapshot.exceptions] == ["EX-1"]
+
+
+def test_the_guardrail_snaps_back_at_the_instant_of_expiry_without_any_document_being_read(loading: Loading) -> None:
+    snapshot = loading(**EXCEPTED)
+    Path("sidecar.yaml").unlink()
+    Path("policy.yaml").unlink()
+
+    last, after = snapshot.at(LAST), snapshot.at(AFTER)
+
+    assert last is snapshot
+    assert ratio(after) == 0.1
+    assert after.destinations["payments"].provenance["budget.ratio"].source is Source.BASELINE
+    assert (after.version, after.digest, after.files) == (snapshot.version, snapshot.digest, snapshot.files)
+    assert after.warnings == (f"{SET_ASIDE} is over since 2026-12-05; in force is 0.1",)
+
+
+def test_an_override_that_waits_for_its_exception_is_set_aside_until_the_instant_it_begins(loading: Loading) -> None:
+    early = loading(**EXCEPTED, now=BEFORE)
+
+    assert ratio(early) == 0.1
+    assert early.warnings == (f"{SET_ASIDE} is not live before 2026-11-24; in force is 0.1",)
+    assert ratio(early.at(FIRST)) == 0.35
+
+
+def test_a_clock_that_is_set_back_brings_the_exception_back(loading: Loading) -> None:
+    snapshot = loading(**EXCEPTED)
+
+    assert ratio(snapshot.at(AFTER).at(LAST)) == 0.35
+    assert set(snapshot.turns) == {FIRST, AFTER}
+
+
+def test_what_else_the_team_asks_for_stays_when_its_exception_is_over(loading: Loading) -> None:
+    sidecar = SIDECAR + "    overrides: {timeout: 3s, budget: {ratio: 0.35, burst: 1.5}}\n"
+
+    payments = loading(sidecar=sidecar, policy=POLICY + EXCEPTION).at(AFTER).destinations["payments"]
+
+    assert (payments.policy.timeout, payments.policy.budget.ratio, payments.policy.budget.burst) == (3.0, 0.1, 1.5)
+
+
+def test_a_number_that_only_holds_beside_the_excepted_one_falls_with_it(loading: Loading) -> None:
+    """retry.backoff.base 3s needs the excepted max of 4s: without it the engine would refuse the pair."""
+    guardrail = "guardrails: {retry.backoff.max: {max: 2s}}\n"
+    exception = EXCEPTION.replace("budget.ratio", "retry.backoff.max").replace("0.35", "4s")
+    sidecar = SIDECAR + "    overrides: {retry: {backoff: {base: 3s, max: 4s}}}\n"
+
+    snapshot = loading(sidecar=sidecar, policy=POLICY + guardrail + exception)
+    after = snapshot.at(AFTER).destinations["payments"].policy.retry.backoff
+
+    assert snapshot.destinations["payments"].policy.retry.backoff == BackoffPolicy(3.0, 4.0)
+    assert after == BackoffPolicy()
+
+
+def test_after_expiry_the_platforms_own_number_is_in_force(loading: Loading) -> None:
+    policy = POLICY + "destinations:\n  payments: {budget: {ratio: 0.05}}\n" + EXCEPTION
+
+    after = loading(sidecar=SIDECAR + OVERRIDE, policy=policy).at(AFTER)
+
+    assert ratio(after) == 0.05
+    assert after.destinations["payments"].provenance["budget.ratio"].source is Source.PLATFORM
+
+
+def test_the_platform_is_bound_by_its_own_guardrails_whatever_exceptions_say(loading: Loading) -> None:
+    policy = POLICY + "destinations:\n  payments: {budget: {ratio: 0.35}}\n" + EXCEPTION
+
+    assert refusal(loading, policy=policy) == [
+        "policy.yaml:4: destinations.payments.budget.ratio: must be at most 0.2 (guardrail, built in), got 0.35"
+    ]
+
+
+def test_exceptions_of_other_services_are_none_of_ours(loading: Loading) -> None:
+    snapshot = loading(policy=POLICY + EXCEPTION.replace("checkout", "billing"))
+
+    assert snapshot.exceptions == ()
+    assert list(snapshot.turns) == []
 
 
 # The shipped examples
@@ -142,14 +231,14 @@ def test_an_exception_that_is_not_applied_is_told(loading: Loading) -> None:
 
 @pytest.mark.parametrize("name", sorted(path.name for path in CONFIG.glob("sidecar*.yaml")))
 def test_every_shipped_sidecar_file_is_valid_with_its_policy(name: str) -> None:
-    snapshot = load(CONFIG / name)
+    snapshot = load(CONFIG / name, NOW)
 
     assert snapshot.destinations
     assert snapshot.warnings == ()
 
 
 def test_every_shipped_policy_is_named_by_a_shipped_sidecar_file() -> None:
-    named = {load(path).files[1].name for path in CONFIG.glob("sidecar*.yaml")}
+    named = {load(path, NOW).files[1].name for path in CONFIG.glob("sidecar*.yaml")}
 
     assert named == {path.name for path in CONFIG.glob("policy*.yaml")}
 
@@ -160,7 +249,7 @@ def test_the_shipped_policy_is_the_compiled_in_baseline() -> None:
     policy = read_policy(tree, [])
     assert policy is not None
 
-    snapshot = load(CONFIG / "sidecar.yaml")
+    snapshot = load(CONFIG / "sidecar.yaml", NOW)
     bounds = read_guardrails(policy.guardrails, tree, [])
 
     assert snapshot.unlisted == DestinationPolicy()
@@ -168,12 +257,11 @@ def test_the_shipped_policy_is_the_compiled_in_baseline() -> None:
     assert (snapshot.via, snapshot.access_log_sample) == (True, 0.0)
     assert policy.guardrails.keys() == BASELINE_GUARDRAILS.keys()
     for setting, bound in bounds.items():
-        built_in = BASELINE_GUARDRAILS[setting]
-        assert (bound.low, bound.high, bound.only) == (built_in.low, built_in.high, built_in.only)
+        assert replace(bound, place="built in") == BASELINE_GUARDRAILS[setting]
 
 
 def test_the_shipped_policy_leaves_no_number_unsaid() -> None:
-    snapshot = load(CONFIG / "sidecar.yaml")
+    snapshot = load(CONFIG / "sidecar.yaml", NOW)
 
     sources = {origin.source for origin in snapshot.unlisted_provenance.values()}
 
@@ -181,7 +269,7 @@ def test_the_shipped_policy_leaves_no_number_unsaid() -> None:
 
 
 def test_the_policy_for_money_is_tighter_than_the_baseline() -> None:
-    money, baseline = load(CONFIG / "sidecar-money.yaml").unlisted, DestinationPolicy()
+    money, baseline = load(CONFIG / "sidecar-money.yaml", NOW).unlisted, DestinationPolicy()
 
     assert money.retry.max_attempts < baseline.retry.max_attempts
     assert money.retry.statuses < baseline.retry.statuses
@@ -421,7 +509,7 @@ def test_a_policy_that_is_not_there_is_told_in_one_line(loading: Loading) -> Non
 
 def test_a_folder_is_not_a_document(tmp_path: Path) -> None:
     with pytest.raises(InvalidDocument) as caught:
-        load(tmp_path)
+        load(tmp_path, NOW)
 
     assert str(caught.value) == f"{tmp_path}: can not be read: Is a directory"
 
@@ -436,7 +524,7 @@ def test_bytes_that_are_not_utf_8_are_told(loading: Loading) -> None:
 def flags(
     *upstreams: str, service: str = "checkout", listen: str | None = None, policy: Path | None = None
 ) -> Snapshot:
-    return from_flags(service, upstreams, listen, policy)
+    return from_flags(service, upstreams, listen, policy, NOW)
 
 
 def test_one_upstream_has_the_egress_ports_to_itself() -> None:
