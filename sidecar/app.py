@@ -200,9 +200,7 @@ class Sidecar:
         for name, destination in snapshot.destinations.items():
             wanted.update(dict.fromkeys(destination.listen, self._routes[name]))
         for address, listener in self._listeners.items():
-            listener.router = self._router
-            listener.route = wanted.get(address)
-            listener.connect = snapshot.egress.connect == "tunnel"
+            listener.turn_to(self._router, wanted.get(address), connect=snapshot.egress.connect == "tunnel")
         if set(wanted) != set(self._listeners) or snapshot.admin != before.admin:
             self._log.logger.warning("restart_needed", reason="addresses to listen on have changed")
 
@@ -225,6 +223,7 @@ class Sidecar:
     def _build_router(self, snapshot: Snapshot) -> Router:
         plane = self._plane
         plane.limits = snapshot.limits
+        plane.answers.clear()
         plane.via = VIA if snapshot.via else b""
         plane.policy_version = snapshot.version
         plane.sample = snapshot.access_log_sample

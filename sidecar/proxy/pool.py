@@ -73,7 +73,7 @@ class Station:
         """An idle connection, the one used last first: the others may then grow old and be closed."""
         while self.idle:
             upstream = self.idle.pop()
-            if upstream.usable:
+            if not upstream.transport.is_closing():
                 return upstream
         return None
 
