@@ -217,9 +217,9 @@ def _cluster(number: int, ports: Sequence[int], *, tuned: bool) -> dict[str, Any
         },
     }
     if tuned:
-        # What was tried and did worse: an admission_control filter (recovery from 503s in 0.75 s instead of at once, and
-        # nothing better in a hang), and a queue (max_connections 20, max_pending_requests 1024: a 5 s hang lasts 6 s
-        # longer, though a hang of 1.5 s then loses nothing).
+        # Tried, and worse: an admission_control filter (it recovers from 503s in 0.75 s instead of at once, and does no
+        # better in a hang); a queue (max_connections 20, max_pending_requests 1024: a hang of 1.5 s then loses nothing,
+        # but one of 5 s lasts for 6 s more).
         thresholds = {
             "max_connections": 1024,
             "max_requests": 20,

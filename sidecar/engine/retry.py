@@ -129,7 +129,7 @@ class Exchange:
         return _GO
 
     def wake(self, now: float) -> Admission | Refusal:
-        """`wake_at` has come, and it still waits. GO and a Refusal as from `admit`; WAIT: until the `wake_at` of now."""
+        """`wake_at` has come, and it still waits. The answers are those of `admit`; WAIT: until another `wake_at`."""
         breaker = self.destination.breaker
         self.wake_at = self.deadline - self.policy.retry.min_remaining
         if now >= self.wake_at:

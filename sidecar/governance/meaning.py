@@ -30,7 +30,7 @@ SETTING_MEANINGS: Final[Mapping[str, str]] = {
     "breaker.max_open": "The longest it stays open.",
     "breaker.probes": "Attempts that may be in flight at once to find out whether the destination is well again.",
     "breaker.ramp": "From the first success to full traffic.",
-    "breaker.hold": "An original that finds it open waits so long for the next probe, instead of being refused at once.",
+    "breaker.hold": "How long an original that finds it open waits for the next probe instead of being refused.",
     "breaker.statuses": "Answers that count as failures of the destination.",
     "concurrency.limit": "How the in-flight limit is set: it adapts to the destination, or is fixed at `initial`.",
     "concurrency.initial": "Attempts in flight the limit begins with.",
