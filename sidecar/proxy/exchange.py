@@ -32,9 +32,8 @@ from sidecar.wire.handshake import HandshakeFailure
 from sidecar.wire.head import RequestHead, ResponseHead
 from sidecar.wire.malformed import Malformed
 from sidecar.wire.retry_after import parse_retry_after
-from sidecar.wire.writer import CHUNKED_LINE
+from sidecar.wire.writer import request_head, response_head
 
-_ID_FIELD: Final = b"x-request-id: "
 _CLOSE_LINE: Final = b"Connection: close\r\n"
 _KEEP_LINE: Final = b"Connection: keep-alive\r\n"
 _GO: Final = Admission.GO
@@ -65,11 +64,8 @@ class Caller(Protocol):
     def abort(self) -> None:
         """Break the connection, so that nobody takes the response for complete."""
 
-    def over(self, now: float) -> None:
-        """The response is complete; another request may follow."""
-
-    def last(self) -> None:
-        """The response is complete, and no other request may follow."""
+    def over(self, *, close: bool) -> None:
+        """The response is complete; `close` when no other request may follow."""
 
     def tunnel(self, upstream: Upstream, early: bytes) -> None:
         """Both sides switched protocols; `early` bytes have come from upstream already."""
@@ -92,7 +88,6 @@ _SENT: Final = Phase.SENT
 _BACKING_OFF: Final = Phase.BACKING_OFF
 _RELAYING: Final = Phase.RELAYING
 _OVER: Final = Phase.OVER
-_begin: Final = retry.Exchange.__init__  # looked up once: 40 ns a request
 _SUCCESS: Final = Result.SUCCESS
 _FAULT: Final = Result.FAULT
 
@@ -129,6 +124,7 @@ class Exchange(retry.Exchange):
         "_phase",
         "_plane",
         "_refusal",
+        "_request_id",
         "_route",
         "_station",
         "_status",
@@ -141,34 +137,41 @@ class Exchange(retry.Exchange):
         "upgrading",
     )
 
-    _upstream: Upstream | None
-    _station: Home | None
-    _tried: tuple[Home, ...]
-    _connecting: Task[None] | None
-    _body: ReplayBuffer | None
-    _held: _Held | None
-    _fault: Fault | HandshakeFailure | None
-    _refusal: Refusal | None
-    _trail: list[AttemptRecord] | None
-
     def __init__(self, plane: Plane, caller: Caller, route: Route, head: RequestHead, now: float) -> None:
-        _begin(self, route.destination, now, route.repeatable_until(head, now))
+        retry.Exchange.__init__(self, route.destination, now, route.repeatable_until(head, now))
         self._plane = plane
         plane.busy += 1
         self._caller = caller
         self._route = route
         self._head = head
         self._phase = _WAITING
-        self._upstream = self._station = self._connecting = self._body = None
-        self._held = self._fault = self._refusal = self._trail = None
-        self._tried = ()
+        self._upstream: Upstream | None = None
+        self._station: Home | None = None
+        self._tried: tuple[Home, ...] = ()
+        self._connecting: Task[None] | None = None
+        self._body: ReplayBuffer | None = None
         self._body_moment = now
+        self._held: _Held | None = None
+        self._fault: Fault | HandshakeFailure | None = None
+        self._refusal: Refusal | None = None
+        self._trail: list[AttemptRecord] | None = None
         self._backoff = 0.0
         self._status = 0
-        self._overdue = self._fresh = self._close = self._chunked_out = self.request_open = False
+        self._overdue = False
+        self._fresh = False
+        self._close = False
+        self._chunked_out = False
+        self.request_open = False
         self.to_head = head.method == b"HEAD"
         self.upgrading = bool(head.upgrade)
-        self._wire = head.onward + (plane.via if head.request_id else next(plane.request_lines))
+        added = plane.via
+        if head.request_id:
+            self._request_id = head.request_id
+        else:
+            line = b"%b%x\r\n" % (plane.request_prefix, next(plane.request_ids))
+            self._request_id = line[14:-2]
+            added += line
+        self._wire = request_head(head, head.target, added)
 
     # The request's side, called by the caller's connection
 
@@ -233,7 +236,7 @@ class Exchange(retry.Exchange):
             )
         )
         self._end(now, Result.CLIENT_ERROR)
-        self._caller.last()
+        self._caller.over(close=True)
 
     def on_caller_gone(self) -> None:
         """The client has left: nothing may go on for it."""
@@ -301,26 +304,28 @@ class Exchange(retry.Exchange):
     def on_interim(self, head: ResponseHead) -> None:
         """A 1xx response: passed on to whoever can understand it, and of no other consequence."""
         if self._head.minor == 1 and not (head.status == 100 and not self.request_open):
-            self._caller.write(head.onward + b"\r\n")
+            self._caller.write(response_head(head, b"", chunked=False))
 
-    def on_response(self, head: ResponseHead, body: bytes, complete: bool) -> None:  # noqa: FBT001 - see `Lessee`
+    def on_response(self, head: ResponseHead, body: bytes, *, complete: bool) -> None:
         """A response head, and the body so far."""
         now = self._plane.clock()
         status = head.status
+        policy = self.policy
         if self.request_open and self._body is not None:
             self.replayable = self._body.replayable
-        wait = None
-        if head.retry_after and status in self.policy.retry.statuses:
+        if head.retry_after and status in policy.retry.statuses:
             wait = parse_retry_after(head.retry_after, head.date, self._plane.wall())
-        verdict = self.on_status(now, status, wait)
+            verdict = self.on_status(now, status, wait)
+        else:
+            verdict = self.on_status(now, status, None)
         if verdict is DELIVER:
             if self._trail is not None:
                 self._note(now, str(status))
-            self._deliver(head, body, complete, now)
+            self._deliver(head, body, complete=complete, now=now)
         elif isinstance(verdict, Deliver):
             self._note(now, str(status))
             self._refusal = verdict.refusal
-            self._deliver(head, body, complete, now)
+            self._deliver(head, body, complete=complete, now=now)
         else:
             self._note(now, str(status))
             self._hold(head, body, complete=complete, now=now)
@@ -345,7 +350,7 @@ class Exchange(retry.Exchange):
             held.body += data
             held.trailers = trailers
             if held.upstream is not None:
-                self._part(held.upstream, now)
+                held.upstream.release(now, reusable=not self.request_open)
                 held.upstream = self._upstream = None
             return
         if self._chunked_out:
@@ -450,9 +455,10 @@ class Exchange(retry.Exchange):
         if self.request_open:
             self._caller.timer.arm(max(self._body_moment, self.attempt_began) + self.policy.idle_timeout)
             return
-        patience = self.attempt_began + self.policy.per_attempt_timeout
-        # No min(): 80 ns.
-        self._caller.timer.arm(self.deadline if self._overdue or self.deadline < patience else patience)
+        at = self.deadline
+        if not self._overdue:
+            at = min(at, self.attempt_began + self.policy.per_attempt_timeout)
+        self._caller.timer.arm(at)
 
     def _pass_on(self, body: ReplayBuffer, data: bytes) -> None:
         """Send a piece of the request, or keep it until there is somebody to send it to, or both."""
@@ -524,7 +530,7 @@ class Exchange(retry.Exchange):
         upstream = self._upstream
         self._fault = None
         if complete and upstream is not None:
-            self._part(upstream, now)
+            upstream.release(now, reusable=not self.request_open)
             upstream = self._upstream = None
         elif upstream is not None:
             upstream.valve.hold(Valve.PEER)  # kept is what has come, not what may still come
@@ -552,7 +558,7 @@ class Exchange(retry.Exchange):
         held, self._held = self._held, None
         if held is not None:
             complete = held.upstream is None
-            self._deliver(held.head, held.body, complete, now, held.trailers)
+            self._deliver(held.head, held.body, complete=complete, now=now, trailers=held.trailers)
             if held.upstream is not None:
                 held.upstream.valve.release(Valve.PEER)
         else:
@@ -583,14 +589,8 @@ class Exchange(retry.Exchange):
 
     # Answers
 
-    def _deliver(
-        self,
-        head: ResponseHead,
-        body: bytes,
-        complete: bool,  # noqa: FBT001 - a call by keyword costs 60 ns more
-        now: float,
-        trailers: bytes = b"",
-    ) -> None:
+    def _deliver(self, head: ResponseHead, body: bytes, *, complete: bool, now: float, trailers: bytes = b"") -> None:
+        plane = self._plane
         request = self._head
         caller = self._caller
         self.committed = True
@@ -601,23 +601,25 @@ class Exchange(retry.Exchange):
         if head.status == 101:
             self._switch(head, body, added, now)
             return
-        close = not request.keep_alive or self._plane.draining or self.request_open
+        close = not request.keep_alive or plane.draining or self.request_open
+        chunked = False
         framing = head.framing
         if framing is CHUNKED or framing is CLOSE:
             if request.minor == 1:
-                self._chunked_out = True
-                added += CHUNKED_LINE
-                body = chunk(body) if body else b""
-                if complete:
-                    body += last_chunk(trailers)
+                self._chunked_out = chunked = True
             else:
                 close = True
+            if complete or body:
+                body = (chunk(body) if body else b"") if chunked else body
+                if complete and chunked:
+                    body += last_chunk(trailers)
         self._close = close
         if close:
             added += _CLOSE_LINE
         elif request.minor == 0:
             added += _KEEP_LINE
-        caller.write(head.onward + added + b"\r\n" + body)
+        data = response_head(head, added, chunked=chunked)
+        caller.write(data + body if body else data)
         if complete:
             self._complete(now)
         else:
@@ -629,19 +631,9 @@ class Exchange(retry.Exchange):
         upstream = self._upstream
         if upstream is not None:
             self._upstream = None
-            self._part(upstream, now)
+            upstream.release(now, reusable=not self.request_open)
         self._end(now, result_of(self._status))
-        if self._close:
-            self._caller.last()
-        else:
-            self._caller.over(now)
-
-    def _part(self, upstream: Upstream, now: float) -> None:
-        """A response has been read to its end."""
-        if self.request_open:
-            upstream.retire()  # half of a request has gone that way
-        else:
-            upstream.release(now)
+        self._caller.over(close=self._close)
 
     def _switch(self, head: ResponseHead, early: bytes, added: bytes, now: float) -> None:
         """101: from here on both sides speak something else."""
@@ -649,7 +641,7 @@ class Exchange(retry.Exchange):
         assert upstream is not None
         self._upstream = None
         added += b"Connection: upgrade\r\nUpgrade: " + head.upgrade + b"\r\n"
-        self._caller.write(head.onward + added + b"\r\n")
+        self._caller.write(response_head(head, added, chunked=False))
         self._end(now, _SUCCESS)
         self._caller.tunnel(upstream, early)
 
@@ -682,10 +674,7 @@ class Exchange(retry.Exchange):
             )
         )
         self._end(now, result)
-        if close:
-            self._caller.last()
-        else:
-            self._caller.over(now)
+        self._caller.over(close=close)
 
     def _end(self, now: float, result: Result) -> None:
         self._phase = _OVER
@@ -730,7 +719,7 @@ class Exchange(retry.Exchange):
                 budget_balance=destination.budget.balance(now),
                 breaker=destination.breaker.state(now).value,
                 policy_version=plane.policy_version,
-                request_id=(head.request_id or self._wire.rpartition(_ID_FIELD)[2][:-2]).decode("latin-1"),
+                request_id=self._request_id.decode("latin-1"),
                 trace_id=_trace_id(head.trace),
             )
         )

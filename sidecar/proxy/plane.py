@@ -4,15 +4,13 @@ import itertools
 import os
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
 
 from sidecar.engine.record import ExchangeRecord
 from sidecar.governance.limits import WireLimits
 from sidecar.proxy.timers import Wheel
-from sidecar.wire.head import ResponseHead
 from sidecar.wire.malformed import REASONS
-from sidecar.wire.recent import Recent
 
 
 class Recorder(Protocol):
@@ -26,10 +24,6 @@ class Plane:
     """One data plane. Everything here is read on the hot path, so it is plain attributes."""
 
     __slots__ = (
-        "_numbers",
-        "_prefix",
-        "_via",
-        "answers",
         "busy",
         "clock",
         "connections",
@@ -40,9 +34,11 @@ class Plane:
         "policy_version",
         "recorder",
         "rejections",
-        "request_lines",
+        "request_ids",
+        "request_prefix",
         "sample",
         "tunnels",
+        "via",
         "wall",
         "wheel",
     )
@@ -61,12 +57,6 @@ class Plane:
         self.wheel = Wheel(loop, clock)
         self.recorder = recorder
         self.limits = WireLimits()
-        self.answers: Recent[ResponseHead] = Recent()
-        """Heads of responses met lately, as they were read; not of those to a HEAD, which mean something else."""
-        self._prefix = b"x-request-id: " + os.urandom(8).hex().encode("ascii") + b"-%x\r\n"
-        self._numbers = itertools.count(1)
-        self.request_lines: Iterator[bytes]
-        """For each request that brings no id of its own the lines that are added to it: Via, and an id made for it."""
         self.via = b""
         self.policy_version = 0
         self.sample = 0.0
@@ -81,16 +71,8 @@ class Plane:
         """Messages that were refused for their bytes, by reason, since the start."""
         self.own_addresses: frozenset[tuple[str, int]] = frozenset()
         """Where this sidecar listens; a request that would go there is a loop."""
-
-    @property
-    def via(self) -> bytes:
-        """The Via line, ended by CRLF; empty when the policy wants none."""
-        return self._via
-
-    @via.setter
-    def via(self, line: bytes) -> None:
-        self._via = line
-        self.request_lines = map((line + self._prefix).__mod__, self._numbers)  # 0.2 µs less than two formats a request
+        self.request_prefix = b"x-request-id: " + os.urandom(8).hex().encode("ascii") + b"-"
+        self.request_ids = itertools.count(1)
 
     def own(self, host: str, port: int) -> bool:
         """Whether this is one of our own listeners."""

@@ -73,7 +73,7 @@ class Station:
         """An idle connection, the one used last first: the others may then grow old and be closed."""
         while self.idle:
             upstream = self.idle.pop()
-            if not upstream.transport.is_closing():
+            if upstream.usable:
                 return upstream
         return None
 

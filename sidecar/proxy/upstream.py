@@ -6,7 +6,7 @@ them is delivered, for they might be the answer to somebody else's question.
 
 import asyncio
 from asyncio import Transport
-from typing import Final, Protocol, cast
+from typing import Protocol, cast
 
 from sidecar.proxy.flow import Valve
 from sidecar.proxy.plane import Plane
@@ -17,11 +17,6 @@ from sidecar.wire.handshake import HandshakeFailure
 from sidecar.wire.head import ResponseHead
 from sidecar.wire.malformed import Malformed
 from sidecar.wire.reader import ResponseReader
-from sidecar.wire.writer import response_head
-
-_END: Final = b"\r\n\r\n"
-_FRESH, _BEGUN, _BODY, _WHOLE = range(4)
-"""What has come of the response: nothing, some of its head, its head, all of it."""
 
 
 class Lessee(Protocol):
@@ -41,11 +36,8 @@ class Lessee(Protocol):
     def on_interim(self, head: ResponseHead) -> None:
         """A 1xx response other than 101."""
 
-    def on_response(self, head: ResponseHead, body: bytes, complete: bool) -> None:  # noqa: FBT001
-        """The head, and what came of the body in the same breath; `complete` when that is all of it.
-
-        By position: a call by keyword costs 60 ns more, and this one is made for every request.
-        """
+    def on_response(self, head: ResponseHead, body: bytes, *, complete: bool) -> None:
+        """The head, and what came of the body in the same breath; `complete` when that is all of it."""
 
     def on_body(self, data: bytes) -> None:
         """More of the body."""
@@ -88,13 +80,13 @@ class Upstream(asyncio.Protocol):
 
     __slots__ = (
         "_chunks",
+        "_complete",
         "_framing",
-        "_known",
         "_lessee",
         "_reader",
+        "_reading_head",
         "_remaining",
         "_reusable",
-        "_state",
         "answered",
         "home",
         "idle_since",
@@ -110,13 +102,13 @@ class Upstream(asyncio.Protocol):
     def __init__(self, plane: Plane, home: Home) -> None:
         self.home = home
         self._reader = ResponseReader(plane.limits.upstream_head_bytes)
-        self._known = plane.answers
         self._lessee: Lessee | None = None
-        self._state = _FRESH
+        self._reading_head = True
         self._framing = NONE
         self._remaining = 0
         self._chunks: ChunkedReader | None = None
         self._reusable = False
+        self._complete = False
         self.answered = False
         """Some byte has come since the request was sent."""
         self.used = False
@@ -125,6 +117,11 @@ class Upstream(asyncio.Protocol):
         self.rejected: HandshakeFailure | None = None
         """Why the endpoint undid a handshake that had seemed to succeed; it has read no request then."""
 
+    @property
+    def usable(self) -> bool:
+        """Whether a request can be sent on it."""
+        return not self.transport.is_closing()
+
     def send(self, lessee: Lessee, data: bytes) -> None:
         """Begin a request, and work for `lessee` until its response is complete or `release` or `abort` is called."""
         self._lessee = lessee
@@ -132,29 +129,21 @@ class Upstream(asyncio.Protocol):
         self.answered = False
         self.transport.write(data)
 
-    def release(self, now: float) -> None:
-        """The exchange is done with it: keep it for another, or close it if it can not go on."""
+    def release(self, now: float, *, reusable: bool) -> None:
+        """The exchange is done with it: keep it for another, or close it if either side can not go on."""
         if self._lessee is None:
             return
         self._lessee = None
-        home = self.home
-        home.in_flight -= 1
-        if self._reusable and self._state == _WHOLE:
+        self.home.in_flight -= 1
+        if self._reusable and self._complete and reusable and not self.transport.is_closing():
             self.used = True
             if self.valve.held:
                 self.valve.release(Valve.PEER)  # the last caller was slow; the next one is not to wait for him
-            self._state = _FRESH
-            self._reusable = False
-            home.restore(self, now)
+            self._reading_head = True
+            self._reusable = self._complete = False
+            self.home.restore(self, now)
         else:
-            self.transport.close()
-
-    def retire(self) -> None:
-        """The exchange is done with it, and nobody can use it again."""
-        if self._lessee is not None:
-            self._lessee = None
-            self.home.in_flight -= 1
-        self.close()
+            self.close()
 
     def abort(self) -> None:
         """The exchange gives up: nothing more of this connection is wanted."""
@@ -192,17 +181,9 @@ class Upstream(asyncio.Protocol):
             self.transport.abort()
             return
         self.answered = True
-        state = self._state
-        if state == _FRESH:
-            end = data.find(_END) + 4
-            head = self._known.get(data if end == len(data) else data[:end])
-            if head is not None and not lessee.to_head:
-                self._deliver(lessee, head, data[end:])
-            else:
-                self._read_head(lessee, data)
-        elif state == _BEGUN:
+        if self._reading_head:
             self._read_head(lessee, data)
-        elif state == _WHOLE:
+        elif self._complete:
             self._reusable = False  # more than the response
         elif self._framing is LENGTH:
             self._remaining -= len(data)
@@ -212,7 +193,7 @@ class Upstream(asyncio.Protocol):
                 if self._remaining < 0:
                     data = data[: self._remaining]
                     self._reusable = False
-                self._state = _WHOLE
+                self._complete = True
                 lessee.on_end(data, b"")
         elif self._framing is CHUNKED:
             self._read_chunks(lessee, data)
@@ -224,10 +205,11 @@ class Upstream(asyncio.Protocol):
         if (
             self._lessee is not None
             and self._framing is CLOSE
-            and self._state == _BODY
+            and not self._reading_head
+            and not self._complete
             and ended_cleanly(self.transport.get_extra_info("ssl_object"))
         ):
-            self._state = _WHOLE
+            self._complete = True
             self._lessee.on_end(b"", b"")
         return False
 
@@ -244,7 +226,7 @@ class Upstream(asyncio.Protocol):
             return
         self._lessee = None
         home.in_flight -= 1
-        if self._state != _WHOLE:
+        if not self._complete:
             lessee.on_lost(self)
 
     def pause_writing(self) -> None:
@@ -271,52 +253,40 @@ class Upstream(asyncio.Protocol):
                 lessee.on_malformed(error)
                 return
             if head is None:
-                self._state = _BEGUN
                 return
-            head.onward = response_head(head)
-            whole = self._state == _FRESH
-            raw, data = data, reader.rest
+            data = reader.rest
             if head.status >= 200 or head.status == 101:
                 break
-            self._state = _FRESH
             lessee.on_interim(head)
             if not data:
                 return
-        if whole and not lessee.to_head and head.status != 101:
-            self._known.keep(raw[: len(raw) - len(data)], head)  # in one piece: else its end would stand for all of it
-        self._deliver(lessee, head, data)
-
-    def _deliver(self, lessee: Lessee, head: ResponseHead, data: bytes) -> None:
-        """The head has been read; `data` is what followed it."""
+        self._reading_head = False
         framing = self._framing = head.framing
         self._reusable = head.keep_alive
         if framing is LENGTH:
             length = head.length or 0
             self._remaining = remaining = length - len(data)
-            if remaining > 0:
-                self._state = _BODY
-                lessee.on_response(head, data, False)  # noqa: FBT003
-                return
-            if remaining < 0:
-                data = data[:length]
-                self._reusable = False
-            self._state = _WHOLE
-            lessee.on_response(head, data, True)  # noqa: FBT003
+            if remaining <= 0:
+                if remaining < 0:
+                    data = data[:length]
+                    self._reusable = False
+                self._complete = True
+                lessee.on_response(head, data, complete=True)
+            else:
+                lessee.on_response(head, data, complete=False)
         elif framing is NONE:
-            self._state = _WHOLE
+            self._complete = True
             if data and head.status != 101:
                 data = b""
                 self._reusable = False
-            lessee.on_response(head, data, True)  # noqa: FBT003
+            lessee.on_response(head, data, complete=True)
         elif framing is CHUNKED:
-            self._state = _BODY
             self._chunks = ChunkedReader()
-            lessee.on_response(head, b"", False)  # noqa: FBT003
+            lessee.on_response(head, b"", complete=False)
             if data and self._lessee is lessee:
                 self._read_chunks(lessee, data)
         else:
-            self._state = _BODY
-            lessee.on_response(head, data, False)  # noqa: FBT003
+            lessee.on_response(head, data, complete=False)
 
     def _read_chunks(self, lessee: Lessee, data: bytes) -> None:
         chunks = self._chunks
@@ -328,7 +298,7 @@ class Upstream(asyncio.Protocol):
             lessee.on_malformed(error)
             return
         if chunks.done:
-            self._state = _WHOLE
+            self._complete = True
             self._chunks = None
             if chunks.rest:
                 self._reusable = False
