@@ -59,8 +59,7 @@ class Views:
         """Whether traffic may come."""
         reasons = list(self._state.ready())
         status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
-        warnings = list(self._state.warnings())
-        return _json({"ready": not reasons, "reasons": reasons, "warnings": warnings}, status)
+        return _json({"ready": not reasons, "reasons": reasons}, status)
 
     async def metrics(self, request: web.Request) -> web.Response:
         """A scrape."""

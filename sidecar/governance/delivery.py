@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from sidecar.governance.finding import InvalidDocument
-
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -15,7 +13,3 @@ class Delivery:
     name: str
     content: bytes
     signature: bytes | None = None
-
-
-class Unreachable(InvalidDocument):
-    """The source gave no policy at all, not even a wrong one."""

@@ -289,6 +289,8 @@ class Downstream(asyncio.Protocol):
             self._read_head(data)
         if self._state == _HEAD:
             self.valve.release(Valve.AHEAD | Valve.PEER | Valve.BUFFER)
+        elif self._state == _BODY:
+            self.valve.release(Valve.AHEAD)  # the rest of a body, whose beginning came while another answer was awaited
 
     def _reject(self, error: Malformed) -> None:
         """Answer once, close, parse nothing more."""

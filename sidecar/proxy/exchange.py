@@ -183,8 +183,6 @@ class Exchange(retry.Exchange):
     def begin(self, now: float) -> None:
         """Ask for admission, and make the first attempt."""
         self._admitted(self.admit(now), now)
-        if self._phase is _WAITING:
-            self._wake(now)  # a recovery makes room as time goes by, without an answer that would tell
 
     def on_request_body(self, data: bytes) -> None:
         """More of the request's body."""
@@ -245,8 +243,6 @@ class Exchange(retry.Exchange):
         now = self._plane.clock()
         self._leave(now)
         self._end(now, Result.ABANDONED)
-        if self.destination.limiter.waiting:
-            self._wake(now)
 
     def on_caller_full(self) -> None:
         """The client reads more slowly than the response comes."""
@@ -271,7 +267,11 @@ class Exchange(retry.Exchange):
         elif phase is _BACKING_OFF:
             self._depart(now)
         elif phase is _WAITING:
-            self._admitted(self.wake(now), now)
+            if now < self.deadline - self.policy.retry.min_remaining:
+                self._arm_wait()  # the deadline has moved since: the request's body came to its end
+                return
+            self.give_up_waiting(now)
+            self._refuse(Refusal.CONCURRENCY_LIMIT, now)
         elif phase is _RELAYING:
             self._leave(now)
             self._end(now, _FAULT)
@@ -381,6 +381,7 @@ class Exchange(retry.Exchange):
         now = self._plane.clock()
         if self._phase is _RELAYING:
             # Never a clean end: the caller must not take what it has for all there is.
+            self._plane.rejections["truncated"] += 1
             self._end(now, _FAULT)
             self._caller.abort()
         elif self._phase is _BACKING_OFF:
@@ -416,10 +417,13 @@ class Exchange(retry.Exchange):
         if admission is _GO:
             self._attempt(now)
         elif admission is _WAIT:
-            self._caller.timer.arm(self.wake_at)
+            self._arm_wait()
         else:
             assert isinstance(admission, Refusal)
             self._refuse(admission, now)
+
+    def _arm_wait(self) -> None:
+        self._caller.timer.arm(self.deadline - self.policy.retry.min_remaining)
 
     def _attempt(self, now: float) -> None:
         self._overdue = False
@@ -656,6 +660,8 @@ class Exchange(retry.Exchange):
             wait = self.destination.breaker.retry_after(now)
             added = b"Retry-After: %d\r\n" % max(1, math.ceil(wait))
         self._answer(503, refusal.value, _REFUSAL_DETAIL[refusal], now, Result.REFUSED, added)
+        if self.destination.limiter.waiting:
+            self._wake(now)
 
     def _answer(self, status: int, reason: str, detail: str, now: float, result: Result, added: bytes = b"") -> None:
         """An answer of our own, which says so."""

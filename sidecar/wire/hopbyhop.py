@@ -43,8 +43,10 @@ _ROLES = {
 
 FORBIDDEN_TRAILERS = frozenset(
     {
-        b"authorization", b"cache-control", b"content-encoding", b"content-length", b"content-range", b"content-type",
-        b"cookie", b"expect", b"host", b"max-forwards", b"set-cookie", b"te", b"trailer", b"transfer-encoding",
+        b"age", b"authorization", b"cache-control", b"content-encoding", b"content-length", b"content-range",
+        b"content-type", b"cookie", b"expect", b"expires", b"forwarded", b"host", b"location", b"max-forwards",
+        b"set-cookie", b"te", b"trailer", b"transfer-encoding", b"vary", b"via", b"www-authenticate",
+        b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto",
     }
 )  # fmt: skip
 """Fields that a trailer must not carry (RFC 9110 §6.5.1): framing, routing, authentication, content."""

@@ -199,8 +199,8 @@ class RequestReader(_HeadReader):
         fields, self._fields, self._complete = self._fields, [], False
         if len(fields) > self._max_fields:
             raise Malformed(431, "too_many_fields", f"more than {self._max_fields} fields")
-        _read_request_fields(head, fields, raw[eol + 2 : -2])
-        if head.framing or head.upgrade or method == b"CONNECT" or not head.keep_alive:
+        over = _read_request_fields(head, fields, raw[eol + 2 : -2])
+        if over or head.framing or head.upgrade or method == b"CONNECT" or not head.keep_alive:
             # llhttp would now wait for a body, or for the end: a fresh parser costs 0.3 µs and expects a head.
             self._parser = HttpRequestParser(self)
         return head
@@ -284,7 +284,8 @@ class ResponseReader(_HeadReader):
         return Malformed(502, "head_too_large", f"a head of {len(data)} bytes or more, over {self._max_bytes}")
 
 
-def _read_request_fields(head: RequestHead, fields: list[tuple[bytes, bytes]], block: bytes) -> None:
+def _read_request_fields(head: RequestHead, fields: list[tuple[bytes, bytes]], block: bytes) -> bool:
+    """Fill `head`. True if llhttp may now believe that the connection ends, and is wrong: it obeys Proxy-Connection."""
     hosts = 0
     coding = upgrade = None
     dropped: set[bytes] | None = None
@@ -343,7 +344,11 @@ def _read_request_fields(head: RequestHead, fields: list[tuple[bytes, bytes]], b
             head.request_id = b"" if b"x-request-id" in nominated else head.request_id
             head.trace = b"" if b"traceparent" in nominated else head.trace
         dropped = (dropped or set()) | nominated
-    head.fields = block if dropped is None else _without(fields, dropped)
+    if dropped is None:
+        head.fields = block
+        return False
+    head.fields = _without(fields, dropped)
+    return b"proxy-connection" in dropped
 
 
 def _read_response_fields(

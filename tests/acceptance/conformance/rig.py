@@ -269,7 +269,9 @@ class Rig:
         server.send(answer)
         if close_delimited(answer):
             server.finish()
-        return forwarded, client.message(to_head=to_head)
+        delivered = client.message(to_head=to_head)
+        self.settle()
+        return forwarded, delivered
 
     def forwarded(self, raw: bytes, door: str = "own") -> Message:
         """The request as it arrives upstream."""
