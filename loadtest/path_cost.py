@@ -21,11 +21,13 @@ from sidecar.proxy.plane import Plane
 from sidecar.proxy.pool import Pool
 from sidecar.proxy.router import Route, Router
 from sidecar.proxy.upstream import Upstream
+from sidecar.wire.head import RequestHead
+from sidecar.wire.recent import Recent
 from sidecar.wire.writer import VIA
 
 CONNECTIONS = 32
-ROUNDS = 600
-REPETITIONS = 7
+ROUNDS = 50
+REPETITIONS = 80
 ROWS = ("get", "varied", "post")
 ROOM = ConcurrencyPolicy(initial=2 * CONNECTIONS)  # nobody waits, for no time passes in which a limit could grow
 
@@ -103,6 +105,7 @@ class _Port:
     def __init__(self, router: Router, route: Route) -> None:
         self.router = router
         self.route = route
+        self.known: Recent[tuple[RequestHead, Route]] = Recent()
 
     def joined(self, downstream: Downstream) -> None:
         """Nobody counts."""

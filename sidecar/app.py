@@ -16,15 +16,17 @@ import uvloop
 from sidecar.admin.server import AdminServer
 from sidecar.admin.state import ReloadResult
 from sidecar.engine.destination import Destination
+from sidecar.engine.outcome import Result
 from sidecar.engine.tally import Tally
 from sidecar.governance.address import Address
 from sidecar.governance.clock_watch import ClockWatch
 from sidecar.governance.exceptions import State, begins_at, ends_at, state_of
+from sidecar.governance.following import Following, Source
 from sidecar.governance.guardrails import written
-from sidecar.governance.reloads import Reloads
+from sidecar.governance.intake import Intake, Loaded
 from sidecar.governance.resolve import Origin
+from sidecar.governance.rollout import Load
 from sidecar.governance.snapshot import Snapshot
-from sidecar.governance.sources import WatchedFiles
 from sidecar.governance.uses import ExceptionUses
 from sidecar.proxy.listener import Listener, bind
 from sidecar.proxy.plane import Plane
@@ -38,7 +40,7 @@ from sidecar.telemetry.line_limit import LineLimit
 from sidecar.telemetry.log import Log
 from sidecar.telemetry.loop_lag import LoopLag
 from sidecar.telemetry.recorders import Recorders
-from sidecar.telemetry.subject import Connections, ExceptionLife, PolicyIdentity
+from sidecar.telemetry.subject import Connections, ExceptionLife, PolicyIdentity, PolicyStanding
 from sidecar.wire.writer import VIA
 
 _GC_THRESHOLD: Final = 50_000
@@ -56,27 +58,18 @@ def wall_clock() -> datetime:
 class Sidecar:
     """One process: its data plane, its admin plane, and the policy that governs both. Implements `admin.AdminState`.
 
-    `source` reads the documents again; it raises InvalidDocument, and then the last good snapshot stays in force.
-    `wall` is the time by which exceptions begin and end.
+    `loaded` is the first of what `source` gives; see `governance.following` for what becomes of the next. `wall` is the
+    time by which exceptions begin and end.
     """
 
-    def __init__(
-        self,
-        source: Callable[[], Snapshot],
-        snapshot: Snapshot,
-        log: Log,
-        wall: Callable[[], datetime] = wall_clock,
-    ) -> None:
-        self._source = source
-        self._snapshot = snapshot
+    def __init__(self, source: Source, loaded: Loaded, log: Log, wall: Callable[[], datetime] = wall_clock) -> None:
+        snapshot = self._snapshot = loaded.snapshot
         self._log = log
         self._wall = wall
         self._started = False
         self._draining = asyncio.Event()
         self._ended = asyncio.Event()
-        self._reloads = Reloads(snapshot, time.time())
         self._tls: ClientTls | None = None
-        self._background: set[asyncio.Task[None]] = set()
         loop = asyncio.get_running_loop()
         limit = LineLimit(LINES_PER_SECOND, LINES_BURST, time.monotonic())
         self._history = History(time.monotonic)
@@ -89,7 +82,7 @@ class Sidecar:
         self._listeners: dict[Address, Listener] = {}
         self._admin = AdminServer(self, time.monotonic)
         self._router = self._build_router(snapshot)
-        self._watched = WatchedFiles(snapshot.files, snapshot.digest)
+        self._following = Following(source, loaded, self, log.logger.log, wall=lambda: wall().timestamp())
         self._uses = ExceptionUses()
         self._clock_watch = ClockWatch(wall, loop.call_later, self._look)
 
@@ -139,7 +132,8 @@ class Sidecar:
             "start",
             service=snapshot.service,
             policy_version=snapshot.version,
-            digest=snapshot.digest[:12],
+            digest=snapshot.policy_digest[:12],
+            origin=self._following.loaded.origin.value,
             admin=f"http://{admin}",
             listen=[f"http://{listener.address}" for listener in self._listeners.values()],
             destinations={name: [str(e) for e in d.endpoints] for name, d in snapshot.destinations.items()},
@@ -150,8 +144,8 @@ class Sidecar:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, number.name)
-        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
-        watch = loop.create_task(self._watched.watch(self._reload_quietly))
+        loop.add_signal_handler(signal.SIGHUP, self._following.reload_soon)
+        following = loop.create_task(self._following.run())
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD, 20, 50)
@@ -159,7 +153,8 @@ class Sidecar:
             await self._draining.wait()
             await self._drain()
         finally:
-            watch.cancel()
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
             await self.close()
 
     async def close(self) -> None:
@@ -176,23 +171,26 @@ class Sidecar:
     async def reload(self) -> ReloadResult:
         """Read the documents again. What is wrong leaves the last good snapshot, and all state, in force."""
         self._look(self._wall())
-        before = self._snapshot
-        outcome = self._reloads.attempt(self._source, time.time())
-        if not isinstance(outcome, Snapshot):
-            for finding in outcome:
-                self._log.logger.error("reload_refused", finding=str(finding), policy_version=before.version)
-            return ReloadResult(ok=False, version=before.version, findings=list(map(asdict, outcome)))
-        if outcome is not before:
-            self._adopt(outcome)
-            self._log.lifecycle("reload", policy_version=outcome.version, digest=outcome.digest[:12])
-        return ReloadResult(ok=True, version=outcome.version, findings=[])
+        findings = await self._following.reload()
+        return ReloadResult(ok=not findings, version=self._snapshot.version, findings=list(map(asdict, findings)))
+
+    # governance.following.Host
+
+    def put_in_force(self, loaded: Loaded) -> None:
+        """Adopt a snapshot, in one step as far as requests can see."""
+        self._adopt(loaded.snapshot)
+
+    def loads(self) -> Mapping[str, Load]:
+        """What each destination was sent since the start."""
+        return {
+            name: Load(destination.tally.attempts_total, _sent(destination))
+            for name, destination in self.destinations.items()
+        }
 
     def _adopt(self, snapshot: Snapshot) -> None:
-        """Put a snapshot in force, in one step as far as requests can see."""
         self._settle_uses()
         older = self._router
         before, self._snapshot = self._snapshot, snapshot
-        self._watched.follow(snapshot.files, snapshot.digest)
         self._clock_watch.follow(snapshot.turns)
         self._router = self._build_router(snapshot)
         self._router.adopt_unlisted(older)
@@ -200,9 +198,7 @@ class Sidecar:
         for name, destination in snapshot.destinations.items():
             wanted.update(dict.fromkeys(destination.listen, self._routes[name]))
         for address, listener in self._listeners.items():
-            listener.router = self._router
-            listener.route = wanted.get(address)
-            listener.connect = snapshot.egress.connect == "tunnel"
+            listener.turn_to(self._router, wanted.get(address), connect=snapshot.egress.connect == "tunnel")
         if set(wanted) != set(self._listeners) or snapshot.admin != before.admin:
             self._log.logger.warning("restart_needed", reason="addresses to listen on have changed")
 
@@ -211,7 +207,7 @@ class Sidecar:
         before, after = self._snapshot, self._snapshot.at(now)
         if after is before:
             return
-        self._reloads.snapshot = after
+        self._following.turned(after)
         self._adopt(after)
         for grant, was, state in zip(before.exceptions, before.states, after.states, strict=True):
             if was is not state:
@@ -225,6 +221,7 @@ class Sidecar:
     def _build_router(self, snapshot: Snapshot) -> Router:
         plane = self._plane
         plane.limits = snapshot.limits
+        plane.answers.clear()
         plane.via = VIA if snapshot.via else b""
         plane.policy_version = snapshot.version
         plane.sample = snapshot.access_log_sample
@@ -265,14 +262,6 @@ class Sidecar:
             context.load_default_certs()
             self._tls = ClientTls(context)
         return self._tls
-
-    def _reload_soon(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._reload_quietly())
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
-    async def _reload_quietly(self) -> None:
-        await self.reload()
 
     def _stop(self, name: str) -> None:
         if self._draining.is_set():
@@ -322,13 +311,32 @@ class Sidecar:
     @property
     def policy(self) -> PolicyIdentity:
         """The policy in force."""
-        return PolicyIdentity(self._snapshot.version, self._snapshot.digest[:12])
+        snapshot = self._snapshot
+        return PolicyIdentity(snapshot.version, snapshot.policy_digest[:12] or "built-in")
 
     @property
     def reloads(self) -> subject.Reloads:
         """How loading it went."""
-        reloads = self._reloads
+        reloads = self._following.reloads
         return subject.Reloads(reloads.successes, reloads.failures, reloads.in_force_since, reloads.last_error)
+
+    @property
+    def standing(self) -> PolicyStanding:
+        """How the policy in force came to be."""
+        following = self._following
+        loaded = following.loaded
+        expires = loaded.snapshot.expires
+        return PolicyStanding(
+            origin=loaded.origin.value,
+            rollout=loaded.rollout.value,
+            aborts=following.aborts,
+            source_age=following.age,
+            expires=None if expires is None else expires.timestamp(),
+        )
+
+    def warnings(self) -> Sequence[str]:
+        """What an operator should know although it is ready."""
+        return [*self._following.warnings, *self._snapshot.warnings]
 
     @property
     def exceptions(self) -> Sequence[ExceptionLife]:
@@ -379,10 +387,16 @@ class Sidecar:
         now = self._wall()
         self._look(now)
         snapshot = self._snapshot
+        loaded = self._following.loaded
         return {
             "version": snapshot.version,
+            "origin": loaded.origin.value,
+            "offered": loaded.offered,
+            "rollout": loaded.rollout.value,
+            "expires": None if snapshot.expires is None else snapshot.expires.isoformat(),
+            "warnings": list(self.warnings()),
             "owner": snapshot.owner,
-            "digest": snapshot.digest,
+            "digest": snapshot.policy_digest,
             "service": snapshot.service,
             "files": [str(file) for file in snapshot.files],
             "destinations": {
@@ -449,11 +463,17 @@ def _moved(before: Snapshot, after: Snapshot) -> list[str]:
     ]
 
 
-def serve(source: Callable[[], Snapshot], snapshot: Snapshot, log: Log) -> None:
-    """Run one sidecar to its end. Raises OSError when an address can not be had."""
+def _sent(destination: Destination) -> int:
+    """Requests that are over and were sent: those that were not triggered no attempt."""
+    return destination.tally.requests_total - destination.tally.requests[Result.REFUSED]
+
+
+def serve(intake: Intake, log: Log, *, strict: bool) -> None:
+    """Run one sidecar to its end. Raises InvalidDocument when it can not begin, and OSError naming an address."""
 
     async def main() -> None:
-        sidecar = Sidecar(source, snapshot, log)
+        loaded = await intake.first(strict=strict)
+        sidecar = Sidecar(intake, loaded, log)
         await sidecar.start()
         await sidecar.run()
 

@@ -111,7 +111,21 @@ MUTANTS = (
         ("        self._trips = 0\n        self._clear(now)"),
         "        self._clear(now)",
     ),
-    Mutant("recovery lets everybody in at once", "breaker", "return self._rand() < share", "return True"),
+    Mutant("recovery lets everybody in at once", "breaker", "if self.state(now) is not RECOVERING:", "if True:"),
+    Mutant("an open breaker holds for ever", "breaker", "if self._until < latest else None", "", ("breaker", "retry")),
+    Mutant("a probe holds for ever", "breaker", "return latest if now < latest else None", "return latest"),
+    Mutant(
+        "nobody is held",
+        "retry",
+        "        if until is None:\n            return self._never_sent",
+        "        if until:\n            return self._never_sent",
+    ),
+    Mutant(
+        "who is held is not woken for the probe",
+        "retry",
+        "self.wake_at = min(until, self.deadline - self.policy.retry.min_remaining)",
+        "self.wake_at = self.deadline - self.policy.retry.min_remaining",
+    ),
     Mutant("a burst of bad news is many", "concurrency", "now - self._last_fall >= FALL_INTERVAL and ", ""),
     Mutant("bad news among good is congestion", "concurrency", " and now - self._last_good >= FALL_INTERVAL:", ":"),
     Mutant("one slow answer is congestion", "concurrency", "if self._slow_run >= SLOW_RUN:", "if self._slow_run >= 1:"),
@@ -179,8 +193,8 @@ MUTANTS = (
     Mutant(
         "waiters stay where nothing is let through",
         "destination",
-        "limiter.room or self.breaker.refuses(now)",
-        "limiter.room",
+        "if breaker.held_until(oldest.waiting_since, now) is not None:",
+        "if oldest:",
     ),
     Mutant("an original earns nothing", "retry", "        destination.budget.deposit(now)\n", ""),
     Mutant(
@@ -203,7 +217,7 @@ MUTANTS = (
         "the token is paid before the limit is asked",
         "retry",
         (
-            "            elif self._crowded():\n"
+            "            elif self._crowded(now):\n"
             "                refusal = _CONCURRENCY_LIMIT\n"
             "            elif not destination.budget.withdraw(now):\n"
             "                refusal = Refusal.BUDGET_EXHAUSTED"
@@ -211,7 +225,7 @@ MUTANTS = (
         (
             "            elif not destination.budget.withdraw(now):\n"
             "                refusal = Refusal.BUDGET_EXHAUSTED\n"
-            "            elif self._crowded():\n"
+            "            elif self._crowded(now):\n"
             "                refusal = _CONCURRENCY_LIMIT"
         ),
     ),

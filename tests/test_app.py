@@ -15,10 +15,12 @@ import pytest
 from sidecar.app import Sidecar
 from sidecar.governance.address import Address
 from sidecar.governance.finding import Finding, InvalidDocument
-from sidecar.governance.snapshot import Snapshot, from_flags, load
+from sidecar.governance.intake import Intake
+from sidecar.governance.snapshot import Snapshot, from_flags
 from sidecar.telemetry.log import Format, Level, Log
 from sidecar.telemetry.subject import ExceptionLife
 from tests.fakes.origin import Origin, replying, response
+from tests.fakes.policies import Shelf, loaded
 from tests.governance.documents import EXCEPTION, NOW, OVERRIDE, POLICY, SIDECAR
 
 
@@ -32,16 +34,12 @@ def snapshot_for(port: int, *, timeout: float = 5.0, digest: str = "a") -> Snaps
 
 
 @asynccontextmanager
-async def running(source: list[Snapshot | InvalidDocument], tmp_path: Path) -> AsyncIterator[Sidecar]:
-    def load() -> Snapshot:
-        loaded = source[-1]
-        if isinstance(loaded, InvalidDocument):
-            raise loaded
-        return loaded
-
+async def running(first: Snapshot, tmp_path: Path, shelf: Shelf | None = None) -> AsyncIterator[Sidecar]:
+    """A sidecar under `first`; what it loads later lies on the shelf."""
+    begin = loaded(first)
     with (tmp_path / "log").open("wb") as file:
         log = Log(Format.JSON, Level.INFO, file.fileno())
-        sidecar = Sidecar(load, load(), log)
+        sidecar = Sidecar(shelf or Shelf([begin]), begin, log)
         await sidecar.start()
         try:
             yield sidecar
@@ -57,7 +55,7 @@ def address_of(sidecar: Sidecar) -> str:
 
 async def test_metrics_agree_with_what_the_dependency_counted(tmp_path: Path) -> None:
     async with Origin(replying(response(503), response(200))) as origin:
-        async with running([snapshot_for(origin.port)], tmp_path) as sidecar, aiohttp.ClientSession() as session:
+        async with running(snapshot_for(origin.port), tmp_path) as sidecar, aiohttp.ClientSession() as session:
             for _ in range(5):
                 async with session.get(address_of(sidecar)) as answer:
                     assert answer.status == 200
@@ -69,14 +67,16 @@ async def test_metrics_agree_with_what_the_dependency_counted(tmp_path: Path) ->
 
 async def test_a_reload_keeps_the_state_and_a_broken_one_keeps_the_policy(tmp_path: Path) -> None:
     async with Origin(replying(response(200))) as origin:
-        source: list[Snapshot | InvalidDocument] = [snapshot_for(origin.port)]
-        async with running(source, tmp_path) as sidecar, aiohttp.ClientSession() as session:
+        shelf = Shelf([])
+        async with running(snapshot_for(origin.port), tmp_path, shelf) as sidecar, aiohttp.ClientSession() as session:
             async with session.get(address_of(sidecar)):
                 pass
             before = sidecar.destinations["payments"]
-            source.append(snapshot_for(origin.port, timeout=7.0, digest="b"))
+            shelf.loads.append(loaded(snapshot_for(origin.port, timeout=7.0, digest="b")))
             good = await sidecar.reload()
-            source.append(InvalidDocument([Finding("policy.yaml", 4, "defaults.timeout", "must be a duration", "7")]))
+            shelf.loads.append(
+                InvalidDocument([Finding("policy.yaml", 4, "defaults.timeout", "must be a duration", "7")])
+            )
             bad = await sidecar.reload()
             async with session.get(address_of(sidecar)) as answer:
                 status = answer.status
@@ -97,12 +97,12 @@ async def test_a_taken_port_frees_all_others_and_is_named(tmp_path: Path) -> Non
     async with Origin(replying(response(200))) as origin:
         snapshot = replace(snapshot_for(origin.port), admin=Address("127.0.0.1", origin.port))
         with pytest.raises(OSError, match=str(origin.port)):
-            async with running([snapshot], tmp_path):
+            async with running(snapshot, tmp_path):
                 pass
 
 
 async def test_the_policy_view_tells_where_each_number_is_from(tmp_path: Path) -> None:
-    async with Origin(replying(response(200))) as origin, running([snapshot_for(origin.port)], tmp_path) as sidecar:
+    async with Origin(replying(response(200))) as origin, running(snapshot_for(origin.port), tmp_path) as sidecar:
         view = json.loads(json.dumps(sidecar.policy_view()))
 
     assert view["destinations"]["payments"]["budget.ratio"]["source"] == "baseline"
@@ -110,11 +110,11 @@ async def test_the_policy_view_tells_where_each_number_is_from(tmp_path: Path) -
 
 async def test_endpoints_that_change_over_a_reload_are_called_from_then_on_by_their_own_name(tmp_path: Path) -> None:
     async with Origin(replying(response(200))) as one, Origin(replying(response(200))) as two:
-        source: list[Snapshot | InvalidDocument] = [snapshot_for(one.port)]
-        async with running(source, tmp_path) as sidecar, aiohttp.ClientSession() as session:
+        shelf = Shelf([])
+        async with running(snapshot_for(one.port), tmp_path, shelf) as sidecar, aiohttp.ClientSession() as session:
             async with session.get(address_of(sidecar)):
                 pass
-            source.append(snapshot_for(two.port, digest="b"))
+            shelf.loads.append(loaded(snapshot_for(two.port, digest="b")))
             await sidecar.reload()
             async with session.get(address_of(sidecar)):
                 pass
@@ -127,19 +127,18 @@ async def test_endpoints_that_change_over_a_reload_are_called_from_then_on_by_th
 
 
 @asynccontextmanager
-async def under_an_exception(
-    port: int, tmp_path: Path, wall: Callable[[], datetime], now: datetime
-) -> AsyncIterator[Sidecar]:
-    """`payments` may spend 0.35 of its requests on retries while EX-1 is live. `now` is when documents are read."""
+async def under_an_exception(port: int, tmp_path: Path, wall: Callable[[], datetime]) -> AsyncIterator[Sidecar]:
+    """`payments` may spend 0.35 of its requests on retries while EX-1 is live."""
     document = SIDECAR.replace("http://payments:8080", f"http://127.0.0.1:{port}") + OVERRIDE
     document += 'admin: {listen: "127.0.0.1:0"}\negress: {listen: ["127.0.0.1:0"]}\n'
     (tmp_path / "sidecar.yaml").write_text(document, encoding="utf-8")
     (tmp_path / "policy.yaml").write_text(POLICY + EXCEPTION, encoding="utf-8")
-    snapshot = load(tmp_path / "sidecar.yaml", now)
+    intake = Intake(tmp_path / "sidecar.yaml", "pod", wall=wall)
+    first = await intake.first(strict=True)
     (tmp_path / "policy.yaml").unlink()
     with (tmp_path / "log").open("wb") as file:
         log = Log(Format.JSON, Level.INFO, file.fileno())
-        sidecar = Sidecar(lambda: load(tmp_path / "sidecar.yaml", wall()), snapshot, log, wall)
+        sidecar = Sidecar(intake, first, log, wall)
         await sidecar.start()
         try:
             yield sidecar
@@ -167,7 +166,7 @@ async def test_a_guardrail_comes_and_goes_at_the_very_instant_without_a_document
 ) -> None:
     wall = clock_from(instant - timedelta(seconds=0.3))
     async with Origin(replying(response(200))) as origin:
-        async with under_an_exception(origin.port, tmp_path, wall, wall()) as sidecar:
+        async with under_an_exception(origin.port, tmp_path, wall) as sidecar:
             destination = sidecar.destinations["payments"]
             first = destination.policy.budget.ratio
             while destination.policy.budget.ratio == first and wall() < instant + timedelta(seconds=5):
@@ -189,7 +188,7 @@ async def test_whoever_asks_at_the_instant_is_told_what_holds_from_it_on(tmp_pat
     """Even when the loop has not come to its timer yet."""
     now = [datetime(2026, 12, 4, 23, 59, 59, tzinfo=UTC)]
     async with Origin(replying(response(200))) as origin:
-        async with under_an_exception(origin.port, tmp_path, lambda: now[0], now[0]) as sidecar:
+        async with under_an_exception(origin.port, tmp_path, lambda: now[0]) as sidecar:
             last = json.loads(json.dumps(sidecar.policy_view()))
             now[0] += timedelta(seconds=1)
             after = json.loads(json.dumps(sidecar.policy_view()))
@@ -209,7 +208,7 @@ async def test_whoever_asks_at_the_instant_is_told_what_holds_from_it_on(tmp_pat
 async def test_an_exception_that_is_over_is_absent_when_the_documents_are_read_again(tmp_path: Path) -> None:
     now = [datetime(2026, 12, 4, tzinfo=UTC)]
     async with Origin(replying(response(200))) as origin:
-        async with under_an_exception(origin.port, tmp_path, lambda: now[0], now[0]) as sidecar:
+        async with under_an_exception(origin.port, tmp_path, lambda: now[0]) as sidecar:
             (tmp_path / "policy.yaml").write_text(POLICY + EXCEPTION, encoding="utf-8")
             live = await sidecar.reload()
             now[0] += timedelta(days=1)
@@ -226,7 +225,7 @@ async def test_an_exception_that_is_over_is_absent_when_the_documents_are_read_a
 async def test_uses_of_an_exception_are_the_requests_it_governed(tmp_path: Path) -> None:
     now = [datetime(2026, 12, 4, tzinfo=UTC)]
     async with Origin(replying(response(200))) as origin, aiohttp.ClientSession() as session:
-        async with under_an_exception(origin.port, tmp_path, lambda: now[0], now[0]) as sidecar:
+        async with under_an_exception(origin.port, tmp_path, lambda: now[0]) as sidecar:
             for day in (4, 5):
                 now[0] = datetime(2026, 12, day, tzinfo=UTC)
                 sidecar.policy_view()

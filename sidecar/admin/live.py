@@ -152,6 +152,7 @@ class Live:
         requests = counts.get("requests", 0)
         return Standing(
             name=name,
+            seconds=lately.seconds,
             requests=requests,
             bad=counts.get("failed", 0) + counts.get("refused", 0) + counts.get("abandoned", 0),
             retries=counts.get("retry", 0),

@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 
 from sidecar.admin.guard import SECURITY_HEADERS, problem
 from sidecar.admin.live import Live, encode
-from sidecar.telemetry.history import ROWS
+from sidecar.telemetry.history import ROW_SECONDS, ROWS
 
 FOLDER: Final = Path(__file__).parent / "page"
 FILES: Final = {
@@ -80,7 +80,7 @@ class LivePage:
         self.viewers += 1
         try:
             await response.prepare(request)
-            await self._feed(response)
+            await self._feed(request, response)
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()
@@ -90,15 +90,15 @@ class LivePage:
             self.viewers -= 1
         return response
 
-    async def _feed(self, response: web.StreamResponse) -> None:
+    async def _feed(self, request: web.Request, response: web.StreamResponse) -> None:
         live = self._live
         closed = asyncio.ensure_future(self._closing.wait())
         try:
             await self._send(response, b"retry: %d\n\n" % RETRY_MS + _event("hello", live.hello()))
             sent = await self._catch_up(response, 0)
-            while not self._closing.is_set():
+            while not self._closing.is_set() and request.transport is not None:
                 turned = asyncio.ensure_future(live.turned())
-                await asyncio.wait({turned, closed}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({turned, closed}, timeout=ROW_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 turned.cancel()
                 if live.row - sent > 1:
                     sent = await self._catch_up(response, sent)

@@ -27,6 +27,9 @@ class AdminState(Subject, Protocol):
     def ready(self) -> Sequence[str]:
         """Why it is not ready, one sentence each; empty when it is."""
 
+    def warnings(self) -> Sequence[str]:
+        """What an operator should know although it may be ready, one sentence each."""
+
     def endpoints(self) -> Mapping[str, Sequence[str]]:
         """The addresses of each destination, without credentials."""
 

@@ -59,7 +59,8 @@ class Views:
         """Whether traffic may come."""
         reasons = list(self._state.ready())
         status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
-        return _json({"ready": not reasons, "reasons": reasons}, status)
+        warnings = list(self._state.warnings())
+        return _json({"ready": not reasons, "reasons": reasons, "warnings": warnings}, status)
 
     async def metrics(self, request: web.Request) -> web.Response:
         """A scrape."""

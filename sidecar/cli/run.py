@@ -1,18 +1,17 @@
 """`sidecar run`: the proxy."""
 
+import os
+import socket
 import sys
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from sidecar.app import serve
-from sidecar.governance.address import Address
-from sidecar.governance.finding import InvalidDocument
-from sidecar.governance.snapshot import Snapshot, from_flags, load
+from sidecar.governance.bootstrap import Bootstrap, from_flags
+from sidecar.governance.finding import Finding, InvalidDocument
+from sidecar.governance.intake import Intake
 from sidecar.telemetry.log import Format, Level, configure
 
 
@@ -25,6 +24,7 @@ from sidecar.telemetry.log import Format, Level, configure
 @click.option(
     "--admin", metavar="ADDRESS", help="Where the admin plane listens, with --upstream. [default: port 16000]"
 )
+@click.option("--strict", is_flag=True, help="Refuse to start without a valid policy, instead of on the built-in one.")
 @click.option(
     "--log-format",
     type=click.Choice([style.value for style in Format]),
@@ -39,6 +39,7 @@ def run(
     policy: Path | None,
     service: str,
     admin: str | None,
+    strict: bool,
     log_format: str | None,
     log_level: str,
 ) -> None:
@@ -47,49 +48,46 @@ def run(
     SIGHUP loads the policy again (a change of its files does so too), SIGTERM drains and ends, a second SIGTERM ends at
     once.
     """
-    source = _source(config, upstreams, listen, policy, service, admin)
-    try:
-        snapshot = source()
-    except InvalidDocument as error:
-        _give_up(str(error))
+    boot = _boot(config, upstreams, listen, policy, service, admin)
     terminal = sys.stderr.isatty()
     style = Format(log_format or ("console" if terminal else "json"))
     log = configure(style, Level(log_level), colours=terminal)
     try:
-        serve(source, snapshot, log)
+        serve(Intake(boot, _pod()), log, strict=strict)
+    except InvalidDocument as error:
+        log.close()
+        _give_up(str(error))
     except OSError as error:
         log.close()
         _give_up(f"sidecar: {error.strerror or error}")
 
 
-def _source(
+def _boot(
     config: Path | None,
     upstreams: tuple[str, ...],
     listen: str | None,
     policy: Path | None,
     service: str,
     admin: str | None,
-) -> Callable[[], Snapshot]:
-    """How the documents are read, now and at each reload."""
+) -> Path | Bootstrap:
+    """The sidecar file, read now and at each reload; or what the flags amount to."""
     if config is not None:
         for flag, value in (("--upstream", upstreams), ("--listen", listen), ("--policy", policy), ("--admin", admin)):
             if value:
                 raise click.UsageError(f"{flag} does not go with --config: the sidecar file says it")
-        return lambda: load(config, datetime.now(UTC))
+        return config
     if not upstreams:
         raise click.UsageError("say what to call: --config FILE, or --upstream NAME=URL")
-    address = None
-    if admin is not None:
-        try:
-            address = Address.parse(admin)
-        except ValueError as error:
-            raise click.BadParameter(f"{error}, got {admin!r}", param_hint="--admin") from None
+    findings: list[Finding] = []
+    bootstrap = from_flags(service, upstreams, listen, policy, admin, findings)
+    if findings:
+        _give_up(str(InvalidDocument(findings)))
+    return bootstrap
 
-    def read() -> Snapshot:
-        snapshot = from_flags(service, upstreams, listen, policy, datetime.now(UTC))
-        return snapshot if address is None else replace(snapshot, admin=address)
 
-    return read
+def _pod() -> str:
+    """The name by which rollouts know this sidecar: it should stay the same over restarts."""
+    return os.environ.get("POD_NAME") or os.environ.get("HOSTNAME") or socket.gethostname()
 
 
 def _give_up(message: str) -> NoReturn:

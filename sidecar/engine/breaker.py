@@ -10,7 +10,7 @@ from sidecar.engine.window import BUCKETS, Window
 
 JOURNAL_LENGTH: Final = 256
 """Transitions remembered: more than a second can hold when `open` is at its least, 10 ms."""
-_FIRST_SHARE: Final = 0.1  # of the traffic, at the start of the ramp
+_FIRST_SHARE: Final = 0.1  # of the places, at the start of the ramp
 
 
 class BreakerState(Enum):
@@ -90,15 +90,28 @@ class Breaker:
                 return False
             self._probes += 1
             return True
-        if state is RECOVERING:
-            share = _FIRST_SHARE + (1 - _FIRST_SHARE) * (now - self._since) / self._policy.ramp
-            return self._rand() < share
-        return state is CLOSED
+        return state is not OPEN
 
     def refuses(self, now: float) -> bool:
         """Whether `admit` would surely say no; changes nothing."""
         state = self.state(now)
         return (state is OPEN and now < self._until) or (state is HALF_OPEN and self._probes >= self._policy.probes)
+
+    def share(self, now: float) -> float:
+        """The part of the in-flight limit that may be used: less than 1 while recovering."""
+        if self.state(now) is not RECOVERING:
+            return 1.0
+        return _FIRST_SHARE + (1 - _FIRST_SHARE) * (now - self._since) / self._policy.ramp
+
+    def held_until(self, since: float, now: float) -> float | None:
+        """Until when an original that wants to leave since `since` and is refused now may be held; None: no longer.
+
+        The next probe, which it may become, or the end of its time, while a probe is under way that may end well.
+        """
+        latest = since + self._policy.hold
+        if self._state is OPEN:
+            return self._until if self._until < latest else None
+        return latest if now < latest else None
 
     def retry_after(self, now: float) -> float:
         """Seconds until the next probe may be made; 0 unless open."""

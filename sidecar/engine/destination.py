@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sidecar.engine.breaker import Breaker
+from sidecar.engine.breaker import HALF_OPEN, OPEN, Breaker
 from sidecar.engine.budget import RetryBudget
 from sidecar.engine.classify import status_table
 from sidecar.engine.concurrency import ConcurrencyLimit
@@ -11,6 +11,7 @@ from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.tally import Tally
 from sidecar.engine.window import Window
 
+_PROBING = frozenset({OPEN, HALF_OPEN})  # of which the next to be admitted is a probe, unless it is refused
 _TRAFFIC_BUCKET = 1.0  # seconds; ten of them are the window of `amplification`
 
 
@@ -56,15 +57,27 @@ class Destination:
         self.breaker.adopt(policy.breaker, now)
         self.limiter.adopt(policy.concurrency, now)
 
-    def next_waiter(self, now: float) -> Waiter | None:
-        """The waiting original whose turn it is, if there is room for it or the breaker will refuse it at once.
-
-        It is out of the queue then; whoever called must let it `admit` again now.
-        """
+    def room(self, now: float) -> bool:
+        """Whether one more may be in flight: under the limit, or the part of it that a recovery leaves."""
         limiter = self.limiter
-        if not limiter.waiting or not (limiter.room or self.breaker.refuses(now)):
+        return limiter.in_flight < max(1, int(limiter.limit * self.breaker.share(now)))
+
+    def next_waiter(self, now: float) -> Waiter | None:
+        """The waiting original whose turn it is: there is room for it, or it is not to be held any longer.
+
+        It is out of the line then; whoever called must let it `admit` again now, which does not let it wait again.
+        """
+        line = self.limiter.waiting
+        if not line:
             return None
-        return limiter.waiting.turn(now)
+        breaker = self.breaker
+        if not breaker.refuses(now):
+            return line.turn(now) if breaker.state(now) in _PROBING or self.room(now) else None
+        oldest = line[0]
+        if breaker.held_until(oldest.waiting_since, now) is not None:
+            return None
+        line.leave(oldest)
+        return oldest
 
     def amplification(self, now: float) -> float:
         """Attempts per request over the last ten seconds; 1.0 when there was no request."""

@@ -117,9 +117,10 @@ class BreakerPolicy:
     min_requests: int = 20
     consecutive_failures: int = 10
     open: float = 0.25
-    max_open: float = 1.0
+    max_open: float = 0.5
     probes: int = 1
     ramp: float = 0.5
+    hold: float = 0.6
     statuses: frozenset[int] = frozenset({503})
 
     def __post_init__(self) -> None:
@@ -140,6 +141,7 @@ class BreakerPolicy:
         )
         require(self.probes >= 1, "breaker.probes", "must be at least 1", self.probes)
         require(0 <= self.ramp <= 300, "breaker.ramp", "must be between 0s and 5m", self.ramp)
+        require(0 <= self.hold <= 60, "breaker.hold", "must be between 0s and 1m", self.hold)
         for status in sorted(self.statuses):
             require(500 <= status <= 599, "breaker.statuses", "must be 5xx", status)
 

@@ -4,7 +4,7 @@ from enum import Enum
 from typing import Final
 
 from sidecar.engine.backoff import full_jitter
-from sidecar.engine.breaker import CLOSED, HALF_OPEN
+from sidecar.engine.breaker import CLOSED, HALF_OPEN, RECOVERING
 from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import AttemptKind, Fault, Result, result_of
 from sidecar.engine.pushback import pushed_back, too_long
@@ -33,6 +33,7 @@ _CONCURRENCY_LIMIT: Final = Refusal.CONCURRENCY_LIMIT
 _TICK_OF_GRACE: Final = 0.02  # seconds by which a host's timers may be late without making a granted retry too late
 
 _NEW, _WAITING, _FLYING, _PAUSING, _IDLE = range(5)
+_FLOWING: Final = frozenset({CLOSED, RECOVERING})
 _FAST_FAULTS: Final = frozenset({Fault.CONNECT_FAILURE, Fault.RESET, Fault.PROTOCOL})
 
 
@@ -64,6 +65,7 @@ class Exchange:
         "repeatable_until",
         "replayable",
         "waiting_since",
+        "wake_at",
     )
 
     # Of the attempt in flight, and of the retry that was granted: unset before there is one (60 ns a request).
@@ -73,6 +75,7 @@ class Exchange:
     _slow: bool
     _cause: str
     _paid_at: float
+    wake_at: float
 
     def __init__(self, destination: Destination, now: float, repeatable_until: float) -> None:
         self.destination = destination
@@ -92,8 +95,8 @@ class Exchange:
     def admit(self, now: float) -> Admission | Refusal:
         """Ask to send the original.
 
-        GO: attempt 1 has begun and is paid in. WAIT: it queues for a place; call `give_up_waiting` when its time is
-        nearly over. A Refusal: it is never sent.
+        GO: attempt 1 has begun and is paid in. WAIT: it stands in the line, for a place or for what the breaker's probe
+        comes to; call `wake` at `wake_at` if it still does then. A Refusal: it is never sent.
         """
         destination = self.destination
         breaker = destination.breaker
@@ -101,25 +104,20 @@ class Exchange:
         fresh = self._state == _NEW
         if breaker._state is not CLOSED:  # noqa: SLF001 - a property here would cost 50 ns a request
             if not breaker.admit(now):
-                self._state = _IDLE
-                destination.tally.refusals[_BREAKER_OPEN] += 1
-                return _BREAKER_OPEN
+                return self._hold_back(now)
             probing = breaker.state(now) is HALF_OPEN
+            crowded = not destination.room(now)
+            stretchable = breaker.state(now) is CLOSED
         else:
             probing = False
+            crowded = limiter.in_flight >= int(limiter.limit)
+            stretchable = True
         if (
             not probing  # a probe need not wait for attempts that hang
-            and (limiter.in_flight >= int(limiter.limit) or (limiter.waiting and fresh))
-            and not (not limiter.waiting and limiter.stretch(now))
+            and (crowded or (limiter.waiting and fresh))
+            and not (not limiter.waiting and stretchable and limiter.stretch(now))
         ):
-            self._state = _WAITING
-            if fresh:
-                self.waiting_since = now
-            if limiter.enqueue(self, now):
-                return _WAIT
-            self._state = _IDLE
-            destination.tally.refusals[_CONCURRENCY_LIMIT] += 1
-            return _CONCURRENCY_LIMIT
+            return self._wait(now, self.deadline - self.policy.retry.min_remaining, _CONCURRENCY_LIMIT)
         destination.budget.deposit(now)
         window = destination.requests_lately
         if now >= window.edge:
@@ -130,13 +128,22 @@ class Exchange:
         self._fly(now, _FIRST)
         return _GO
 
-    def give_up_waiting(self, now: float) -> None:
-        """No place became free in time."""
-        del now
-        if self._state == _WAITING:
-            self._state = _IDLE
-            self.destination.limiter.waiting.leave(self)
-            self.destination.tally.refusals[_CONCURRENCY_LIMIT] += 1
+    def wake(self, now: float) -> Admission | Refusal:
+        """`wake_at` has come, and it still waits. The answers are those of `admit`; WAIT: until another `wake_at`."""
+        breaker = self.destination.breaker
+        self.wake_at = self.deadline - self.policy.retry.min_remaining
+        if now >= self.wake_at:
+            return self._give_up(_CONCURRENCY_LIMIT)
+        if breaker.state(now) in _FLOWING:
+            return _WAIT  # held no longer, but in the line for a place; or its deadline has moved
+        if breaker.refuses(now):
+            until = breaker.held_until(self.waiting_since, now)
+            if until is None:
+                return self._give_up(_BREAKER_OPEN)
+            self.wake_at = min(self.wake_at, until)
+            return _WAIT
+        self.destination.limiter.waiting.leave(self)
+        return self.admit(now)
 
     def depart(self, now: float) -> Admission | Refusal:
         """The back-off is over. GO: the retry has begun. A Refusal: it may not leave, and its token is given back."""
@@ -150,7 +157,7 @@ class Exchange:
             refusal = Refusal.DRAINING
         elif not destination.breaker.admit(now):
             refusal = _BREAKER_OPEN
-        elif destination.breaker.state(now) is not HALF_OPEN and self._crowded():
+        elif destination.breaker.state(now) is not HALF_OPEN and self._crowded(now):
             refusal = _CONCURRENCY_LIMIT
         if refusal is not None:
             self._state = _IDLE
@@ -267,6 +274,32 @@ class Exchange:
 
     # Private, in the order in which they are called
 
+    def _hold_back(self, now: float) -> Admission | Refusal:
+        """The breaker lets nothing through now: wait for its next probe, if that is soon."""
+        since = now if self._state == _NEW else self.waiting_since
+        until = self.destination.breaker.held_until(since, now)
+        if until is None:
+            return self._never_sent(_BREAKER_OPEN)
+        return self._wait(now, until, _BREAKER_OPEN)
+
+    def _wait(self, now: float, until: float, otherwise: Refusal) -> Admission | Refusal:
+        if self._state == _NEW:
+            self.waiting_since = now
+        self._state = _WAITING
+        self.wake_at = min(until, self.deadline - self.policy.retry.min_remaining)
+        if self.destination.limiter.enqueue(self, now):
+            return _WAIT
+        return self._never_sent(otherwise)
+
+    def _give_up(self, reason: Refusal) -> Refusal:
+        self.destination.limiter.waiting.leave(self)
+        return self._never_sent(reason)
+
+    def _never_sent(self, reason: Refusal) -> Refusal:
+        self._state = _IDLE
+        self.destination.tally.refusals[reason] += 1
+        return reason
+
     def _fly(self, now: float, kind: int) -> None:
         destination = self.destination
         self.attempts += 1
@@ -324,7 +357,7 @@ class Exchange:
                 refusal = Refusal.DRAINING
             elif destination.breaker.refuses(now):
                 refusal = _BREAKER_OPEN
-            elif self._crowded():
+            elif self._crowded(now):
                 refusal = _CONCURRENCY_LIMIT
             elif not destination.budget.withdraw(now):
                 refusal = Refusal.BUDGET_EXHAUSTED
@@ -338,7 +371,7 @@ class Exchange:
         destination.tally.backoff_seconds.observe(delay)
         return Retry(delay, cause)
 
-    def _crowded(self) -> bool:
+    def _crowded(self, now: float) -> bool:
         """No place for a retry: the limit is reached, or originals are waiting."""
-        limiter = self.destination.limiter
-        return bool(limiter.waiting) or not limiter.room
+        destination = self.destination
+        return bool(destination.limiter.waiting) or not destination.room(now)

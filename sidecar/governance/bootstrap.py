@@ -91,13 +91,18 @@ def from_file(file: Path, content: bytes, findings: list[Finding]) -> Bootstrap:
 
 
 def from_flags(
-    service: str, upstreams: Sequence[str], listen: str | None, policy_file: Path | None, findings: list[Finding]
+    service: str,
+    upstreams: Sequence[str],
+    listen: str | None,
+    policy_file: Path | None,
+    admin: str | None,
+    findings: list[Finding],
 ) -> Bootstrap:
     """Judge flags: `upstreams` are `name=url`, the same name again adds an endpoint.
 
     With one destination every request that comes in is for it, whatever its Host; with several they share the
-    listener. `listen` is that listener's address, else both loopback addresses at port 16001. What is wrong is added to
-    `findings`, which name the flag instead of a file.
+    listener. `listen` is that listener's address, else both loopback addresses at port 16001; `admin` is the admin
+    plane's, else port 16000 of loopback. What is wrong is added to `findings`, which name the flag instead of a file.
     """
     service_name = _flag("--service", service, ServiceName, findings)
     entries = _upstreams(upstreams, findings)
@@ -105,13 +110,16 @@ def from_flags(
     if listen is not None:
         address = _flag("--listen", listen, Address, findings)
         egress = EgressSettings(listen=[] if address is INVALID else [address])
-    admin = AdminSettings()
+    settings = AdminSettings()
+    if admin is not None:
+        address = _flag("--admin", admin, Address, findings)
+        settings = settings if address is INVALID else AdminSettings(listen=address)
     findings.extend(
-        Finding("--listen", None, "", f"must not be where admin listens ({admin.listen})", shown(address))
+        Finding("--listen", None, "", f"must not be where admin listens ({settings.listen})", shown(address))
         for address in egress.listen
-        if address.overlaps(admin.listen)
+        if address.overlaps(settings.listen)
     )
-    ours = {(address.host, address.port) for address in (admin.listen, *egress.listen)}
+    ours = {(address.host, address.port) for address in (settings.listen, *egress.listen)}
     findings.extend(
         Finding("--upstream", None, name, "must not be the sidecar itself, which listens there", shown(endpoint))
         for name, entry in entries.items()
@@ -124,7 +132,9 @@ def from_flags(
         egress = EgressSettings(listen=[])
     policy = UNSET if policy_file is None else PolicySettings(file=str(policy_file))
     return Bootstrap(
-        sidecar=SidecarDocument(service=service_name, admin=admin, egress=egress, destinations=entries, policy=policy),
+        sidecar=SidecarDocument(
+            service=service_name, admin=settings, egress=egress, destinations=entries, policy=policy
+        ),
         tree=None,
         content=b"",
         file=None,

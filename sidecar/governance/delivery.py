@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from sidecar.governance.finding import InvalidDocument
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -13,3 +15,7 @@ class Delivery:
     name: str
     content: bytes
     signature: bytes | None = None
+
+
+class Unreachable(InvalidDocument):
+    """The source gave no policy at all, not even a wrong one."""

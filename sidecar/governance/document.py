@@ -106,8 +106,29 @@ class AccessLogSettings(Document, frozen=True, kw_only=True):
     sample: Annotated[float, Meta(ge=0, le=1)] = 0.0
 
 
+class AbortCondition(Document, frozen=True, kw_only=True):
+    """`rollout.abort_when`: more attempts per request than this, over `window`, towards one destination.
+
+    With fewer than `min_requests` in the window nothing is concluded.
+    """
+
+    amplification: Annotated[float, Meta(ge=1, le=10)]
+    window: Duration = Duration(60.0)
+    min_requests: Annotated[int, Meta(ge=1)] = 50
+
+
+class Rollout(Document, frozen=True, kw_only=True):
+    """`rollout`: the share of pods that get this version, in percent, and when they give it up again."""
+
+    percent: Annotated[float, Meta(ge=0, le=100)]
+    abort_when: AbortCondition | UnsetType = UNSET
+
+
 class PolicyDocument(Document, frozen=True, kw_only=True):
-    """The platform's policy. `version` only rises; 0 is the compiled-in one."""
+    """The platform's policy. `version` only rises; 0 is the compiled-in one.
+
+    From 00:00 UTC of `expires` on it should have been replaced. With `dry_run` it is only tried.
+    """
 
     version: Annotated[int, Meta(ge=1)]
     owner: Text
@@ -118,6 +139,9 @@ class PolicyDocument(Document, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     via: bool = True
     access_log: AccessLogSettings = AccessLogSettings()
+    expires: date | UnsetType = UNSET
+    rollout: Rollout | UnsetType = UNSET
+    dry_run: bool = False
 
 
 class AdminSettings(Document, frozen=True, kw_only=True):
@@ -202,6 +226,11 @@ def read_policy(tree: Tree, findings: list[Finding]) -> PolicyDocument | None:
     policy = decoder.document(PolicyDocument, {"version": 1, "owner": ""})
     if policy is not None and RESERVED_NAME in policy.destinations:
         decoder.lacking(("destinations", RESERVED_NAME), "is a reserved name: what no destination names has `defaults`")
+    if policy is not None and policy.rollout is not UNSET and policy.rollout.abort_when is not UNSET:
+        window = policy.rollout.abort_when.window
+        if not Duration(1) <= window <= Duration(3600):
+            path = ("rollout", "abort_when", "window")
+            decoder.broken(path, "must be between 1s and 1h", tree.at(path))
     return policy
 
 

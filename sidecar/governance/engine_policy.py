@@ -54,6 +54,7 @@ def policy_of(values: Mapping[str, Any]) -> DestinationPolicy:
             max_open=float(values["breaker.max_open"]),
             probes=values["breaker.probes"],
             ramp=float(values["breaker.ramp"]),
+            hold=float(values["breaker.hold"]),
             statuses=values["breaker.statuses"],
         ),
         concurrency=ConcurrencyPolicy(
@@ -96,6 +97,7 @@ def settings_of(policy: DestinationPolicy) -> dict[str, object]:
         "breaker.max_open": Duration(breaker.max_open),
         "breaker.probes": breaker.probes,
         "breaker.ramp": Duration(breaker.ramp),
+        "breaker.hold": Duration(breaker.hold),
         "breaker.statuses": breaker.statuses,
         "concurrency.limit": concurrency.limit,
         "concurrency.initial": concurrency.initial,

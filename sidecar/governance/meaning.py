@@ -30,6 +30,7 @@ SETTING_MEANINGS: Final[Mapping[str, str]] = {
     "breaker.max_open": "The longest it stays open.",
     "breaker.probes": "Attempts that may be in flight at once to find out whether the destination is well again.",
     "breaker.ramp": "From the first success to full traffic.",
+    "breaker.hold": "How long an original that finds it open waits for the next probe instead of being refused.",
     "breaker.statuses": "Answers that count as failures of the destination.",
     "concurrency.limit": "How the in-flight limit is set: it adapts to the destination, or is fixed at `initial`.",
     "concurrency.initial": "Attempts in flight the limit begins with.",
@@ -83,6 +84,14 @@ POLICY_MEANINGS: Final[Mapping[str, str]] = {
     "via": "Whether `Via: 1.1 sidecar` is added.",
     "access_log": "Which exchanges get a log line.",
     "access_log.sample": "The share of successful exchanges that get one; the others always do.",
+    "expires": "From 00:00 UTC of this day on the policy should have been replaced: it stays in force, and alarms.",
+    "rollout": "Gives this version to some pods first.",
+    "rollout.percent": "The share of pods that get it: the same pods over restarts, and others for each version.",
+    "rollout.abort_when": "When a pod gives the version up by itself and returns to the one before.",
+    "rollout.abort_when.amplification": "More attempts per request than this, towards any one destination.",
+    "rollout.abort_when.window": "Over which that is measured, from the adoption on.",
+    "rollout.abort_when.min_requests": "Requests in the window below which nothing is concluded.",
+    "dry_run": "The version is only tried: the one before stays in force, and decisions that would differ are counted.",
 }
 """The platform's document, by dotted path; `[]` stands for each item of a list."""
 

@@ -1,12 +1,12 @@
-"""Which snapshot is in force, and how its reloads went. Anything wrong: the last good one stays.
+"""How loading went, over the life of a process: counted, and what was wrong with the last attempt.
 
-The clock enters as an argument, and so does what loads: this only decides.
+The clock enters as an argument, and so does what was loaded: this only remembers.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sidecar.governance.finding import Finding, InvalidDocument
+from sidecar.governance.finding import Finding
 from sidecar.governance.snapshot import Snapshot
 
 
@@ -30,19 +30,22 @@ class Reloads:
         """What was wrong with the last attempt, one line for each finding; None when it was good."""
         return "\n".join(str(finding) for finding in self.findings) or None
 
-    def attempt(self, load: Callable[[], Snapshot], now: float) -> Snapshot | tuple[Finding, ...]:
-        """Load again: the snapshot in force now, the same object when it says the same, or the findings."""
+    def succeeded(self, snapshot: Snapshot, now: float) -> bool:
+        """Another snapshot is in force. Whether its bytes are others than before."""
         self.last_attempt = now
-        try:
-            loaded = load()
-        except InvalidDocument as error:
-            self.failures += 1
-            self.findings = error.findings
-            return self.findings
         self.successes += 1
         self.findings = ()
-        same_documents = loaded.digest == self.snapshot.digest and loaded.files == self.snapshot.files
-        if not same_documents or loaded.states != self.snapshot.states:
-            self.snapshot = loaded
+        same_documents = snapshot.digest == self.snapshot.digest and snapshot.files == self.snapshot.files
+        changed = not same_documents or snapshot.states != self.snapshot.states
+        if changed:
             self.in_force_since = now
-        return self.snapshot
+        self.snapshot = snapshot
+        return changed
+
+    def failed(self, findings: Sequence[Finding], now: float) -> bool:
+        """The last good snapshot stays in force. Whether something else is wrong than at the last attempt."""
+        self.last_attempt = now
+        self.failures += 1
+        news = tuple(findings) != self.findings
+        self.findings = tuple(findings)
+        return news

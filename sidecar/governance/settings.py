@@ -64,6 +64,7 @@ class BreakerSettings(Document, frozen=True, kw_only=True):
     max_open: Duration | UnsetType = UNSET
     probes: int | UnsetType = UNSET
     ramp: Duration | UnsetType = UNSET
+    hold: Duration | UnsetType = UNSET
     statuses: list[int] | UnsetType = UNSET
 
 

@@ -7,7 +7,7 @@ holds a snapshot holds all of it; a reload makes another, and so does the instan
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,7 +20,7 @@ from sidecar.governance.bootstrap import Bootstrap
 from sidecar.governance.bootstrap import from_file as bootstrap_from_file
 from sidecar.governance.bootstrap import from_flags as bootstrap_from_flags
 from sidecar.governance.delivery import Delivery
-from sidecar.governance.document import DestinationEntry, IdempotencyKeySettings, LimitSettings, read_policy
+from sidecar.governance.document import DestinationEntry, IdempotencyKeySettings, LimitSettings, Rollout, read_policy
 from sidecar.governance.exceptions import Exemptions, Grant, State, begins_at, ends_at, read_exceptions, state_of
 from sidecar.governance.finding import Finding, InvalidDocument, dotted, shown
 from sidecar.governance.guardrails import BASELINE_GUARDRAILS, Bound, read_guardrails, written
@@ -98,6 +98,12 @@ class Snapshot:
     """Those of the policy that are for this service."""
     states: tuple[State, ...]
     """Theirs, when this snapshot was resolved."""
+    policy_digest: str = ""
+    """SHA-256, in hex, of the exact bytes of the policy; the same in the whole fleet. Empty for the compiled-in one."""
+    expires: datetime | None = None
+    """When the policy should have been replaced; UTC."""
+    rollout: Rollout | None = None
+    dry_run: bool = False
 
     @property
     def turns(self) -> Iterator[datetime]:
@@ -134,7 +140,7 @@ def from_flags(
 ) -> Snapshot:
     """A snapshot without a sidecar file: see `bootstrap.from_flags`. Raises InvalidDocument."""
     findings: list[Finding] = []
-    bootstrap = bootstrap_from_flags(service, upstreams, listen, policy_file, findings)
+    bootstrap = bootstrap_from_flags(service, upstreams, listen, policy_file, None, findings)
     return compiled(bootstrap, local_delivery(bootstrap, findings), findings, now)
 
 
@@ -154,6 +160,17 @@ def compiled(bootstrap: Bootstrap, delivery: Delivery | None, findings: list[Fin
     if findings:
         raise InvalidDocument(sorted(findings, key=lambda finding: (finding.file, finding.line or 0)))
     return snapshot
+
+
+def baseline(bootstrap: Bootstrap, now: datetime) -> Snapshot:
+    """What holds while no valid policy can be had: the compiled-in one, whatever the documents say.
+
+    Overrides that only the missing policy could allow are left out, and each is a warning.
+    """
+    findings: list[Finding] = []
+    snapshot = _resolved(Documents(bootstrap, _Platform.read(None, [])), findings, now)
+    left_out = tuple(f"left out, for want of a policy that allows it: {finding}" for finding in findings)
+    return replace(snapshot, warnings=(*bootstrap.warnings, *left_out))
 
 
 def digest_of(contents: Iterable[bytes]) -> str:
@@ -176,6 +193,9 @@ class _Platform:
     access_log_sample: float
     warnings: tuple[str, ...]
     grants: tuple[Grant, ...] = ()
+    expires: date | None = None
+    rollout: Rollout | None = None
+    dry_run: bool = False
 
     @classmethod
     def read(cls, delivery: Delivery | None, findings: list[Finding]) -> "_Platform":
@@ -215,6 +235,9 @@ class _Platform:
             access_log_sample=policy.access_log.sample,
             warnings=(),
             grants=tuple(grants),
+            expires=None if policy.expires is UNSET else policy.expires,
+            rollout=None if policy.rollout is UNSET else policy.rollout,
+            dry_run=policy.dry_run,
         )
 
     def destination(self, name: str) -> Resolution:
@@ -357,6 +380,10 @@ def _snapshot(
         documents=documents,
         exceptions=grants,
         states=states,
+        policy_digest=digest_of([platform.content]) if platform.content else "",
+        expires=None if platform.expires is None else datetime.combine(platform.expires, time(), UTC),
+        rollout=platform.rollout,
+        dry_run=platform.dry_run,
     )
 
 

@@ -5,14 +5,14 @@ directories, what is compared is the bytes, and a poll stands behind both.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from watchfiles import awatch
 
-from sidecar.governance.snapshot import digest_of
-from sidecar.governance.yaml import SIZE_CEILING_BYTES
+from sidecar.governance.reading import read
 
 SETTLE = 0.25
 """Seconds without a further event before files are read."""
@@ -24,20 +24,25 @@ _LONGEST_SETTLE = 8
 
 
 class WatchedFiles:
-    """Some files whose bytes are known by `digest`, as a snapshot has it. Times are seconds."""
+    """Some files whose bytes are known by `fingerprint`, as a Reading has it. Times are seconds."""
 
-    def __init__(self, files: Sequence[Path], digest: str, *, settle: float = SETTLE, poll: float = POLL) -> None:
+    def __init__(self, files: Sequence[Path], fingerprint: str, *, settle: float = SETTLE, poll: float = POLL) -> None:
+        self.fingerprint = fingerprint
+        """Of what the files said when they were read last."""
+        self.read_at = time.time()
+        """When that was, by the wall clock."""
         self._files = tuple(files)
-        self._digest = digest
         self._settle = settle
         self._poll = poll
         self._stirred = asyncio.Event()
 
-    def follow(self, files: Sequence[Path], digest: str) -> None:
+    def follow(self, files: Sequence[Path], fingerprint: str) -> None:
         """Watch these from now on, as they were read last: a new sidecar file may name another policy."""
-        self._files = tuple(files)
-        self._digest = digest
-        self._stirred.set()
+        self.fingerprint = fingerprint
+        self.read_at = time.time()
+        if self._files != tuple(files):
+            self._files = tuple(files)
+            self._stirred.set()
 
     async def watch(self, changed: Callable[[], Awaitable[None]]) -> None:
         """Await `changed` whenever the bytes are others than before, or can not be read any more; until cancelled."""
@@ -58,9 +63,10 @@ class WatchedFiles:
                 await asyncio.gather(events, return_exceptions=True)
 
     async def _compare(self, changed: Callable[[], Awaitable[None]]) -> None:
-        digest = await asyncio.to_thread(_digest, self._files)
-        if digest != self._digest:
-            self._digest = digest
+        fingerprint = (await asyncio.to_thread(read, self._files)).fingerprint
+        self.read_at = time.time()
+        if fingerprint != self.fingerprint:
+            self.fingerprint = fingerprint
             await changed()
 
     async def _events(self, directories: Sequence[Path]) -> None:
@@ -93,14 +99,3 @@ def _directories(files: Sequence[Path]) -> Mapping[Path, tuple[int, int]]:
                     found[existing] = (status.st_dev, status.st_ino)
                     break
     return found
-
-
-def _digest(files: Sequence[Path]) -> str:
-    contents = []
-    for file in files:
-        try:
-            with file.open("rb") as stream:
-                contents.append(stream.read(SIZE_CEILING_BYTES + 1))
-        except OSError as error:
-            return f"{file}: {error.strerror}"
-    return digest_of(contents)

@@ -19,6 +19,8 @@ from sidecar.wire.framing import CHUNKED, NONE
 from sidecar.wire.head import RequestHead
 from sidecar.wire.malformed import Malformed
 from sidecar.wire.reader import RequestReader
+from sidecar.wire.recent import Recent
+from sidecar.wire.writer import request_head
 
 _LINGER: Final = 2.0
 """Seconds in which a client may still take in the answer before the connection is closed under it."""
@@ -26,6 +28,7 @@ _ALLOW: Final = b"Allow: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, TRACE\r\n
 """Beside a 405 (RFC 9110 §15.5.6): the methods that every destination gets to see."""
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: close with RST
 
+_END: Final = b"\r\n\r\n"
 _HEAD, _BODY, _BUSY, _FULL, _LINGERING, _OTHER = range(6)
 
 
@@ -35,6 +38,8 @@ class Port(Protocol):
     route: Route | None
     """The destination that every request on it is for; None when requests name theirs."""
     router: Router
+    known: Recent[tuple[RequestHead, Route]]
+    """Heads met lately, as they were read and routed."""
     connect: bool
     """Whether CONNECT is tunnelled."""
 
@@ -109,6 +114,13 @@ class Downstream(asyncio.Protocol):
         """Bytes of a client."""
         state = self._state
         if state == _HEAD:
+            if self._fresh:
+                end = data.find(_END) + 4
+                known = self._port.known.get(data if end == len(data) else data[:end])
+                if known is not None:
+                    head, route = known
+                    self._serve(head, route, data[end:])
+                    return
             self._read_head(data)
         elif state == _BODY:
             self._read_body(data)
@@ -143,7 +155,7 @@ class Downstream(asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.on_caller_drained()
         elif self._state == _FULL:
-            self._await_request()
+            self._await_request(self._plane.clock())
 
     # exchange.Caller
 
@@ -156,18 +168,20 @@ class Downstream(asyncio.Protocol):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()
 
-    def over(self, *, close: bool) -> None:
-        """The response is complete."""
+    def over(self, now: float) -> None:
+        """The response is complete; another request may follow."""
         self._exchange = None
-        if close:
-            self._close()
-            return
         if self._full:
             # Else a client could ask again and again, read nothing, and have all of it kept for him.
             self._state = _FULL
-            self.timer.arm(self._plane.clock() + self._plane.limits.idle_timeout)
-            return
-        self._await_request()
+            self.timer.arm(now + self._plane.limits.idle_timeout)
+        else:
+            self._await_request(now)
+
+    def last(self) -> None:
+        """The response is complete, and no other request may follow."""
+        self._exchange = None
+        self._close()
 
     def tunnel(self, upstream: Upstream, early: bytes) -> None:
         """The client's side of a switched protocol."""
@@ -184,9 +198,9 @@ class Downstream(asyncio.Protocol):
 
     # private, in the order of a request
 
-    def _await_request(self) -> None:
+    def _await_request(self, now: float) -> None:
         self._state = _HEAD
-        self.timer.arm(self._plane.clock() + self._plane.limits.idle_timeout)
+        self.timer.arm(now + self._plane.limits.idle_timeout)
         if self._ahead or self.valve.held:
             # Not from here: a thousand pipelined requests must not be a thousand frames deep.
             self._plane.loop.call_soon(self._go_on)
@@ -203,8 +217,7 @@ class Downstream(asyncio.Protocol):
                 self._fresh = False
                 self.timer.arm(self._plane.clock() + self._plane.limits.head_timeout)
             return
-        self._fresh = True
-        now = self._plane.clock()
+        whole, self._fresh = self._fresh, True
         self._state = _BUSY
         if head.method == b"CONNECT":
             self._connect(head)
@@ -222,8 +235,18 @@ class Downstream(asyncio.Protocol):
         except Misdirected as error:
             self._misdirect(error, head)
             return
-        exchange = self._exchange = Exchange(self._plane, self, route, head, now)
+        head.onward = request_head(head)
         rest = reader.rest
+        if whole and port.router.routes.get(route.name) is route and not (head.trace or head.request_id):
+            # In one piece, or its end alone would stand for all of it; with an id of its own it will hardly come again.
+            port.known.keep(data[: len(data) - len(rest)], (head, route))
+        self._serve(head, route, rest)
+
+    def _serve(self, head: RequestHead, route: Route, rest: bytes) -> None:
+        """A request has been read and routed; `rest` is what followed its head."""
+        now = self._plane.clock()
+        self._state = _BUSY
+        exchange = self._exchange = Exchange(self._plane, self, route, head, now)
         if head.framing is NONE:
             self._ahead = rest
         else:
@@ -286,7 +309,7 @@ class Downstream(asyncio.Protocol):
             return
         data, self._ahead = self._ahead, b""
         if data:
-            self._read_head(data)
+            self.data_received(data)
         if self._state == _HEAD:
             self.valve.release(Valve.AHEAD | Valve.PEER | Valve.BUFFER)
         elif self._state == _BODY:
@@ -310,7 +333,7 @@ class Downstream(asyncio.Protocol):
         if close:
             self._close(linger=bool(head.framing))
         else:
-            self.over(close=False)
+            self.over(self._plane.clock())
 
     def _connect(self, head: RequestHead) -> None:
         rest = self._reader.rest

@@ -32,8 +32,9 @@ from sidecar.wire.handshake import HandshakeFailure
 from sidecar.wire.head import RequestHead, ResponseHead
 from sidecar.wire.malformed import Malformed
 from sidecar.wire.retry_after import parse_retry_after
-from sidecar.wire.writer import request_head, response_head
+from sidecar.wire.writer import CHUNKED_LINE
 
+_ID_FIELD: Final = b"x-request-id: "
 _CLOSE_LINE: Final = b"Connection: close\r\n"
 _KEEP_LINE: Final = b"Connection: keep-alive\r\n"
 _GO: Final = Admission.GO
@@ -64,8 +65,11 @@ class Caller(Protocol):
     def abort(self) -> None:
         """Break the connection, so that nobody takes the response for complete."""
 
-    def over(self, *, close: bool) -> None:
-        """The response is complete; `close` when no other request may follow."""
+    def over(self, now: float) -> None:
+        """The response is complete; another request may follow."""
+
+    def last(self) -> None:
+        """The response is complete, and no other request may follow."""
 
     def tunnel(self, upstream: Upstream, early: bytes) -> None:
         """Both sides switched protocols; `early` bytes have come from upstream already."""
@@ -88,6 +92,7 @@ _SENT: Final = Phase.SENT
 _BACKING_OFF: Final = Phase.BACKING_OFF
 _RELAYING: Final = Phase.RELAYING
 _OVER: Final = Phase.OVER
+_begin: Final = retry.Exchange.__init__  # looked up once: 40 ns a request
 _SUCCESS: Final = Result.SUCCESS
 _FAULT: Final = Result.FAULT
 
@@ -124,7 +129,6 @@ class Exchange(retry.Exchange):
         "_phase",
         "_plane",
         "_refusal",
-        "_request_id",
         "_route",
         "_station",
         "_status",
@@ -137,41 +141,34 @@ class Exchange(retry.Exchange):
         "upgrading",
     )
 
+    _upstream: Upstream | None
+    _station: Home | None
+    _tried: tuple[Home, ...]
+    _connecting: Task[None] | None
+    _body: ReplayBuffer | None
+    _held: _Held | None
+    _fault: Fault | HandshakeFailure | None
+    _refusal: Refusal | None
+    _trail: list[AttemptRecord] | None
+
     def __init__(self, plane: Plane, caller: Caller, route: Route, head: RequestHead, now: float) -> None:
-        retry.Exchange.__init__(self, route.destination, now, route.repeatable_until(head, now))
+        _begin(self, route.destination, now, route.repeatable_until(head, now))
         self._plane = plane
         plane.busy += 1
         self._caller = caller
         self._route = route
         self._head = head
         self._phase = _WAITING
-        self._upstream: Upstream | None = None
-        self._station: Home | None = None
-        self._tried: tuple[Home, ...] = ()
-        self._connecting: Task[None] | None = None
-        self._body: ReplayBuffer | None = None
+        self._upstream = self._station = self._connecting = self._body = None
+        self._held = self._fault = self._refusal = self._trail = None
+        self._tried = ()
         self._body_moment = now
-        self._held: _Held | None = None
-        self._fault: Fault | HandshakeFailure | None = None
-        self._refusal: Refusal | None = None
-        self._trail: list[AttemptRecord] | None = None
         self._backoff = 0.0
         self._status = 0
-        self._overdue = False
-        self._fresh = False
-        self._close = False
-        self._chunked_out = False
-        self.request_open = False
+        self._overdue = self._fresh = self._close = self._chunked_out = self.request_open = False
         self.to_head = head.method == b"HEAD"
         self.upgrading = bool(head.upgrade)
-        added = plane.via
-        if head.request_id:
-            self._request_id = head.request_id
-        else:
-            line = b"%b%x\r\n" % (plane.request_prefix, next(plane.request_ids))
-            self._request_id = line[14:-2]
-            added += line
-        self._wire = request_head(head, head.target, added)
+        self._wire = head.onward + (plane.via if head.request_id else next(plane.request_lines))
 
     # The request's side, called by the caller's connection
 
@@ -183,6 +180,8 @@ class Exchange(retry.Exchange):
     def begin(self, now: float) -> None:
         """Ask for admission, and make the first attempt."""
         self._admitted(self.admit(now), now)
+        if self._phase is _WAITING:
+            self._wake(now)  # a recovery makes room as time goes by, without an answer that would tell
 
     def on_request_body(self, data: bytes) -> None:
         """More of the request's body."""
@@ -234,7 +233,7 @@ class Exchange(retry.Exchange):
             )
         )
         self._end(now, Result.CLIENT_ERROR)
-        self._caller.over(close=True)
+        self._caller.last()
 
     def on_caller_gone(self) -> None:
         """The client has left: nothing may go on for it."""
@@ -243,6 +242,8 @@ class Exchange(retry.Exchange):
         now = self._plane.clock()
         self._leave(now)
         self._end(now, Result.ABANDONED)
+        if self.destination.limiter.waiting:
+            self._wake(now)
 
     def on_caller_full(self) -> None:
         """The client reads more slowly than the response comes."""
@@ -267,11 +268,7 @@ class Exchange(retry.Exchange):
         elif phase is _BACKING_OFF:
             self._depart(now)
         elif phase is _WAITING:
-            if now < self.deadline - self.policy.retry.min_remaining:
-                self._arm_wait()  # the deadline has moved since: the request's body came to its end
-                return
-            self.give_up_waiting(now)
-            self._refuse(Refusal.CONCURRENCY_LIMIT, now)
+            self._admitted(self.wake(now), now)
         elif phase is _RELAYING:
             self._leave(now)
             self._end(now, _FAULT)
@@ -304,28 +301,26 @@ class Exchange(retry.Exchange):
     def on_interim(self, head: ResponseHead) -> None:
         """A 1xx response: passed on to whoever can understand it, and of no other consequence."""
         if self._head.minor == 1 and not (head.status == 100 and not self.request_open):
-            self._caller.write(response_head(head, b"", chunked=False))
+            self._caller.write(head.onward + b"\r\n")
 
-    def on_response(self, head: ResponseHead, body: bytes, *, complete: bool) -> None:
+    def on_response(self, head: ResponseHead, body: bytes, complete: bool) -> None:  # noqa: FBT001 - see `Lessee`
         """A response head, and the body so far."""
         now = self._plane.clock()
         status = head.status
-        policy = self.policy
         if self.request_open and self._body is not None:
             self.replayable = self._body.replayable
-        if head.retry_after and status in policy.retry.statuses:
+        wait = None
+        if head.retry_after and status in self.policy.retry.statuses:
             wait = parse_retry_after(head.retry_after, head.date, self._plane.wall())
-            verdict = self.on_status(now, status, wait)
-        else:
-            verdict = self.on_status(now, status, None)
+        verdict = self.on_status(now, status, wait)
         if verdict is DELIVER:
             if self._trail is not None:
                 self._note(now, str(status))
-            self._deliver(head, body, complete=complete, now=now)
+            self._deliver(head, body, complete, now)
         elif isinstance(verdict, Deliver):
             self._note(now, str(status))
             self._refusal = verdict.refusal
-            self._deliver(head, body, complete=complete, now=now)
+            self._deliver(head, body, complete, now)
         else:
             self._note(now, str(status))
             self._hold(head, body, complete=complete, now=now)
@@ -350,7 +345,7 @@ class Exchange(retry.Exchange):
             held.body += data
             held.trailers = trailers
             if held.upstream is not None:
-                held.upstream.release(now, reusable=not self.request_open)
+                self._part(held.upstream, now)
                 held.upstream = self._upstream = None
             return
         if self._chunked_out:
@@ -417,13 +412,10 @@ class Exchange(retry.Exchange):
         if admission is _GO:
             self._attempt(now)
         elif admission is _WAIT:
-            self._arm_wait()
+            self._caller.timer.arm(self.wake_at)
         else:
             assert isinstance(admission, Refusal)
             self._refuse(admission, now)
-
-    def _arm_wait(self) -> None:
-        self._caller.timer.arm(self.deadline - self.policy.retry.min_remaining)
 
     def _attempt(self, now: float) -> None:
         self._overdue = False
@@ -459,10 +451,9 @@ class Exchange(retry.Exchange):
         if self.request_open:
             self._caller.timer.arm(max(self._body_moment, self.attempt_began) + self.policy.idle_timeout)
             return
-        at = self.deadline
-        if not self._overdue:
-            at = min(at, self.attempt_began + self.policy.per_attempt_timeout)
-        self._caller.timer.arm(at)
+        patience = self.attempt_began + self.policy.per_attempt_timeout
+        # No min(): 80 ns.
+        self._caller.timer.arm(self.deadline if self._overdue or self.deadline < patience else patience)
 
     def _pass_on(self, body: ReplayBuffer, data: bytes) -> None:
         """Send a piece of the request, or keep it until there is somebody to send it to, or both."""
@@ -534,7 +525,7 @@ class Exchange(retry.Exchange):
         upstream = self._upstream
         self._fault = None
         if complete and upstream is not None:
-            upstream.release(now, reusable=not self.request_open)
+            self._part(upstream, now)
             upstream = self._upstream = None
         elif upstream is not None:
             upstream.valve.hold(Valve.PEER)  # kept is what has come, not what may still come
@@ -562,7 +553,7 @@ class Exchange(retry.Exchange):
         held, self._held = self._held, None
         if held is not None:
             complete = held.upstream is None
-            self._deliver(held.head, held.body, complete=complete, now=now, trailers=held.trailers)
+            self._deliver(held.head, held.body, complete, now, held.trailers)
             if held.upstream is not None:
                 held.upstream.valve.release(Valve.PEER)
         else:
@@ -593,8 +584,14 @@ class Exchange(retry.Exchange):
 
     # Answers
 
-    def _deliver(self, head: ResponseHead, body: bytes, *, complete: bool, now: float, trailers: bytes = b"") -> None:
-        plane = self._plane
+    def _deliver(
+        self,
+        head: ResponseHead,
+        body: bytes,
+        complete: bool,  # noqa: FBT001 - a call by keyword costs 60 ns more
+        now: float,
+        trailers: bytes = b"",
+    ) -> None:
         request = self._head
         caller = self._caller
         self.committed = True
@@ -605,25 +602,23 @@ class Exchange(retry.Exchange):
         if head.status == 101:
             self._switch(head, body, added, now)
             return
-        close = not request.keep_alive or plane.draining or self.request_open
-        chunked = False
+        close = not request.keep_alive or self._plane.draining or self.request_open
         framing = head.framing
         if framing is CHUNKED or framing is CLOSE:
             if request.minor == 1:
-                self._chunked_out = chunked = True
+                self._chunked_out = True
+                added += CHUNKED_LINE
+                body = chunk(body) if body else b""
+                if complete:
+                    body += last_chunk(trailers)
             else:
                 close = True
-            if complete or body:
-                body = (chunk(body) if body else b"") if chunked else body
-                if complete and chunked:
-                    body += last_chunk(trailers)
         self._close = close
         if close:
             added += _CLOSE_LINE
         elif request.minor == 0:
             added += _KEEP_LINE
-        data = response_head(head, added, chunked=chunked)
-        caller.write(data + body if body else data)
+        caller.write(head.onward + added + b"\r\n" + body)
         if complete:
             self._complete(now)
         else:
@@ -635,9 +630,19 @@ class Exchange(retry.Exchange):
         upstream = self._upstream
         if upstream is not None:
             self._upstream = None
-            upstream.release(now, reusable=not self.request_open)
+            self._part(upstream, now)
         self._end(now, result_of(self._status))
-        self._caller.over(close=self._close)
+        if self._close:
+            self._caller.last()
+        else:
+            self._caller.over(now)
+
+    def _part(self, upstream: Upstream, now: float) -> None:
+        """A response has been read to its end."""
+        if self.request_open:
+            upstream.retire()  # half of a request has gone that way
+        else:
+            upstream.release(now)
 
     def _switch(self, head: ResponseHead, early: bytes, added: bytes, now: float) -> None:
         """101: from here on both sides speak something else."""
@@ -645,7 +650,7 @@ class Exchange(retry.Exchange):
         assert upstream is not None
         self._upstream = None
         added += b"Connection: upgrade\r\nUpgrade: " + head.upgrade + b"\r\n"
-        self._caller.write(response_head(head, added, chunked=False))
+        self._caller.write(head.onward + added + b"\r\n")
         self._end(now, _SUCCESS)
         self._caller.tunnel(upstream, early)
 
@@ -660,8 +665,6 @@ class Exchange(retry.Exchange):
             wait = self.destination.breaker.retry_after(now)
             added = b"Retry-After: %d\r\n" % max(1, math.ceil(wait))
         self._answer(503, refusal.value, _REFUSAL_DETAIL[refusal], now, Result.REFUSED, added)
-        if self.destination.limiter.waiting:
-            self._wake(now)
 
     def _answer(self, status: int, reason: str, detail: str, now: float, result: Result, added: bytes = b"") -> None:
         """An answer of our own, which says so."""
@@ -680,7 +683,10 @@ class Exchange(retry.Exchange):
             )
         )
         self._end(now, result)
-        self._caller.over(close=close)
+        if close:
+            self._caller.last()
+        else:
+            self._caller.over(now)
 
     def _end(self, now: float, result: Result) -> None:
         self._phase = _OVER
@@ -725,7 +731,7 @@ class Exchange(retry.Exchange):
                 budget_balance=destination.budget.balance(now),
                 breaker=destination.breaker.state(now).value,
                 policy_version=plane.policy_version,
-                request_id=self._request_id.decode("latin-1"),
+                request_id=(head.request_id or self._wire.rpartition(_ID_FIELD)[2][:-2]).decode("latin-1"),
                 trace_id=_trace_id(head.trace),
             )
         )

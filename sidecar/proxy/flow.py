@@ -6,7 +6,7 @@ from asyncio import Transport
 class Valve:
     """Reading from one transport, held while any of a few named reasons holds."""
 
-    __slots__ = ("_reasons", "transport")
+    __slots__ = ("held", "transport")
 
     AHEAD = 1
     """Bytes beyond the current message have come."""
@@ -17,22 +17,18 @@ class Valve:
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
-        self._reasons = 0
+        self.held = 0
+        """The reasons in force; zero when reading."""
 
     def hold(self, reason: int) -> None:
         """Stop reading."""
-        if not self._reasons and not self.transport.is_closing():
+        if not self.held and not self.transport.is_closing():
             self.transport.pause_reading()
-        self._reasons |= reason
+        self.held |= reason
 
     def release(self, reason: int) -> None:
         """Read again, unless there is another reason not to."""
-        if self._reasons & reason:
-            self._reasons &= ~reason
-            if not self._reasons and not self.transport.is_closing():
+        if self.held & reason:
+            self.held &= ~reason
+            if not self.held and not self.transport.is_closing():
                 self.transport.resume_reading()
-
-    @property
-    def held(self) -> int:
-        """The reasons in force; zero when reading."""
-        return self._reasons

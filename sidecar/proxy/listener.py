@@ -9,6 +9,8 @@ from sidecar.governance.address import Address
 from sidecar.proxy.downstream import Downstream
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.router import Route, Router
+from sidecar.wire.head import RequestHead
+from sidecar.wire.recent import Recent
 
 _BACKLOG = 1024
 
@@ -50,8 +52,16 @@ class Listener:
         self.router = router
         self.route = route
         self.connect = connect
+        self.known: Recent[tuple[RequestHead, Route]] = Recent()
         name = sock.getsockname()
         self.address = Address(name[0], name[1])
+
+    def turn_to(self, router: Router, route: Route | None, *, connect: bool) -> None:
+        """Route by another snapshot from now on."""
+        self.router = router
+        self.route = route
+        self.connect = connect
+        self.known.clear()
 
     async def start(self) -> None:
         """Accept connections."""

@@ -4,13 +4,15 @@ import itertools
 import os
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from sidecar.engine.record import ExchangeRecord
 from sidecar.governance.limits import WireLimits
 from sidecar.proxy.timers import Wheel
+from sidecar.wire.head import ResponseHead
 from sidecar.wire.malformed import REASONS
+from sidecar.wire.recent import Recent
 
 
 class Recorder(Protocol):
@@ -24,6 +26,10 @@ class Plane:
     """One data plane. Everything here is read on the hot path, so it is plain attributes."""
 
     __slots__ = (
+        "_numbers",
+        "_prefix",
+        "_via",
+        "answers",
         "busy",
         "clock",
         "connections",
@@ -34,11 +40,9 @@ class Plane:
         "policy_version",
         "recorder",
         "rejections",
-        "request_ids",
-        "request_prefix",
+        "request_lines",
         "sample",
         "tunnels",
-        "via",
         "wall",
         "wheel",
     )
@@ -57,6 +61,12 @@ class Plane:
         self.wheel = Wheel(loop, clock)
         self.recorder = recorder
         self.limits = WireLimits()
+        self.answers: Recent[ResponseHead] = Recent()
+        """Heads of responses met lately, as they were read; not of those to a HEAD, which mean something else."""
+        self._prefix = b"x-request-id: " + os.urandom(8).hex().encode("ascii") + b"-%x\r\n"
+        self._numbers = itertools.count(1)
+        self.request_lines: Iterator[bytes]
+        """For each request that brings no id of its own the lines that are added to it: Via, and an id made for it."""
         self.via = b""
         self.policy_version = 0
         self.sample = 0.0
@@ -71,8 +81,16 @@ class Plane:
         """Messages that were refused for their bytes, by reason, since the start."""
         self.own_addresses: frozenset[tuple[str, int]] = frozenset()
         """Where this sidecar listens; a request that would go there is a loop."""
-        self.request_prefix = b"x-request-id: " + os.urandom(8).hex().encode("ascii") + b"-"
-        self.request_ids = itertools.count(1)
+
+    @property
+    def via(self) -> bytes:
+        """The Via line, ended by CRLF; empty when the policy wants none."""
+        return self._via
+
+    @via.setter
+    def via(self, line: bytes) -> None:
+        self._via = line
+        self.request_lines = map((line + self._prefix).__mod__, self._numbers)  # 0.2 µs less than two formats a request
 
     def own(self, host: str, port: int) -> bool:
         """Whether this is one of our own listeners."""

@@ -73,7 +73,8 @@ class Station:
         """An idle connection, the one used last first: the others may then grow old and be closed."""
         while self.idle:
             upstream = self.idle.pop()
-            if upstream.usable:
+            # Bytes that have arrived since the last answer would be taken for this one; an end would cost the request.
+            if not (upstream.transport.is_closing() or upstream.unread(0)):
                 return upstream
         return None
 

@@ -30,12 +30,15 @@ class Level(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One destination over the last ten seconds. `bad` requests failed, were refused, or their callers gave up.
+    """One destination over the last ten `seconds`, or as many as there were yet.
+
+    `bad` requests failed, were refused, or their callers gave up.
 
     `per_attempt_timeout` and `silent` are seconds, the latter without an answer; `breaker` is a state's word.
     """
 
     name: str
+    seconds: float
     requests: int
     bad: int
     retries: int
@@ -164,7 +167,7 @@ def _calm(standings: Sequence[Standing]) -> str:
 
 def _traffic(standings: Sequence[Standing]) -> str:
     busy = [standing for standing in standings if standing.requests]
-    rate = sum(standing.requests for standing in busy) / 10
+    rate = sum(standing.requests / standing.seconds for standing in busy)
     retries = sum(standing.retries for standing in standings)
     where = busy[0].name if len(busy) == 1 else f"{len(busy)} destinations"
     retried = "no retries" if not retries else f"{retries} {'retry' if retries == 1 else 'retries'}"

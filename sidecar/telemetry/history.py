@@ -28,7 +28,8 @@ TRANSITIONS: Final = 4096
 """Of the breaker, for each destination: 15 minutes of one that opens and probes twice a second."""
 EXCHANGES: Final = 50
 ALIKE: Final = 3
-"""Exchanges alike that are kept from one second; the others are counted, so that a storm does not show only itself."""
+"""Exchanges alike that are kept from one second; one if they were never sent. The others are counted, so that a storm
+does not hide the rest."""
 KINDS_OF_EXCHANGE: Final = 64
 
 STATES: Final = tuple(BreakerState)
@@ -213,7 +214,7 @@ class History:
             if len(self._alike) >= KINDS_OF_EXCHANGE:
                 return
             alike = self._alike[key] = []
-        if len(alike) >= ALIKE:
+        if len(alike) >= (ALIKE if record.attempts else 1):
             alike[-1].alike += 1
             return
         noted = Noted(self.noted, self._clock(), record)
@@ -268,9 +269,9 @@ class History:
         series = self.series.get(name)
         if series is None or self.row == 0:
             return None
-        first = self.first_row(LATELY_ROWS + 1)
-        seconds = self._times[(self.row - 1) % ROWS] - self._times[first % ROWS]
-        return series.lately(self.row, max(ROW_SECONDS, seconds))
+        before = self.row - LATELY_ROWS - 1
+        since = self._times[before % ROWS] if before >= 0 else self._times[0] - ROW_SECONDS
+        return series.lately(self.row, self._times[(self.row - 1) % ROWS] - since)
 
 
 class Sampler:

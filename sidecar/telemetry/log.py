@@ -95,6 +95,8 @@ def configure(style: Format, level: Level, fd: int = STDERR, *, colours: bool = 
     log = Log(style, level, fd, colours=colours)
     limit = log.limited(LineLimit(MESSAGES_PER_SECOND, MESSAGES_BURST, time.monotonic()))
     logging.basicConfig(handlers=[Bridge(log, limit, time.monotonic)], level=level.number, force=True)
+    # It tells of every event in a directory, and whoever reloads tells what came of it.
+    logging.getLogger("watchfiles").setLevel(max(logging.WARNING, level.number))
     return log
 
 

@@ -23,6 +23,7 @@ from sidecar.engine.destination import Destination
 from sidecar.engine.histogram import SECONDS, Histogram
 from sidecar.engine.outcome import AttemptKind, Fault, Result
 from sidecar.engine.verdict import Refusal
+from sidecar.governance.standing import PolicyOrigin, RolloutState
 from sidecar.telemetry.exposition import encode
 from sidecar.telemetry.subject import Connections, Subject
 from sidecar.wire.handshake import HANDSHAKE_FAILURES
@@ -34,6 +35,8 @@ OUTCOMES: Final = tuple(result.label for result in Result)
 KINDS: Final = tuple(kind.label for kind in AttemptKind)
 REFUSALS: Final = tuple(refusal.value for refusal in Refusal)
 STATES: Final = tuple(state.value for state in BreakerState)
+ORIGINS: Final = tuple(origin.value for origin in PolicyOrigin)
+ROLLOUT_STATES: Final = tuple(state.value for state in RolloutState)
 CONNECTION_STATES: Final = ("active", "idle")
 CONNECT_FAILURES: Final = (Fault.CONNECT_FAILURE.value, *HANDSHAKE_FAILURES)
 
@@ -146,6 +149,14 @@ def _connect_failures(scene: Scene) -> Values:
 
 def _one(value: float) -> Values:
     return [((), value)]
+
+
+def _given(value: float | None) -> Values:
+    return [] if value is None else _one(value)
+
+
+def _state(words: Iterable[str], now: str) -> Values:
+    return [((word,), int(word == now)) for word in words]
 
 
 def _by_reason(counts: Mapping[str, int]) -> Values:
@@ -368,6 +379,38 @@ METRICS: Final = (
         "Requests to destinations with a number past its guardrail by leave of the exception; 0 while nobody uses it.",
         (Label("id", ("the exception's id",)),),
         moment=lambda moment: [((life.id,), life.uses) for life in moment.subject.exceptions],
+    ),
+    Metric(
+        "sidecar_policy_origin",
+        Kind.GAUGE,
+        "1 for where the policy in force came from, 0 for the others. baseline: no valid policy could be had.",
+        (Label("origin", ORIGINS),),
+        moment=lambda moment: _state(ORIGINS, moment.subject.standing.origin),
+    ),
+    Metric(
+        "sidecar_policy_source_age_seconds",
+        Kind.GAUGE,
+        "Time since the policy's source was last found to say what is made of it.",
+        moment=lambda moment: _one(moment.subject.standing.source_age),
+    ),
+    Metric(
+        "sidecar_policy_expiry_timestamp_seconds",
+        Kind.GAUGE,
+        "Unix time from which the policy in force should have been replaced; absent for one that does not expire.",
+        moment=lambda moment: _given(moment.subject.standing.expires),
+    ),
+    Metric(
+        "sidecar_policy_rollout_state",
+        Kind.GAUGE,
+        "1 for where this pod stands towards the version its source offers, 0 for the others.",
+        (Label("state", ROLLOUT_STATES),),
+        moment=lambda moment: _state(ROLLOUT_STATES, moment.subject.standing.rollout),
+    ),
+    Metric(
+        "sidecar_policy_rollout_aborts_total",
+        Kind.COUNTER,
+        "Versions that this pod has given up because they amplified.",
+        moment=lambda moment: _one(moment.subject.standing.aborts),
     ),
     Metric(
         "sidecar_event_loop_lag_seconds",

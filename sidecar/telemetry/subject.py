@@ -50,6 +50,20 @@ class ExceptionLife:
     uses: int
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyStanding:
+    """How the policy in force came to be: words of `governance.standing`.
+
+    `source_age` is the seconds since its source was last found to say so; `expires` is wall time, None for never.
+    """
+
+    origin: str
+    rollout: str
+    aborts: int
+    source_age: float
+    expires: float | None
+
+
 class Subject(Protocol):
     """A process that can be looked at. The keys of `destinations` are policy names and become label values."""
 
@@ -72,6 +86,10 @@ class Subject(Protocol):
     @property
     def exceptions(self) -> Sequence[ExceptionLife]:
         """The exceptions that the policy has for this service."""
+
+    @property
+    def standing(self) -> PolicyStanding:
+        """How the policy in force came to be."""
 
     @property
     def log_lines_dropped(self) -> Mapping[str, int]:

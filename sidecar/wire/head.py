@@ -8,7 +8,8 @@ class RequestHead:
 
     `fields` are the lines that may be passed on, each ended by CRLF, in their order and case, Host among them;
     `target` is as it came; `host` is the value of the Host field, b"" when an HTTP/1.0 request has none.
-    `upgrade` is b"websocket" when that is asked for, else b"": other protocols are not switched to.
+    `upgrade` is b"websocket" when that is asked for, else b"": other protocols are not switched to. `onward` is all
+    of it as it is sent to the next hop, without its closing empty line; set when the request has been routed.
     """
 
     __slots__ = (
@@ -21,6 +22,7 @@ class RequestHead:
         "length",
         "method",
         "minor",
+        "onward",
         "request_id",
         "target",
         "trace",
@@ -32,6 +34,7 @@ class RequestHead:
         self.target = target
         self.minor = minor
         self.fields = b""
+        self.onward = b""
         self.host = b""
         self.framing: Framing = NONE
         self.length: int | None = None
@@ -44,7 +47,7 @@ class RequestHead:
 
 
 class ResponseHead:
-    """One response's head. `fields` as in RequestHead; `line` is the status line's end: b"200 OK"."""
+    """One response's head. `fields` and `onward` as in RequestHead; `line` is the status line's end: b"200 OK"."""
 
     __slots__ = (
         "date",
@@ -54,6 +57,7 @@ class ResponseHead:
         "length",
         "line",
         "minor",
+        "onward",
         "retry_after",
         "status",
         "upgrade",
@@ -64,6 +68,7 @@ class ResponseHead:
         self.line = line
         self.minor = minor
         self.fields = b""
+        self.onward = b""
         self.framing: Framing = NONE
         self.length: int | None = None
         self.keep_alive = minor == 1

@@ -4,26 +4,20 @@ from sidecar.wire.framing import CHUNKED
 from sidecar.wire.head import RequestHead, ResponseHead
 
 VIA = b"Via: 1.1 sidecar\r\n"
-_CHUNKED_LINE = b"Transfer-Encoding: chunked\r\n"
+CHUNKED_LINE = b"Transfer-Encoding: chunked\r\n"
 
 
-def request_head(head: RequestHead, target: bytes, added: bytes) -> bytes:
-    """The head as it is sent upstream, without its closing empty line, so that an attempt can add a line of its own.
-
-    `target` is in origin form; `added` are whole lines ended by CRLF.
-    """
-    if head.framing is CHUNKED:
-        added += _CHUNKED_LINE
+def request_head(head: RequestHead) -> bytes:
+    """The head as it is sent upstream, without its closing empty line, so that lines can be added to it."""
+    added = CHUNKED_LINE if head.framing is CHUNKED else b""
     if head.upgrade:
         added += b"Connection: upgrade\r\nUpgrade: " + head.upgrade + b"\r\n"
-    return b"%b %b HTTP/1.1\r\n%b%b" % (head.method, target, head.fields, added)
+    return b"%b %b HTTP/1.1\r\n%b%b" % (head.method, head.target, head.fields, added)
 
 
-def response_head(head: ResponseHead, added: bytes, *, chunked: bool) -> bytes:
-    """The head as it is sent downstream, whole. `added` are lines ended by CRLF; `chunked` frames the body anew."""
-    if chunked:
-        added += _CHUNKED_LINE
-    return b"HTTP/1.1 %b\r\n%b%b\r\n" % (head.line, head.fields, added)
+def response_head(head: ResponseHead) -> bytes:
+    """The head as it is sent downstream, without its closing empty line and the lines that frame its body anew."""
+    return b"HTTP/1.1 %b\r\n%b" % (head.line, head.fields)
 
 
 def replace_host(fields: bytes, host: bytes, value: bytes) -> bytes:

@@ -13,12 +13,16 @@ FINDING = {"file": "policy.yaml", "line": 12, "field": "budget.ratio", "rule": "
 @dataclass
 class SetState(SetSubject):
     reasons: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     result: ReloadResult | Exception = field(default_factory=lambda: ReloadResult(ok=True, version=8, findings=()))
     reload_count: int = 0
     history: History = field(default_factory=lambda: History(lambda: 1.0))
 
     def ready(self) -> Sequence[str]:
         return self.reasons
+
+    def warnings(self) -> Sequence[str]:
+        return self.notes
 
     def endpoints(self) -> Mapping[str, Sequence[str]]:
         return {"payments": ["http://payments.default.svc:8080"]}

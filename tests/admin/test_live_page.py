@@ -2,7 +2,11 @@
 
 import asyncio
 import json
+import subprocess
+import sys
+import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -217,3 +221,19 @@ async def test_asking_for_the_head_of_the_stream_does_not_open_it(stand: Stand) 
 
     assert response.status == 405
     assert stand.page.viewers == 0
+
+
+def test_the_wheel_carries_the_page(tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[2]
+
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=root,
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {f"sidecar/admin/page/{name}" for name in FILES} <= names

@@ -55,7 +55,16 @@ async def test_readyz_is_200_when_nothing_is_missing(opened: Open) -> None:
 
     response = await client.get("/readyz")
 
-    assert (response.status, await response.json()) == (200, {"ready": True, "reasons": []})
+    assert (response.status, await response.json()) == (200, {"ready": True, "reasons": [], "warnings": []})
+
+
+async def test_readyz_is_200_with_what_an_operator_should_know(opened: Open) -> None:
+    client = await opened(SetState(notes=["the compiled-in baseline is in force"]))
+
+    response = await client.get("/readyz")
+
+    assert response.status == 200
+    assert (await response.json())["warnings"] == ["the compiled-in baseline is in force"]
 
 
 async def test_readyz_is_503_with_the_reasons(opened: Open) -> None:
@@ -63,7 +72,7 @@ async def test_readyz_is_503_with_the_reasons(opened: Open) -> None:
 
     response = await client.get("/readyz")
 
-    assert (response.status, await response.json()) == (503, {"ready": False, "reasons": ["draining"]})
+    assert (response.status, await response.json()) == (503, {"ready": False, "reasons": ["draining"], "warnings": []})
 
 
 @pytest.mark.parametrize(

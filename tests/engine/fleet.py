@@ -118,23 +118,25 @@ class Call:
         self.admit()
 
     def admit(self) -> None:
+        self.heed_admission(self.exchange.admit(self.fleet.agenda.now))
+        if self.ended is None and self.exchange.attempts == 0:
+            self.fleet.wake(self.exchange.destination)
+
+    def heed_admission(self, admission: Admission | Refusal) -> None:
         fleet, exchange = self.fleet, self.exchange
-        admission = exchange.admit(fleet.agenda.now)
         if admission is Admission.GO:
             self.send()
         elif admission is Admission.WAIT:
             self.waited = True
             attempt = self.attempt
-            give_up = exchange.deadline - exchange.policy.retry.min_remaining
-            fleet.agenda.at(give_up, lambda: self.give_up(attempt))
+            fleet.agenda.at(exchange.wake_at, lambda: self.look_up(attempt))
         else:
             assert isinstance(admission, Refusal)
             self.end(503, Result.REFUSED, admission)
 
-    def give_up(self, attempt: int) -> None:
+    def look_up(self, attempt: int) -> None:
         if self.ended is None and self.attempt == attempt:
-            self.exchange.give_up_waiting(self.fleet.agenda.now)
-            self.end(503, Result.REFUSED, Refusal.CONCURRENCY_LIMIT)
+            self.heed_admission(self.exchange.wake(self.fleet.agenda.now))
 
     def send(self) -> None:
         fleet, exchange = self.fleet, self.exchange

@@ -135,7 +135,7 @@ def test_it_stays_open_longer_with_every_trip_up_to_its_maximum() -> None:
 
 
 def test_half_open_admits_the_probes_and_no_more() -> None:
-    breaker = tripped(BreakerPolicy(consecutive_failures=3, open=1.0, probes=2))
+    breaker = tripped(BreakerPolicy(consecutive_failures=3, open=1.0, max_open=1.0, probes=2))
 
     admitted = [breaker.admit(1.0) for _ in range(4)]
 
@@ -170,7 +170,7 @@ def test_a_probe_that_succeeds_begins_the_ramp() -> None:
 
 
 def test_without_a_ramp_a_good_probe_closes_it() -> None:
-    breaker = recovering(BreakerPolicy(consecutive_failures=3, open=1.0, ramp=0.0))
+    breaker = recovering(BreakerPolicy(consecutive_failures=3, open=1.0, max_open=1.0, ramp=0.0))
 
     assert breaker.state(1.0) is CLOSED
 
@@ -178,11 +178,39 @@ def test_without_a_ramp_a_good_probe_closes_it() -> None:
 @pytest.mark.parametrize(("now", "share"), [(1.0, 0.1), (2.0, 0.55), (2.999, 1.0)])
 def test_the_ramp_grows_from_a_tenth_to_everything(now: float, share: float) -> None:
     breaker = recovering()
-    breaker._rand = SeededDice(3)
 
-    admitted = sum(breaker.admit(now) for _ in range(2000))
+    assert breaker.share(now) == pytest.approx(share, abs=0.001)
+    assert breaker.admit(now)
 
-    assert admitted / 2000 == pytest.approx(share, abs=0.04)
+
+def test_outside_the_ramp_all_places_may_be_used() -> None:
+    shares = [breaker.share(1.0) for breaker in (closed(), tripped(), half_open())]
+
+    assert shares == [1.0, 1.0, 1.0]
+    assert recovering().share(3.0) == 1.0
+
+
+@pytest.mark.parametrize(("since", "until"), [(0.5, 1.0), (0.41, 1.0), (0.4, None), (0.0, None)])
+def test_an_open_breaker_holds_whoever_can_wait_for_its_next_probe(since: float, until: float | None) -> None:
+    breaker = tripped()  # until 1.0; held are 0.6 s
+
+    assert breaker.held_until(since, 0.5) == until
+
+
+@pytest.mark.parametrize(("since", "until"), [(0.9, 1.5), (0.41, 1.01), (0.4, None)])
+def test_a_probe_under_way_is_waited_for_to_the_end_of_that_time(since: float, until: float | None) -> None:
+    breaker = half_open()
+
+    held = breaker.held_until(since, 1.0)
+
+    assert held == (None if until is None else pytest.approx(until))
+
+
+def test_without_hold_nobody_is_held() -> None:
+    policy = BreakerPolicy(consecutive_failures=3, open=0.25, hold=0.0)
+
+    assert tripped(policy).held_until(0.0, 0.0) is None
+    assert tripped(policy).held_until(0.25, 0.25) is None
 
 
 def test_the_end_of_the_ramp_closes_it_and_forgets_its_trips() -> None:
@@ -289,6 +317,7 @@ class Flapping(RuleBasedStateMachine):
 
             assert not (refuses and admitted)
             assert admitted or not closed
+            assert 0.1 <= self.breaker.share(self.now) <= 1.0
             assert self.breaker.state(self.now) is not OPEN or not admitted
             if admitted:
                 self.flying.append(self.breaker.generation)

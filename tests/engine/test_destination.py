@@ -6,6 +6,7 @@ from sidecar.engine.breaker import BreakerState
 from sidecar.engine.destination import Destination
 from sidecar.engine.policy import BreakerPolicy, BudgetPolicy, ConcurrencyPolicy, DestinationPolicy, LimitKind
 from sidecar.engine.retry import Admission, Exchange
+from sidecar.engine.verdict import Refusal
 
 NARROW = DestinationPolicy(concurrency=ConcurrencyPolicy(LimitKind.FIXED, min_in_flight=1, max_in_flight=1))
 
@@ -29,9 +30,9 @@ def retry(exchange: Exchange, now: float) -> None:
     assert exchange.depart(now + 0.1) is Admission.GO
 
 
-def opened(destination: Destination) -> None:
+def opened(destination: Destination, now: float = 0.0) -> None:
     for _ in range(destination.policy.breaker.consecutive_failures):
-        destination.breaker.failure(destination.breaker.generation, 0.0)
+        destination.breaker.failure(destination.breaker.generation, now)
 
 
 def test_without_traffic_nothing_is_amplified() -> None:
@@ -86,14 +87,43 @@ def test_a_waiter_has_its_turn_when_there_is_room() -> None:
     assert after is waiter
 
 
-def test_waiters_are_let_go_when_the_breaker_would_refuse_them() -> None:
+def test_waiters_are_let_go_when_they_cannot_be_held_until_the_next_probe() -> None:
+    destination = destination_with(NARROW)
+    request(destination)
+    waiter = request(destination, 0.0)
+
+    opened(destination, 0.3)  # until 0.55, and 0.6 s is held
+    held = destination.next_waiter(0.3)
+    probe = request(destination, 0.55)
+    probe.on_status(0.55, 503, None)  # until 1.05
+    let_go = destination.next_waiter(0.55)
+
+    assert held is None
+    assert let_go is waiter
+    assert waiter.admit(0.55) is Refusal.BREAKER_OPEN
+
+
+def test_a_waiter_has_its_turn_as_the_probe() -> None:
     destination = destination_with(NARROW)
     request(destination)
     waiter = request(destination)
+    opened(destination, 0.3)
 
+    assert destination.next_waiter(0.6) is waiter
+    assert waiter.admit(0.6) is Admission.GO
+
+
+def test_a_recovery_makes_room_step_by_step() -> None:
+    destination = destination_with()  # 20 places
     opened(destination)
+    probe = request(destination, 1.0)
+    probe.on_status(1.0, 200, None)
 
-    assert destination.next_waiter(0.1) is waiter
+    room = []
+    for destination.limiter.in_flight, now in ((1, 1.0), (2, 1.0), (10, 1.25), (11, 1.25), (19, 1.5)):
+        room.append(destination.room(now))
+
+    assert room == [True, False, True, False, True]
 
 
 @pytest.mark.parametrize(("status", "failing"), [(200, False), (404, False), (500, True), (503, True), (429, True)])

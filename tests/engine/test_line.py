@@ -88,10 +88,10 @@ def test_two_equal_streams_are_no_growth() -> None:
 
 
 def test_an_overload_that_is_over_is_forgotten_within_seconds() -> None:
-    line = overload(2.0, patience=30.0)
+    line = overload(4.0, patience=30.0)
 
-    for k in range(int(2 * MEMORY * 100)):
-        line.turn(2.0 + k * 0.01)
+    for k in range(int(1.5 * MEMORY * 100)):
+        line.turn(4.0 + k * 0.01)
 
     assert not line.grows
 

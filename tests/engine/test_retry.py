@@ -542,22 +542,144 @@ def test_an_original_that_waited_in_vain_is_counted_once() -> None:
     waiter = Exchange(destination, 0.0, IDEMPOTENT)
     waiter.admit(0.0)
 
-    waiter.give_up_waiting(9.9)
-    waiter.give_up_waiting(9.9)
+    early = waiter.wake(9.9)
+    in_vain = waiter.wake(waiter.wake_at)
 
+    assert waiter.wake_at == 9.95
+    assert (early, in_vain) == (WAIT, Refusal.CONCURRENCY_LIMIT)
     assert not destination.limiter.waiting
     assert destination.tally.refusals[Refusal.CONCURRENCY_LIMIT] == 1
 
 
+def test_an_original_whose_deadline_has_moved_waits_on() -> None:
+    destination = full()
+    waiter = Exchange(destination, 0.0, IDEMPOTENT)
+    waiter.admit(0.0)
+
+    waiter.deadline = 15.0
+
+    assert waiter.wake(9.95) is WAIT
+    assert waiter.wake_at == 14.95
+    assert list(destination.limiter.waiting) == [waiter]
+
+
+def unheld() -> Destination:
+    return destination_with(DestinationPolicy(breaker=BreakerPolicy(hold=0.0)))
+
+
 def test_an_original_is_refused_while_the_breaker_is_open_and_earns_nothing() -> None:
-    destination = destination_with()
+    destination = unheld()
     opened(destination)
 
     admission = Exchange(destination, 0.0, IDEMPOTENT).admit(0.0)
 
     assert admission is Refusal.BREAKER_OPEN
+    assert destination.tally.refusals[Refusal.BREAKER_OPEN] == 1
     assert destination.budget.requests_in_window(0.0) == 0
     assert destination.limiter.in_flight == 0
+
+
+def test_an_original_is_held_until_the_next_probe_and_is_it() -> None:
+    destination = destination_with()
+    opened(destination)
+    held = Exchange(destination, 0.1, IDEMPOTENT)
+
+    admission, until = held.admit(0.1), held.wake_at
+    probe = held.wake(until)
+
+    assert (admission, until) == (WAIT, 0.25)
+    assert probe is GO
+    assert not destination.limiter.waiting
+    assert destination.breaker.state(0.25) is BreakerState.HALF_OPEN
+
+
+def test_the_others_that_are_held_wait_for_what_the_probe_comes_to() -> None:
+    destination = destination_with()
+    opened(destination)
+    probe, held = Exchange(destination, 0.1, IDEMPOTENT), Exchange(destination, 0.1, IDEMPOTENT)
+    probe.admit(0.1)
+    held.admit(0.1)
+
+    probe.wake(0.25)
+    waits = held.wake(0.25)
+    probe.on_status(0.3, 200, None)
+    turn = destination.next_waiter(0.3)
+
+    assert waits is WAIT
+    assert held.wake_at == pytest.approx(0.7)
+    assert turn is held
+    assert held.admit(0.3) is GO
+
+
+def test_a_failed_probe_ends_the_time_of_those_that_cannot_wait_for_the_next() -> None:
+    destination = destination_with()
+    opened(destination)
+    probe, old, new = (Exchange(destination, since, IDEMPOTENT) for since in (0.1, 0.1, 0.24))
+    for exchange in (probe, old, new):
+        exchange.admit(exchange.began)
+    probe.wake(0.25)
+
+    probe.on_status(0.3, 503, None)  # open again until 0.8
+    turns = [destination.next_waiter(0.3), destination.next_waiter(0.3)]
+
+    assert turns == [old, None]
+    assert old.admit(0.3) is Refusal.BREAKER_OPEN
+    assert new.wake(0.84) is GO
+
+
+def test_a_probe_that_hangs_holds_nobody_for_longer_than_hold() -> None:
+    destination = destination_with()
+    opened(destination)
+    probe, held = Exchange(destination, 0.1, IDEMPOTENT), Exchange(destination, 0.1, IDEMPOTENT)
+    probe.admit(0.1)
+    held.admit(0.1)
+    probe.wake(0.25)
+    held.wake(0.25)
+
+    refusal = held.wake(0.7)
+
+    assert refusal is Refusal.BREAKER_OPEN
+    assert not destination.limiter.waiting
+
+
+def test_a_held_original_waits_in_the_line_like_others_once_the_destination_recovers() -> None:
+    destination = destination_with()
+    opened(destination)
+    probe, held = Exchange(destination, 0.1, IDEMPOTENT), Exchange(destination, 0.1, IDEMPOTENT)
+    probe.admit(0.1)
+    held.admit(0.1)
+    probe.wake(0.25)
+    held.wake(0.25)
+    probe.on_status(0.3, 200, None)
+
+    waits = held.wake(0.7)
+
+    assert waits is WAIT
+    assert held.wake_at == held.deadline - 0.05
+
+
+def test_no_more_than_the_line_takes_are_held() -> None:
+    destination = destination_with(DestinationPolicy(concurrency=ConcurrencyPolicy(max_waiting=1)))
+    opened(destination)
+
+    admissions = [Exchange(destination, 0.1, IDEMPOTENT).admit(0.1) for _ in range(2)]
+
+    assert admissions == [WAIT, Refusal.BREAKER_OPEN]
+
+
+def test_a_retry_finds_no_place_beside_the_part_that_a_recovery_leaves() -> None:
+    destination = destination_with()  # 20 places, of which a tenth at first
+    opened(destination)
+    probe = Exchange(destination, 1.0, IDEMPOTENT)
+    probe.admit(1.0)
+    probe.on_status(1.0, 200, None)
+    exchanges = [Exchange(destination, 1.0, IDEMPOTENT) for _ in range(3)]
+
+    admissions = [exchange.admit(1.0) for exchange in exchanges]
+    verdict = exchanges[0].on_status(1.01, 503, None)
+
+    assert admissions == [GO, GO, WAIT]
+    assert verdict is REFUSED[Refusal.CONCURRENCY_LIMIT]
 
 
 def test_a_probe_does_not_wait_for_attempts_that_hang() -> None:
@@ -708,7 +830,10 @@ class Outage(RuleBasedStateMachine):
             self.admit(call)
 
     def admit(self, call: Call) -> None:
-        match call.exchange.admit(self.now):
+        self.heed(call, call.exchange.admit(self.now))
+
+    def heed(self, call: Call, admission: Admission | Refusal) -> None:
+        match admission:
             case Admission.GO:
                 self.originals.append(self.now)
                 self.flying.append(call)
@@ -780,6 +905,7 @@ class Outage(RuleBasedStateMachine):
         while waiter := self.destination.next_waiter(self.now):
             assert isinstance(waiter, Exchange)
             self.admit(self.waiting.pop(waiter))
+            assert waiter not in self.waiting
 
     @rule(seconds=st.sampled_from([0.0, 0.001, 0.05, 0.1, 0.25, 1.0, 1.1]), late=st.sampled_from([0.0, 0.015, 0.5]))
     def time_passes(self, seconds: float, late: float) -> None:
@@ -791,9 +917,10 @@ class Outage(RuleBasedStateMachine):
         self.now = max(self.now, until)
         for call in [call for call in self.flying if call.exchange.deadline <= self.now]:
             self.end(call, "timeout")
-        for call in [call for call in self.waiting.values() if call.exchange.deadline <= self.now]:
+        for call in [call for call in self.waiting.values() if call.exchange.wake_at <= self.now]:
             del self.waiting[call.exchange]
-            call.exchange.give_up_waiting(self.now)
+            self.heed(call, call.exchange.wake(self.now))
+            assert call.exchange not in self.waiting or call.exchange.wake_at > self.now
         self.call_waiters()
 
     def depart(self, call: Call) -> None:

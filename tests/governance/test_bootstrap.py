@@ -105,7 +105,7 @@ def test_what_is_no_sidecar_file_at_all_is_raised() -> None:
 
 
 def test_flags_name_the_policy_as_given() -> None:
-    found = from_flags("checkout", ["payments=http://127.0.0.1:9001"], None, Path("fleet/policy.yaml"), [])
+    found = from_flags("checkout", ["payments=http://127.0.0.1:9001"], None, Path("fleet/policy.yaml"), None, [])
 
     assert found.policy_file == Path("fleet/policy.yaml")
     assert found.tree is None

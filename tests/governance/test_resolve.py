@@ -165,6 +165,7 @@ VALUES: dict[str, SearchStrategy[object]] = {
     "breaker.max_open": durations(most=400_000),
     "breaker.probes": strategies.integers(0, 10),
     "breaker.ramp": durations(most=400_000),
+    "breaker.hold": durations(most=80_000),
     "breaker.statuses": strategies.lists(strategies.integers(490, 610), max_size=4, unique=True),
     "concurrency.limit": strategies.sampled_from(["adaptive", "fixed"]),
     "concurrency.initial": strategies.integers(0, 2000),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.governance.snapshot import digest_of
+from sidecar.governance.reading import Reading, read
 from sidecar.governance.sources import WatchedFiles
 
 SETTLE = 0.02
@@ -193,7 +193,7 @@ async def test_what_no_event_tells_is_seen_by_the_poll(tmp_path: Path) -> None:
 
 
 async def test_a_change_between_the_load_and_the_watch_is_seen(file: Path) -> None:
-    watched = WatchedFiles([file], digest_of([b"one"]), settle=SETTLE, poll=NEVER)
+    watched = WatchedFiles([file], read([file]).fingerprint, settle=SETTLE, poll=NEVER)
     changed = asyncio.Event()
 
     async def change() -> None:
@@ -208,7 +208,7 @@ async def test_a_change_between_the_load_and_the_watch_is_seen(file: Path) -> No
 
 
 async def test_what_is_as_it_was_loaded_is_no_change(file: Path) -> None:
-    watched = WatchedFiles([file], digest_of([b"one"]), settle=SETTLE, poll=0.01)
+    watched = WatchedFiles([file], read([file]).fingerprint, settle=SETTLE, poll=0.01)
 
     async def change() -> None:
         raise AssertionError
@@ -223,14 +223,14 @@ async def test_other_files_can_be_followed(file: Path, tmp_path: Path) -> None:
     write(other, "elsewhere")
 
     async with watching(file) as (changes, watched):
-        watched.follow([other, file], digest_of([b"elsewhere", b"one"]))
+        watched.follow([other, file], read([other, file]).fingerprint)
         rename_over(other, "changed elsewhere")
 
         assert await until(changes, "one")
 
 
 async def test_without_files_there_is_nothing_to_see() -> None:
-    watched = WatchedFiles((), digest_of([]), settle=SETTLE, poll=0.01)
+    watched = WatchedFiles((), Reading({}).fingerprint, settle=SETTLE, poll=0.01)
     changes: list[None] = []
 
     async def changed() -> None:
@@ -243,7 +243,7 @@ async def test_without_files_there_is_nothing_to_see() -> None:
 
 
 async def test_a_watch_that_is_cancelled_ends_at_once(file: Path) -> None:
-    watched = WatchedFiles([file], digest_of([b"one"]), settle=SETTLE, poll=NEVER)
+    watched = WatchedFiles([file], read([file]).fingerprint, settle=SETTLE, poll=NEVER)
 
     async def changed() -> None:
         raise AssertionError

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from sidecar.governance.limits import WireLimits
-from tests.fakes.house import house
+from tests.fakes.house import house, read_response
 from tests.fakes.origin import Origin, replying, response
 
 REFUSED = [
@@ -130,3 +130,58 @@ async def test_a_byte_at_a_time_is_as_good_as_all_at_once() -> None:
 
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert origin.requests[0].body == b"abc"
+
+
+KNOWN = b"GET /known HTTP/1.1\r\nHost: payments\r\n\r\n"
+
+
+async def test_a_head_met_before_is_served_as_the_first_time_on_any_connection() -> None:
+    async with Origin(replying(response(200, b"hello"))) as origin, house([origin.port]) as home:
+        answers = [await home.send(KNOWN) for _ in range(3)]
+
+    assert home.own.known.get(KNOWN) is not None
+    assert len(set(answers)) == 1
+    assert [request.line for request in origin.requests] == ["GET /known HTTP/1.1"] * 3
+    assert len({request.header("x-request-id") for request in origin.requests}) == 3
+
+
+async def test_the_end_of_a_head_that_came_in_pieces_is_no_head_of_its_own() -> None:
+    async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
+        reader, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port)
+        writer.write(b"GET /secret HTTP/1.1\r\n")
+        async with asyncio.timeout(5):
+            while all(downstream.idle for downstream in home.own._downstreams):
+                await asyncio.sleep(0.001)
+        writer.write(b"Host: payments\r\n\r\n")
+        await read_response(reader)
+        writer.close()
+        answer = await home.send(b"Host: payments\r\n\r\n", until_close=True)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert len(origin.requests) == 1
+
+
+async def test_a_known_head_is_known_whatever_follows_it_and_its_body_is_its_own() -> None:
+    post = b"POST /known HTTP/1.1\r\nHost: payments\r\nContent-Length: 3\r\n\r\n"
+    async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
+        for body in (b"one", b"two", b"six"):
+            await home.send(post + body)
+
+    assert [request.body for request in origin.requests] == [b"one", b"two", b"six"]
+
+
+async def test_heads_with_an_id_of_their_own_are_not_remembered() -> None:
+    traced = KNOWN.replace(b"\r\n\r\n", b"\r\nx-request-id: 7\r\n\r\n")
+    async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
+        await home.send(traced)
+
+    assert home.own.known.get(traced) is None
+
+
+async def test_a_port_that_is_routed_otherwise_has_forgotten_the_heads_it_met() -> None:
+    async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
+        await home.send(KNOWN)
+
+        home.own.turn_to(home.router, None, connect=False)
+
+        assert home.own.known.get(KNOWN) is None

@@ -249,6 +249,39 @@ async def test_an_open_breaker_refuses_with_a_retry_after_and_sends_nothing() ->
     assert home.tally.requests[Result.REFUSED] == 1
 
 
+async def test_originals_that_find_the_breaker_open_are_held_and_served_once_a_probe_is_answered() -> None:
+    policy = replace(
+        GENEROUS,
+        retry=RetryPolicy(max_attempts=1),
+        breaker=BreakerPolicy(consecutive_failures=3, open=0.1, max_open=0.1, ramp=0.1),
+    )
+    answers_of = replying(response(503), response(503), response(503), response(200))
+    async with Origin(answers_of) as origin, house([origin.port], policy) as home:
+        for _ in range(3):
+            await home.send(GET)
+        answers = await asyncio.gather(*(home.send(GET) for _ in range(5)))
+
+    assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
+    assert origin.requests[3].at - origin.requests[2].at >= 0.08
+    assert home.tally.refusals[Refusal.BREAKER_OPEN] == 0
+
+
+async def test_hundreds_that_are_held_are_refused_together_when_the_probe_fails() -> None:
+    policy = replace(
+        GENEROUS,
+        retry=RetryPolicy(max_attempts=1),
+        breaker=BreakerPolicy(consecutive_failures=3, open=0.3, max_open=0.6, hold=0.4),
+    )
+    async with Origin(replying(response(503))) as origin, house([origin.port], policy) as home:
+        for _ in range(3):
+            await home.send(GET)
+        answers = await asyncio.gather(*(home.send(GET) for _ in range(500)))
+
+    assert len(origin.requests) == 4
+    assert sum(b"x-sidecar-refusal: breaker_open\r\n" in answer for answer in answers) == 499
+    assert not home.destination.limiter.waiting
+
+
 async def test_an_original_over_the_limit_waits_for_its_turn() -> None:
     one = ConcurrencyPolicy(limit=LimitKind.FIXED, min_in_flight=1, max_in_flight=1)
 

@@ -46,3 +46,33 @@ async def test_an_answer_that_says_close_is_not_followed_by_another_request() ->
         await home.send(GET)
 
     assert origin.connections == 2
+
+
+async def test_a_head_met_before_means_something_else_to_a_head_request() -> None:
+    whole = response(200, b"hello")
+    alone = whole.removesuffix(b"hello")
+    async with Origin(replying(whole, alone, whole, alone, whole)) as origin, house([origin.port]) as home:
+        bodies = []
+        for method in (b"GET", b"HEAD", b"GET", b"HEAD", b"GET"):
+            asked = b"%b / HTTP/1.1\r\nHost: payments\r\nConnection: close\r\n\r\n" % method
+            bodies.append((await home.send(asked, until_close=True)).partition(b"\r\n\r\n")[2])
+
+    assert bodies == [b"hello", b"", b"hello", b"", b"hello"]
+    assert home.plane.answers.get(alone) is not None
+    assert origin.connections == 1
+
+
+async def test_the_end_of_a_response_head_that_came_in_pieces_is_no_head_of_its_own() -> None:
+    begin, end = b"HTTP/1.1 200 OK\r\nSet-Cookie: a", b"b\r\nContent-Length: 2\r\n\r\n"
+
+    async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(begin)
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        writer.write(end + b"ok")
+
+    async with Origin(answer) as origin, house([origin.port]) as home:
+        got = await home.send(GET)
+
+    assert got.endswith(b"\r\n\r\nok")
+    assert home.plane.answers.get(end) is None

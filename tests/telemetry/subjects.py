@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from sidecar.engine.destination import Destination
 from sidecar.engine.policy import DestinationPolicy
-from sidecar.telemetry.subject import Connections, ExceptionLife, PolicyIdentity, Reloads
+from sidecar.telemetry.subject import Connections, ExceptionLife, PolicyIdentity, PolicyStanding, Reloads
 
 
 def destination(name: str, policy: DestinationPolicy | None = None) -> Destination:
@@ -19,6 +19,7 @@ class SetSubject:
     policy: PolicyIdentity = field(default_factory=lambda: PolicyIdentity(7, "sha256:3f2a"))
     reloads: Reloads = field(default_factory=lambda: Reloads(3, 1, 1_790_000_000.0, None))
     exceptions: Sequence[ExceptionLife] = (ExceptionLife("EX-1", 1_796_428_800.0, 12),)
+    standing: PolicyStanding = field(default_factory=lambda: PolicyStanding("source", "none", 0, 1.5, 1_800_000_000.0))
     log_lines_dropped: Mapping[str, int] = field(default_factory=lambda: {"rate_limit": 5, "backpressure": 0})
     event_loop_lag: float = 0.0125
     open_connections: Connections = field(

@@ -8,6 +8,7 @@ from sidecar.telemetry.headline import Level, Standing, headline
 
 CALM = Standing(
     name="payments",
+    seconds=10.0,
     requests=4120,
     bad=0,
     retries=0,

@@ -1,0 +1,422 @@
+"""The live page as people meet it: in Chromium, by its text, its contrast, its keyboard and its names."""
+
+import math
+import re
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from sidecar.engine.destination import Destination
+from sidecar.engine.outcome import Result
+from sidecar.engine.policy import DestinationPolicy
+from sidecar.engine.record import AttemptRecord
+from sidecar.engine.retry import Admission, Exchange
+from sidecar.telemetry.history import History
+from tests.admin.scenery import EXCEPTION, SceneClock, ShownState, storm
+from tests.admin.shown import Look, Shown, chromium, shown
+from tests.telemetry.test_history import RECORD
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)</script>'
+
+Open = Callable[..., Look]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as one:
+        yield one
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Open]:
+    contexts = []
+
+    def opened(stand: Shown, *, width: int = 1280, height: int = 900, **wishes: Any) -> Look:
+        context = browser.new_context(viewport={"width": width, "height": height}, locale="en-GB", **wishes)
+        contexts.append(context)
+        return Look(context.new_page()).open(stand.url)
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+def stormy(after: int = 3) -> ShownState:
+    state = storm(90, after=after)
+    state.granted = [EXCEPTION]
+    return state
+
+
+@pytest.fixture(scope="module")
+def in_storm() -> Iterator[Shown]:
+    """Looked at by many tests, changed by none."""
+    with shown(stormy(-1)) as stand:
+        yield stand
+
+
+def plain(*names: str) -> ShownState:
+    """Destinations that have not been called yet."""
+    clock = SceneClock()
+    destinations = {name: Destination(name, DestinationPolicy(), lambda: 0.5, 0.0) for name in names}
+    return ShownState(destinations=destinations, history=History(clock), clock=clock)
+
+
+def call(state: ShownState, name: str, status: int, times: int = 1) -> None:
+    destination = state.destinations[name]
+    for _ in range(times):
+        exchange = Exchange(destination, state.clock.now, -math.inf)
+        if exchange.admit(state.clock.now) is Admission.GO:
+            exchange.on_status(state.clock.now + 0.01, status, None)
+            exchange.finish(state.clock.now + 0.01, Result.SUCCESS if status < 400 else Result.SERVER_ERROR)
+        else:
+            exchange.finish(state.clock.now, Result.REFUSED)
+
+
+def test_the_first_row_answers_whether_it_amplifies_towards_whom_and_why_retries_were_refused(
+    in_storm: Shown, open_page: Open
+) -> None:
+    look = open_page(in_storm)
+
+    assert re.fullmatch(r"payments is failing: (\d+ %|nearly all|all)( of)? requests", look.text("h1"))
+    assert "refused: breaker_open" in look.text("#detail")
+    assert re.fullmatch(rf"1\.0\d{TIMES}", look.text("#amplification"))
+    assert "the budget allows 1." in look.text("#amplification-note")
+    assert look.text("#towards").startswith("ledger\n")
+    assert look.text("#reasons").startswith("breaker_open\n")
+    assert look.page.locator("#verdict, .answers").evaluate_all(
+        "elements => elements.every((one) => one.getBoundingClientRect().bottom < 500)"
+    )
+
+
+def test_a_card_says_what_metrics_says(in_storm: Shown, open_page: Open) -> None:
+    look = open_page(in_storm)
+    with urllib.request.urlopen(f"{in_storm.url}metrics", timeout=5) as answer:
+        metrics = answer.read().decode()
+
+    def metric(name: str) -> float:
+        found = re.findall(rf'^{name}{{destination="payments"[^}}]*}} (\S+)$', metrics, re.MULTILINE)
+        return sum(map(float, found))
+
+    card = look.page.locator("article.card", has=look.page.get_by_role("heading", name="payments"))
+    text = card.inner_text()
+    assert f"{metric('sidecar_requests_total'):,.0f} requests, " in text
+    assert f"{metric('sidecar_attempts_total'):,.0f} attempts" in text
+    assert f"{metric('sidecar_amplification_ratio'):.2f}{TIMES}" in text
+    assert f"retries left\n{metric('sidecar_budget_balance'):.1f}" in text
+    assert f"in flight\n{metric('sidecar_in_flight'):.0f} of {metric('sidecar_concurrency_limit') // 1:.0f}" in text
+
+
+def test_nothing_is_refused_by_the_browser_nothing_complained_about_and_nobody_else_asked(
+    in_storm: Shown, open_page: Open
+) -> None:
+    look = open_page(in_storm)
+    look.page.check("[name=span][value='900']")
+    look.page.get_by_role("button", name=re.compile("Show all")).click()
+
+    assert look.violations == []
+    assert look.complaints == []
+    assert all(url.startswith(in_storm.url) for url in look.asked)
+
+
+def test_the_policy_of_the_browser_is_really_on(in_storm: Shown, open_page: Open) -> None:
+    look = open_page(in_storm)
+    look.page.evaluate("document.body.setAttribute('onclick', 'window.hit = 1')")
+    look.page.click("h1")
+    look.page.evaluate("fetch('http://127.0.0.1:9/').catch(() => 0)")
+
+    look.wait("violations.length >= 2")
+    assert look.page.evaluate("window.hit") is None
+
+
+def test_news_come_without_a_reload(open_page: Open) -> None:
+    with shown(plain("payments")) as stand:
+        look = open_page(stand)
+        before = look.text("h1")
+        stand.turn(lambda: call(stand.state, "payments", 200, 30))
+        look.wait("document.querySelector('h1').textContent.startsWith('Calm')")
+        stand.turn(lambda: call(stand.state, "payments", 503, 9))
+        look.wait("document.querySelector('h1').textContent.startsWith('payments is failing: 23 %')")
+
+        spoken = look.page.get_by_role("status").inner_text()
+
+    assert before == "Quiet: no requests in the last 10 seconds"
+    assert spoken.startswith("payments is failing")
+
+
+def test_listeners_are_told_of_news_and_not_of_every_digit(open_page: Open) -> None:
+    with shown(plain("payments")) as stand:
+        look = open_page(stand)
+        stand.turn(lambda: call(stand.state, "payments", 200, 30))
+        look.wait("document.querySelector('#spoken').textContent.startsWith('Calm')")
+        first = look.page.text_content("#spoken")
+        stand.turn(lambda: call(stand.state, "payments", 200, 60))
+        look.wait("document.querySelector('#detail').textContent.startsWith('45 requests')")
+
+        assert look.page.text_content("#spoken") == first
+        assert look.page.locator("[aria-live]").count() == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("after", [-1, 30], ids=["storm", "calm"])
+def test_every_text_has_the_contrast_that_it_needs(open_page: Open, scheme: str, after: int) -> None:
+    with shown(stormy(after)) as stand:
+        look = open_page(stand, color_scheme=scheme)
+        look.page.get_by_role("button", name=re.compile("Show all")).click()
+        look.page.locator("summary").first.click()
+        look.page.wait_for_selector("td.place")
+
+        assert look.faint() == []
+        assert len(look.page.evaluate("() => document.body.innerText.split('\\n')")) > 100
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_other_moods_have_it_too(open_page: Open, scheme: str) -> None:
+    state = plain("payments", "ledger", "idle")
+    with shown(state) as stand:
+        stand.turn(lambda: call(state, "payments", 503, 12))
+        state.destinations["ledger"].tally.requests[Result.SUCCESS] += 50
+        state.destinations["ledger"].attempts_lately.total += 200
+        state.destinations["ledger"].requests_lately.total += 50
+        stand.turn()
+        look = open_page(stand, color_scheme=scheme)
+        amplifying = look.page.get_attribute("body", "data-level"), look.faint()
+        stand.stop()
+        look.wait("document.body.dataset.link === 'lost'")
+        lost = look.faint()
+
+    assert amplifying == ("amplifying", [])
+    assert lost == []
+
+
+@pytest.mark.parametrize("width", [320, 360, 768, 1024, 1920])
+def test_no_width_needs_scrolling_sideways(in_storm: Shown, open_page: Open, width: int) -> None:
+    look = open_page(in_storm, width=width, height=740)
+    look.page.locator("summary").first.click()
+
+    assert look.page.evaluate("document.documentElement.scrollWidth") == width
+    assert (
+        look.page.evaluate(
+            "[...document.querySelectorAll('main *')].filter((one) => !one.closest('.unseen, .scroll, svg') "
+            "&& one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.className)"
+        )
+        == []
+    )
+
+
+def test_the_keyboard_reaches_everything_and_one_sees_where_it_is(in_storm: Shown, open_page: Open) -> None:
+    look = open_page(in_storm)
+    walked = []
+    for _ in range(14):
+        look.page.keyboard.press("Tab")
+        walked.append(
+            look.page.evaluate(
+                """() => {
+                  const at = document.activeElement;
+                  const seen = at.matches("[type=radio]") ? at.nextElementSibling : at;
+                  const name = at.matches("[type=radio]") ? at.parentElement.innerText : at.innerText;
+                  return [name.trim().split("\\n")[0], getComputedStyle(seen).outlineStyle !== "none"];
+                }"""
+            )
+        )
+
+    names = [name for name, _ in walked]
+    assert names[0] == "Skip to the verdict"
+    assert names[1] in {"1 min", "5 min"}
+    assert any(name.startswith("Show all") for name in names)
+    assert {"payments", "ledger", "search", "JSON", "metrics"} <= {name.split(" ")[0] for name in names}
+    assert all(visible for _, visible in walked[: names.index("readiness") + 1])
+
+
+def test_the_keyboard_works_what_it_reaches(in_storm: Shown, open_page: Open) -> None:
+    look = open_page(in_storm)
+    look.page.focus("[name=span]:checked")
+    look.page.keyboard.press("ArrowRight")
+    chosen = look.page.input_value("[name=span]:checked")
+    look.page.focus("#more")
+    look.page.keyboard.press("Enter")
+    rows = look.page.locator("#exchanges .row").count()
+    look.page.locator("summary").first.focus()
+    look.page.keyboard.press("Enter")
+    look.page.wait_for_selector("details[open] td.place")
+
+    assert chosen in {"300", "900"}
+    assert rows > 12
+
+
+def test_everything_has_a_name_and_a_place_for_those_who_do_not_see_it(in_storm: Shown, open_page: Open) -> None:
+    look = open_page(in_storm)
+    tree = look.page.locator("body").aria_snapshot()
+    charts = look.page.get_by_role("img").all()
+    levels = look.page.evaluate("[...document.querySelectorAll('h1, h2, h3')].map((one) => Number(one.tagName[1]))")
+
+    for landmark in ("- banner:", "- main:", "- contentinfo:", '- navigation "The same for programs"'):
+        assert landmark in tree
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    assert len(charts) >= 3 * 5
+    assert all(chart.get_attribute("aria-label") for chart in charts)
+    assert 'columnheader "Attempts"' in tree
+    assert re.search(r'img "Breaker, last \d+ min: now open, opened \d+ times"', tree)
+    assert re.search(r'img "Attempts per request, last 1 min: now 1\.\d\d., highest 1\.\d\d., the budget allows', tree)
+    assert re.search(r'img "attempt 1 to http://10\.0\.0\.\d:8080: 503 in', tree)
+    assert '- group "Time shown"' in tree
+
+
+def test_hostile_names_and_paths_are_text(open_page: Open) -> None:
+    state = plain("payments", HOSTILE)
+    evil = replace(
+        RECORD,
+        destination=HOSTILE,
+        target="/" + HOSTILE,
+        method="GET",
+        attempts=(AttemptRecord(1, "first", HOSTILE, HOSTILE, 0.004, 0.0),),
+        refusal=HOSTILE,
+    )
+    state.granted = [{**EXCEPTION, "id": HOSTILE, "reason": HOSTILE, "destination": HOSTILE}]
+    with shown(state) as stand:
+        stand.turn(lambda: (call(state, HOSTILE, 503, 30), state.history.record(evil)))
+        look = open_page(stand)
+        look.page.wait_for_selector("#exchanges .row")
+        look.page.wait_for_selector("#exceptions td")
+
+        assert HOSTILE in look.text("h1")
+        assert look.text("#exchanges").count(HOSTILE) >= 3
+        assert look.page.locator("main img, main script").count() == 0
+        assert (look.violations, look.complaints) == ([], [])
+
+
+def test_fifty_destinations_are_one_page_with_those_in_trouble_first(open_page: Open) -> None:
+    state = plain(*(f"service-{number:02}" for number in range(50)))
+    with shown(state) as stand:
+        for _ in range(3):
+            stand.turn(lambda: [call(state, name, 200, 5) for name in state.destinations])
+        stand.turn(lambda: call(state, "service-37", 503, 8))
+        look = open_page(stand, width=1280)
+        cards = look.page.locator("article.card")
+        names = cards.locator("h3").all_inner_texts()
+        folded = look.page.locator("article.card.folded").count()
+        look.page.get_by_role("button", name="Show charts").first.click()
+        opened = look.page.locator("article.card.folded").count()
+        width = look.page.evaluate("document.documentElement.scrollWidth")
+
+    assert len(names) == 50
+    assert names[0] == "service-37"
+    assert (folded, opened) == (49, 48)
+    assert width == 1280
+
+
+def test_no_destination_is_said_so(open_page: Open) -> None:
+    with shown(plain()) as stand:
+        look = open_page(stand)
+
+        assert look.text("h1") == "Quiet: no requests in the last 10 seconds"
+        assert look.text("#no-destinations") == "No destination is named yet."
+        assert look.complaints == []
+
+
+def test_before_any_traffic_it_is_quiet_and_whole(open_page: Open) -> None:
+    with shown(plain("payments")) as stand:
+        stand.turn()
+        look = open_page(stand)
+
+        assert look.text("#amplification") == f"1.00{TIMES}"
+        assert look.text("#no-exchanges").startswith("Nothing was retried")
+        assert look.page.get_by_role("img", name="Attempts per request: no traffic yet").count() == 1
+        assert look.complaints == []
+
+
+def test_after_the_sidecar_has_stopped_it_says_so_and_comes_back_with_it(open_page: Open) -> None:
+    state = plain("payments")
+    with shown(state) as stand:
+        stand.turn(lambda: call(state, "payments", 200, 10))
+        look = open_page(stand)
+        stand.stop()
+        look.wait("document.body.dataset.link === 'lost'")
+        said, notice = look.text("#link"), look.text("#notice")
+        state.history = History(state.clock)
+        stand.start()
+        look.wait("document.body.dataset.link === 'live'")
+        stand.turn(lambda: call(state, "payments", 200, 20))
+        look.wait("document.querySelector('.totals').textContent.includes('30 requests')")
+
+        assert said.startswith("Disconnected")
+        assert "as it was at" in notice
+        assert look.page.locator("#notice").is_hidden()
+
+
+def test_a_silent_stream_is_told_like_a_lost_one(open_page: Open) -> None:
+    with shown(plain("payments")) as stand:
+        look = open_page(stand)
+
+        look.wait("document.body.dataset.link === 'lost'")  # nobody turns the seconds here
+
+        assert "last heard" in look.text("#link")
+
+
+def test_a_sidecar_that_is_not_ready_or_refused_its_policy_says_why(open_page: Open) -> None:
+    state = plain("payments")
+    state.reasons = ["draining: finishing what is under way before the end"]
+    state.reloads = replace(state.reloads, error="policy.yaml:12: budget.ratio: must be at most 0.2, got 0.9")
+    with shown(state) as stand:
+        look = open_page(stand)
+
+        assert "Not ready: draining" in look.text("#notice")
+        assert "policy.yaml:12: budget.ratio" in look.text("#notice")
+
+
+def test_the_policy_is_shown_with_where_each_number_was_written(in_storm: Shown, open_page: Open) -> None:
+    look = open_page(in_storm)
+    look.page.locator("summary", has_text="payments").click()
+    row = look.page.locator("details[open] tr", has_text="budget.ratio")
+
+    assert row.inner_text().split("\t") == ["budget.ratio", "0.1", "default", "policy.yaml:14"]
+    assert "version 7 · owned by platform-reliability" in look.text("#policy-words")
+
+
+def test_an_exception_is_shown_with_its_countdown(in_storm: Shown, open_page: Open) -> None:
+    look = open_page(in_storm, timezone_id="UTC")
+    look.page.clock.set_fixed_time("2026-12-03T21:30:00Z")
+    look.wait("document.querySelector('#exceptions .left')?.textContent === '26 h 30 min'")
+
+    text = look.text("#exceptions tbody")
+    assert all(word in text for word in ("EX-2026-014", "ledger", "budget.ratio = 0.35", "policy.yaml:41", "a.lee"))
+
+
+def test_pointing_at_a_chart_tells_what_was_then(in_storm: Shown, open_page: Open) -> None:
+    look = open_page(in_storm)
+    canvas = look.page.locator(".plot.load .canvas").first
+    box = canvas.bounding_box()
+    assert box is not None
+    look.page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 20)
+
+    assert re.fullmatch(r"\d\d:\d\d:\d\d", look.page.locator(".axis .pointed").first.inner_text())
+    assert look.page.locator(".hair").count() == 4
+
+
+def test_those_who_want_no_motion_get_none(in_storm: Shown, open_page: Open) -> None:
+    moving = open_page(in_storm).page.evaluate("document.getAnimations().length")
+    still = open_page(in_storm, reduced_motion="reduce").page.evaluate("document.getAnimations().length")
+
+    assert (moving, still) == (1, 0)
+
+
+def test_a_page_that_watches_for_long_keeps_fifteen_minutes_and_no_more(open_page: Open) -> None:
+    state = storm(240)
+    with shown(state) as stand:
+        look = open_page(stand)
+        for _ in range(20):
+            stand.inside(lambda: [stand.state.history.sample(state.destinations) for _ in range(60)])
+            stand.turn()
+        look.wait("document.querySelector('#spoken').textContent !== ''")
+        stand.turn()
+        points = look.page.evaluate("document.querySelectorAll('svg *').length")
+
+    assert points < 3000
+    assert look.complaints == []
