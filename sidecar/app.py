@@ -41,6 +41,7 @@ from sidecar.telemetry.log import Log
 from sidecar.telemetry.loop_lag import LoopLag
 from sidecar.telemetry.recorders import Recorders
 from sidecar.telemetry.subject import Connections, ExceptionLife, PolicyIdentity, PolicyStanding
+from sidecar.telemetry.tracing import Tracing, open_tracing
 from sidecar.wire.writer import VIA
 
 _GC_THRESHOLD: Final = 50_000
@@ -48,6 +49,7 @@ _GC_THRESHOLD: Final = 50_000
 time. A leak of cycles would show 50,000 objects later, some 10 MB."""
 _FLUSH_SECONDS: Final = 1.0
 _DRAIN_LOOK: Final = 0.02
+_LAST_SPANS_SECONDS: Final = 2.0
 
 
 def wall_clock() -> datetime:
@@ -70,6 +72,7 @@ class Sidecar:
         self._draining = asyncio.Event()
         self._ended = asyncio.Event()
         self._tls: ClientTls | None = None
+        self._tracing: Tracing | None = None
         loop = asyncio.get_running_loop()
         limit = LineLimit(LINES_PER_SECOND, LINES_BURST, time.monotonic())
         self._history = History(time.monotonic)
@@ -89,7 +92,12 @@ class Sidecar:
     # Running
 
     async def start(self) -> None:
-        """Bind everything and serve. Raises OSError, its message naming what can not be had; nothing is bound then."""
+        """Bind everything and serve. Raises OSError, its message naming what can not be had; nothing is bound then.
+
+        Raises TracingUnavailable where traces are asked for without the extra that they need.
+        """
+        if (traces := self._snapshot.traces) is not None:
+            self._tracing = self._plane.tracer = open_tracing(traces.endpoint, traces.sample, self._snapshot.service)
         try:
             await self._start()
         except OSError:
@@ -167,6 +175,8 @@ class Sidecar:
         self._sampler.stop()
         self._clock_watch.stop()
         await self._admin.stop()
+        if self._tracing is not None and not await asyncio.to_thread(self._tracing.close, _LAST_SPANS_SECONDS):
+            self._log.logger.warning("traces_lost", **self._tracing.spans)
 
     async def reload(self) -> ReloadResult:
         """Read the documents again. What is wrong leaves the last good snapshot, and all state, in force."""
@@ -201,6 +211,8 @@ class Sidecar:
             listener.turn_to(self._router, wanted.get(address), connect=snapshot.egress.connect == "tunnel")
         if set(wanted) != set(self._listeners) or snapshot.admin != before.admin:
             self._log.logger.warning("restart_needed", reason="addresses to listen on have changed")
+        if snapshot.traces != before.traces:
+            self._log.logger.warning("restart_needed", reason="where traces go has changed")
 
     def _look(self, now: datetime) -> None:
         """What exceptions begin or end by `now` begins or ends, without any document being read again."""
@@ -351,6 +363,11 @@ class Sidecar:
     def log_lines_dropped(self) -> Mapping[str, int]:
         """Lines that were not written, by reason."""
         return self._log.dropped
+
+    @property
+    def spans(self) -> Mapping[str, int]:
+        """Spans by what became of them, where traces are on."""
+        return {} if self._tracing is None else self._tracing.spans
 
     @property
     def event_loop_lag(self) -> float:

@@ -13,6 +13,7 @@ from sidecar.governance.bootstrap import Bootstrap, from_flags
 from sidecar.governance.finding import Finding, InvalidDocument
 from sidecar.governance.intake import Intake
 from sidecar.telemetry.log import Format, Level, configure
+from sidecar.telemetry.tracing import TracingUnavailable
 
 
 @click.command()
@@ -60,6 +61,9 @@ def run(
     except OSError as error:
         log.close()
         _give_up(f"sidecar: {error.strerror or error}")
+    except TracingUnavailable as error:
+        log.close()
+        _give_up(str(error))
 
 
 def _boot(

@@ -7,6 +7,7 @@ from typing import Self
 _LISTEN = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*)):([0-9]{1,5})")
 _URL = re.compile(r"(https?)://(?:\[([^\[\]/?#@]*)\]|([^\[\]/?#@:]*))(?::([0-9]{1,5}))?")
 _DOCUMENT_URL = re.compile(r"(https://[^/?#@\s]+)/[A-Za-z0-9._~:/?@!$&'()*+,;=%-]{0,2000}")
+_RECEIVER_URL = re.compile(r"(https?://[^/?#@\s]+)/[A-Za-z0-9._~:/@!$&'()*+,;=%-]{1,2000}")
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*", re.IGNORECASE)
 _PORTS = {"http": 80, "https": 443}
 
@@ -122,6 +123,24 @@ class PolicyUrl(str):
         match = _DOCUMENT_URL.fullmatch(written) if isinstance(written, str) else None
         if match is None:
             raise ValueError("must be a URL like https://host/path, without user or fragment")
+        try:
+            Endpoint.parse(match[1])
+        except ValueError as error:
+            raise ValueError(f"its host {error}") from None
+        return cls(match[0])
+
+
+class ReceiverUrl(str):
+    """Where traces are sent to: an address with its whole path."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, written: object) -> Self:
+        """Read `http://host[:port]/path` or `https://…`. Raises ValueError with the rule it breaks."""
+        match = _RECEIVER_URL.fullmatch(written) if isinstance(written, str) else None
+        if match is None:
+            raise ValueError("must be a URL with its path, like http://collector:4318/v1/traces, without user or query")
         try:
             Endpoint.parse(match[1])
         except ValueError as error:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
-from sidecar.governance.address import Address, Endpoint, Host, PolicyUrl
+from sidecar.governance.address import Address, Endpoint, Host, PolicyUrl, ReceiverUrl
 from sidecar.governance.decoder import Decoder
 from sidecar.governance.finding import Finding
 from sidecar.governance.public_key import KeyName, PublicKey
@@ -208,6 +208,19 @@ class IngressSettings(Document, frozen=True, kw_only=True):
     app: Endpoint
 
 
+class TracesSettings(Document, frozen=True, kw_only=True):
+    """`telemetry.traces`: where spans go, and the share of requests without a traceparent that begin a trace."""
+
+    endpoint: ReceiverUrl
+    sample: Annotated[float, Meta(ge=0, le=1)] = 0.01
+
+
+class TelemetrySettings(Document, frozen=True, kw_only=True):
+    """`telemetry`: what is told to others beside metrics and logs."""
+
+    traces: TracesSettings | UnsetType = UNSET
+
+
 class SidecarDocument(Document, frozen=True, kw_only=True):
     """The service team's file."""
 
@@ -217,6 +230,7 @@ class SidecarDocument(Document, frozen=True, kw_only=True):
     egress: EgressSettings = field(default_factory=EgressSettings)
     destinations: dict[DestinationName, DestinationEntry] = field(default_factory=dict)
     ingress: IngressSettings | UnsetType = UNSET
+    telemetry: TelemetrySettings = TelemetrySettings()
     drain: Duration = Duration(25.0)
 
 

@@ -133,6 +133,10 @@ SIDECAR_MEANINGS: Final[Mapping[str, str]] = {
     "ingress": "The listener in front of the service.",
     "ingress.listen": "Where calls to the service come in.",
     "ingress.app": "Where the service itself listens.",
+    "telemetry": "What is told to others beside metrics and logs.",
+    "telemetry.traces": "Spans of exchanges and attempts over OTLP/HTTP. Needs the extra otel.",
+    "telemetry.traces.endpoint": "The receiver, with its whole path.",
+    "telemetry.traces.sample": "Share of requests without a traceparent with which a trace begins.",
     "drain": "How long in-flight exchanges may take to finish after SIGTERM.",
 }
 """The service's file, by dotted path; `*` stands for each name, `[]` for each item of a list."""

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from msgspec import Struct, inspect
 
 from sidecar.engine.policy import BUDGET_RATIO_CEILING, MAX_ATTEMPTS_CEILING
-from sidecar.governance.address import Address, Endpoint, Host, PolicyUrl
+from sidecar.governance.address import Address, Endpoint, Host, PolicyUrl, ReceiverUrl
 from sidecar.governance.decoder import LIST_CEILING
 from sidecar.governance.document import Guardrail, PolicyDocument, SidecarDocument
 from sidecar.governance.meaning import POLICY_MEANINGS, SECTION_MEANINGS, SETTING_MEANINGS, SIDECAR_MEANINGS
@@ -61,6 +61,11 @@ WRITTEN: Final[Mapping[type, Schema]] = {
     },
     Host: {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)$", "examples": ["payments"]},
     PolicyUrl: {"type": "string", "pattern": "^https://[^/?#@ ]+/[^# ]*$", "examples": ["https://policies/fleet.yaml"]},
+    ReceiverUrl: {
+        "type": "string",
+        "pattern": "^https?://[^/?#@ ]+/[^?# ]+$",
+        "examples": ["http://collector:4318/v1/traces"],
+    },
     PublicKey: {"type": "string", "pattern": "^[A-Za-z0-9+/]{43}=$"},
 }
 """The forms that have a text of their own."""

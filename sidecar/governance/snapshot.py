@@ -68,6 +68,14 @@ class IngressSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class TracesSnapshot:
+    """Where spans are sent, and the share of requests without a traceparent that begin a trace."""
+
+    endpoint: str
+    sample: float
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything a sidecar runs by. Times are seconds."""
 
@@ -91,6 +99,7 @@ class Snapshot:
     access_log_sample: float
     drain: float
     ingress: IngressSnapshot | None
+    traces: TracesSnapshot | None
     warnings: tuple[str, ...]
     """What works otherwise than one may think, one line each."""
     documents: "Documents"
@@ -358,6 +367,7 @@ def _snapshot(
     bootstrap, platform = documents.bootstrap, documents.platform
     sidecar = bootstrap.sidecar
     ingress = sidecar.ingress
+    traces = sidecar.telemetry.traces
     metrics_listen = sidecar.admin.metrics_listen
     return Snapshot(
         version=platform.version,
@@ -376,6 +386,7 @@ def _snapshot(
         access_log_sample=platform.access_log_sample,
         drain=float(sidecar.drain),
         ingress=None if ingress is UNSET else IngressSnapshot(ingress.listen, ingress.app),
+        traces=None if traces is UNSET else TracesSnapshot(traces.endpoint, traces.sample),
         warnings=(*bootstrap.warnings, *platform.warnings, *_set_aside(destinations)),
         documents=documents,
         exceptions=grants,

@@ -11,6 +11,7 @@ from sidecar.proxy.flow import Valve
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.replies import problem
 from sidecar.proxy.router import Misdirected, Route, Router
+from sidecar.proxy.traced import new_exchange
 from sidecar.proxy.tunnel import Tunnel, connect_tunnel
 from sidecar.proxy.upstream import Upstream
 from sidecar.wire.authority import parse_authority
@@ -61,6 +62,7 @@ class Downstream(asyncio.Protocol):
         "_fresh",
         "_full",
         "_lost",
+        "_new_exchange",
         "_opening",
         "_plane",
         "_port",
@@ -84,6 +86,7 @@ class Downstream(asyncio.Protocol):
         self._reader = RequestReader(limits.head_bytes, limits.headers, limits.target_bytes)
         self._state = _HEAD
         self._exchange: Exchange | None = None
+        self._new_exchange = Exchange if plane.tracer is None else new_exchange  # asked once, not for each request
         self._ahead = b""
         self._remaining = 0
         self._received = 0
@@ -246,7 +249,7 @@ class Downstream(asyncio.Protocol):
         """A request has been read and routed; `rest` is what followed its head."""
         now = self._plane.clock()
         self._state = _BUSY
-        exchange = self._exchange = Exchange(self._plane, self, route, head, now)
+        exchange = self._exchange = self._new_exchange(self._plane, self, route, head, now)
         if head.framing is NONE:
             self._ahead = rest
         else:

@@ -32,6 +32,7 @@ from sidecar.wire.handshake import HandshakeFailure
 from sidecar.wire.head import RequestHead, ResponseHead
 from sidecar.wire.malformed import Malformed
 from sidecar.wire.retry_after import parse_retry_after
+from sidecar.wire.traceparent import parse_traceparent
 from sidecar.wire.writer import CHUNKED_LINE
 
 _ID_FIELD: Final = b"x-request-id: "
@@ -731,10 +732,14 @@ class Exchange(retry.Exchange):
                 budget_balance=destination.budget.balance(now),
                 breaker=destination.breaker.state(now).value,
                 policy_version=plane.policy_version,
-                request_id=(head.request_id or self._wire.rpartition(_ID_FIELD)[2][:-2]).decode("latin-1"),
+                request_id=self._identity(),
                 trace_id=_trace_id(head.trace),
             )
         )
+
+    def _identity(self) -> str:
+        """The request's id: the caller's, or the one that was added for it."""
+        return (self._head.request_id or self._wire.rpartition(_ID_FIELD)[2][:-2]).decode("latin-1")
 
     def _sampled(self) -> bool:
         """A stable share of the successes, by their number."""
@@ -743,6 +748,5 @@ class Exchange(retry.Exchange):
 
 
 def _trace_id(traceparent: bytes) -> str | None:
-    """The trace id of a W3C traceparent (version-traceid-parentid-flags), or None."""
-    parts = traceparent.split(b"-")
-    return parts[1].decode("ascii", "replace") if len(parts) >= 4 and len(parts[1]) == 32 else None
+    context = parse_traceparent(traceparent)
+    return None if context is None else f"{context.trace_id:032x}"

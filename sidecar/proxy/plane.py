@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from sidecar.engine.record import ExchangeRecord
+from sidecar.engine.trace import ExchangeTrace
 from sidecar.governance.limits import WireLimits
 from sidecar.proxy.timers import Wheel
 from sidecar.wire.head import ResponseHead
@@ -19,6 +20,16 @@ class Recorder(Protocol):
     """Is told of every exchange that was retried, refused, faulted or slow, and of a sample of the others."""
 
     def record(self, record: ExchangeRecord) -> None:
+        """Take note; must not block."""
+
+
+class Tracer(Protocol):
+    """Is told of every exchange that is followed. Where there is none, nothing is followed and nothing is spent."""
+
+    def begins(self) -> bool:
+        """Whether a trace begins with a request that brought none; a draw each time."""
+
+    def record(self, trace: ExchangeTrace) -> None:
         """Take note; must not block."""
 
 
@@ -42,6 +53,7 @@ class Plane:
         "rejections",
         "request_lines",
         "sample",
+        "tracer",
         "tunnels",
         "wall",
         "wheel",
@@ -60,6 +72,8 @@ class Plane:
         self.wall = wall
         self.wheel = Wheel(loop, clock)
         self.recorder = recorder
+        self.tracer: Tracer | None = None
+        """Set before the first connection, or never."""
         self.limits = WireLimits()
         self.answers: Recent[ResponseHead] = Recent()
         """Heads of responses met lately, as they were read; not of those to a HEAD, which mean something else."""

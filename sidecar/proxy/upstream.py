@@ -10,6 +10,7 @@ from asyncio import Transport
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
+from sidecar.governance.address import Endpoint
 from sidecar.proxy.flow import Valve
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.tls import ended_cleanly, refused_late
@@ -71,6 +72,7 @@ class Lessee(Protocol):
 class Home(Protocol):
     """Where a connection belongs."""
 
+    endpoint: Endpoint
     label: str
     in_flight: int
     open: int

@@ -426,6 +426,13 @@ METRICS: Final = (
         moment=lambda moment: _by_reason(moment.subject.log_lines_dropped),
     ),
     Metric(
+        "sidecar_spans_total",
+        Kind.COUNTER,
+        "Spans by what became of them; no series where traces are off. failed: not taken by the receiver.",
+        (Label("result", ("exported", "failed", "dropped")),),
+        moment=lambda moment: _by_reason(moment.subject.spans),
+    ),
+    Metric(
         "sidecar_series_dropped_total",
         Kind.COUNTER,
         "Series left out of scrapes because there were too many; whole destinations, the last named first.",

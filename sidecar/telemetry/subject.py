@@ -96,6 +96,10 @@ class Subject(Protocol):
         """`Log.dropped`."""
 
     @property
+    def spans(self) -> Mapping[str, int]:
+        """`Tracing.spans`; empty where there is no tracing."""
+
+    @property
     def event_loop_lag(self) -> float:
         """`LoopLag.seconds`."""
 

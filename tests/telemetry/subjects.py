@@ -21,6 +21,7 @@ class SetSubject:
     exceptions: Sequence[ExceptionLife] = (ExceptionLife("EX-1", 1_796_428_800.0, 12),)
     standing: PolicyStanding = field(default_factory=lambda: PolicyStanding("source", "none", 0, 1.5, 1_800_000_000.0))
     log_lines_dropped: Mapping[str, int] = field(default_factory=lambda: {"rate_limit": 5, "backpressure": 0})
+    spans: Mapping[str, int] = field(default_factory=lambda: {"exported": 40, "failed": 2, "dropped": 3})
     event_loop_lag: float = 0.0125
     open_connections: Connections = field(
         default_factory=lambda: Connections(downstream=4, tunnels=1, active={"payments": 2}, idle={"payments": 3})
