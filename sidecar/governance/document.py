@@ -95,6 +95,8 @@ class LimitSettings(Document, frozen=True, kw_only=True):
     idle_timeout: Duration | UnsetType = UNSET
     connections: int | UnsetType = UNSET
     upstream_head_bytes: Size | UnsetType = UNSET
+    upstream_headers: int | UnsetType = UNSET
+    upstream_idle_timeout: Duration | UnsetType = UNSET
     connect_timeout: Duration | UnsetType = UNSET
     tunnel_idle_timeout: Duration | UnsetType = UNSET
     dns_ttl: Duration | UnsetType = UNSET

@@ -26,6 +26,9 @@ class WireLimits:
     connections: int = 10_000
     """Per listener."""
     upstream_head_bytes: int = 64 * _KIB
+    upstream_headers: int = 256
+    upstream_idle_timeout: float = 30.0
+    """Of a kept-alive connection to an endpoint, between requests."""
     connect_timeout: float = 1.0
     tunnel_idle_timeout: float = 600.0
     dns_ttl: float = 30.0
@@ -49,6 +52,18 @@ class WireLimits:
             "upstream_head_bytes",
             "must be between 1KiB and 1MiB",
             self.upstream_head_bytes,
+        )
+        require(
+            1 <= self.upstream_headers <= 10_000,
+            "upstream_headers",
+            "must be between 1 and 10000",
+            self.upstream_headers,
+        )
+        require(
+            0 < self.upstream_idle_timeout <= 86400,
+            "upstream_idle_timeout",
+            "must be over 0s and at most 24h",
+            self.upstream_idle_timeout,
         )
         require(
             0 < self.connect_timeout <= 60, "connect_timeout", "must be over 0s and at most 1m", self.connect_timeout

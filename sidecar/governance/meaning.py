@@ -78,6 +78,8 @@ POLICY_MEANINGS: Final[Mapping[str, str]] = {
     "limits.idle_timeout": "Of a kept-alive client connection, between requests.",
     "limits.connections": "Client connections per listener.",
     "limits.upstream_head_bytes": "The longest response head; beyond it 502.",
+    "limits.upstream_headers": "The most fields a response may have; beyond it 502.",
+    "limits.upstream_idle_timeout": "Of a kept-alive connection to an endpoint, between requests; then it is closed.",
     "limits.connect_timeout": "For a connection to an endpoint.",
     "limits.tunnel_idle_timeout": "Of a CONNECT tunnel on which nothing moves.",
     "limits.dns_ttl": "How long the address of an endpoint that is a name is good for.",

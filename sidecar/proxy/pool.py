@@ -1,6 +1,7 @@
 """Connections to a destination's endpoints: kept alive, leased to one exchange at a time, opened when none is free."""
 
 import asyncio
+import math
 import socket
 from asyncio import Task
 from collections.abc import Callable, Sequence
@@ -13,10 +14,10 @@ from aiohappyeyeballs import AddrInfoType
 from sidecar.governance.address import Endpoint, bracketed
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.resolver import Resolver
+from sidecar.proxy.timers import Timer
 from sidecar.proxy.tls import SHUTDOWN_SECONDS, ClientTls, HandshakeFailed, failure_of
 from sidecar.proxy.upstream import Home, Lessee, Upstream
 
-MAX_IDLE_SECONDS: Final = 30.0
 _EJECTION: Final = 1.0
 _MAX_EJECTION: Final = 30.0
 _STAGGER: Final = 0.25  # RFC 8305 §5: the connection attempt delay
@@ -35,6 +36,7 @@ class Station:
         "_closed",
         "_faults",
         "_site",
+        "_timer",
         "address",
         "down_until",
         "endpoint",
@@ -46,6 +48,7 @@ class Station:
 
     def __init__(self, site: "Site", address: AddrInfoType | None, label: str) -> None:
         self._site = site
+        self._timer = site.timer(self._on_timer)
         self._faults = 0
         self._closed = False
         self.address = address
@@ -85,10 +88,8 @@ class Station:
             return
         upstream.idle_since = now
         self.idle.append(upstream)
-        oldest = self.idle[0]
-        if now - oldest.idle_since > MAX_IDLE_SECONDS:
-            del self.idle[0]
-            oldest.close()
+        if self._timer.at == math.inf:
+            self._timer.arm(now + self._site.max_idle)
 
     def forget(self, upstream: Upstream) -> None:
         """An idle connection is gone."""
@@ -98,9 +99,18 @@ class Station:
     def close(self) -> None:
         """Close what is idle, and what is leased when it comes back."""
         self._closed = True
+        self._timer.disarm()
         idle, self.idle = self.idle, []
         for upstream in idle:
             upstream.close()
+
+    def _on_timer(self, now: float) -> None:
+        """Close what has been idle for too long: the load has gone down, or gone."""
+        max_idle = self._site.max_idle
+        while self.idle and now - self.idle[0].idle_since >= max_idle:
+            self.idle.pop(0).close()
+        if self.idle:
+            self._timer.arm(self.idle[0].idle_since + max_idle)
 
     async def connect(self) -> Upstream:
         """A new connection, TLS included, to this address or to another of the same endpoint that was quicker.
@@ -136,6 +146,15 @@ class Site:
                 plane.loop, endpoint.host, endpoint.port, plane.clock, lambda: plane.limits.dns_ttl, self._resolved
             )
         self.stations = [Station(self, fixed, self._label)]
+
+    @property
+    def max_idle(self) -> float:
+        """Seconds for which a connection may wait for another request."""
+        return self._plane.limits.upstream_idle_timeout
+
+    def timer(self, fire: Callable[[float], None]) -> Timer:
+        """A timer for one of its stations."""
+        return self._plane.wheel.timer(fire)
 
     def refresh(self) -> None:
         """Look the name up if there is one and its answer is old. Does not wait."""

@@ -100,6 +100,7 @@ class Upstream(asyncio.Protocol):
         "_remaining",
         "_reusable",
         "_state",
+        "_trailer_bytes",
         "answered",
         "home",
         "idle_since",
@@ -117,9 +118,10 @@ class Upstream(asyncio.Protocol):
 
     def __init__(self, plane: Plane, home: Home) -> None:
         self.home = home
-        self._reader = ResponseReader(plane.limits.upstream_head_bytes)
+        self._reader = ResponseReader(plane.limits.upstream_head_bytes, plane.limits.upstream_headers)
         self._known = plane.answers
         self._rejections = plane.rejections
+        self._trailer_bytes = plane.limits.upstream_head_bytes
         self._lessee: Lessee | None = None
         self._state = _FRESH
         self._framing = NONE
@@ -328,7 +330,7 @@ class Upstream(asyncio.Protocol):
             lessee.on_response(head, data, True)  # noqa: FBT003
         elif framing is CHUNKED:
             self._state = _BODY
-            self._chunks = ChunkedReader()
+            self._chunks = ChunkedReader(self._trailer_bytes)
             lessee.on_response(head, b"", False)  # noqa: FBT003
             if data and self._lessee is lessee:
                 self._read_chunks(lessee, data)

@@ -9,6 +9,7 @@ def test_the_limits_are_those_that_are_promised() -> None:
 
     assert (limits.head_bytes, limits.headers, limits.target_bytes, limits.body_bytes) == (65536, 100, 16384, None)
     assert (limits.head_timeout, limits.idle_timeout, limits.connect_timeout) == (15.0, 75.0, 1.0)
+    assert (limits.upstream_headers, limits.upstream_idle_timeout) == (256, 30.0)
     assert (limits.connections, limits.upstream_head_bytes, limits.tunnel_idle_timeout) == (10_000, 65536, 600.0)
 
 
@@ -25,6 +26,8 @@ def test_the_limits_are_those_that_are_promised() -> None:
         ("idle_timeout", 86401.0, "must be over 0s and at most 24h"),
         ("connections", 0, "must be between 1 and 1000000"),
         ("upstream_head_bytes", 0, "must be between 1KiB and 1MiB"),
+        ("upstream_headers", 0, "must be between 1 and 10000"),
+        ("upstream_idle_timeout", 0.0, "must be over 0s and at most 24h"),
         ("connect_timeout", 61.0, "must be over 0s and at most 1m"),
         ("tunnel_idle_timeout", 0.0, "must be over 0s and at most 24h"),
     ],

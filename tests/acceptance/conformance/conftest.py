@@ -17,7 +17,8 @@ def sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 def tight_sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     limits = (
         "{head_bytes: 4KiB, headers: 20, target_bytes: 1KiB, body_bytes: 64KiB, head_timeout: 300ms,"
-        " idle_timeout: 600ms, connections: 8, upstream_head_bytes: 4KiB, tunnel_idle_timeout: 300ms}"
+        " idle_timeout: 600ms, connections: 8, upstream_head_bytes: 4KiB, upstream_headers: 10,"
+        " upstream_idle_timeout: 300ms, tunnel_idle_timeout: 300ms}"
     )
     with running(
         tmp_path_factory.mktemp("tight"), timeout="300ms", idle="300ms", limits=limits, connect="refuse"

@@ -261,6 +261,10 @@ class Rig:
             self._listener.settimeout(PATIENCE)
         return False
 
+    def lend(self) -> socket.socket:
+        """The listening socket, for a server that is not played by hand."""
+        return self._listener.dup()
+
     def ask(self, raw: bytes, answer: bytes, door: str = "own", *, to_head: bool = False) -> tuple[Message, Message]:
         """One whole exchange: the request as it arrived upstream, and the response as it arrived here."""
         client = self.client(door).send(through(door, raw))
