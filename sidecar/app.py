@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import uvloop
@@ -19,7 +20,10 @@ from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import Result
 from sidecar.engine.tally import Tally
 from sidecar.governance.address import Address
+from sidecar.governance.certificates import CertificateStore, Renewal
+from sidecar.governance.certified import Certified
 from sidecar.governance.clock_watch import ClockWatch
+from sidecar.governance.document import INGRESS_NAME
 from sidecar.governance.exceptions import State, begins_at, ends_at, state_of
 from sidecar.governance.following import Following, Source
 from sidecar.governance.guardrails import written
@@ -27,12 +31,13 @@ from sidecar.governance.intake import Intake, Loaded
 from sidecar.governance.resolve import Origin
 from sidecar.governance.rollout import Load
 from sidecar.governance.snapshot import Snapshot
+from sidecar.governance.sources import WatchedFiles
 from sidecar.governance.uses import ExceptionUses
-from sidecar.proxy.listener import Listener, bind
+from sidecar.proxy.contexts import Contexts
+from sidecar.proxy.listener import Listener, NoSuchAddress, bind
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.pool import Pool
 from sidecar.proxy.router import UNLISTED, Route, Router
-from sidecar.proxy.tls import ClientTls, client_context
 from sidecar.telemetry import subject
 from sidecar.telemetry.access_log import LINES_BURST, LINES_PER_SECOND, AccessLog
 from sidecar.telemetry.history import History, Sampler
@@ -71,8 +76,10 @@ class Sidecar:
         self._started = False
         self._draining = asyncio.Event()
         self._ended = asyncio.Event()
-        self._tls: ClientTls | None = None
         self._tracing: Tracing | None = None
+        self._certificates = CertificateStore()
+        self._certificates.adopt(snapshot.certificate_files)
+        self._contexts = Contexts(self._certificates)
         loop = asyncio.get_running_loop()
         limit = LineLimit(LINES_PER_SECOND, LINES_BURST, time.monotonic())
         self._history = History(time.monotonic)
@@ -83,11 +90,16 @@ class Sidecar:
         self._unlisted_tally = Tally()
         self._routes: dict[str, Route] = {}
         self._listeners: dict[Address, Listener] = {}
+        self._absent: set[Address] = set()
+        """Addresses that this machine does not have and that nobody misses."""
+        self._ingress: Route | None = None
         self._admin = AdminServer(self, time.monotonic)
         self._router = self._build_router(snapshot)
-        self._following = Following(source, loaded, self, log.logger.log, wall=lambda: wall().timestamp())
+        certified = Certified(source, self._certificates, lambda: self._snapshot, self._renewed)
+        self._following = Following(certified, loaded, self, log.logger.log, wall=lambda: wall().timestamp())
         self._uses = ExceptionUses()
         self._clock_watch = ClockWatch(wall, loop.call_later, self._look)
+        self._watched_certificates = WatchedFiles(self._certificates.paths, "")
 
     # Running
 
@@ -106,20 +118,9 @@ class Sidecar:
 
     async def _start(self) -> None:
         snapshot = self._snapshot
-        bound: list[tuple[Address, socket.socket, Route | None]] = []
-        try:
-            for name, destination in snapshot.destinations.items():
-                bound += [(address, bind(address), self._routes[name]) for address in destination.listen]
-            own = {address for address, _, _ in bound}
-            bound += [(address, bind(address), None) for address in snapshot.egress.listen if address not in own]
-        except OSError:
-            for _, sock, _ in bound:
-                sock.close()
-            raise
-        for address, sock, route in bound:
-            self._listeners[address] = Listener(
-                self._plane, sock, self._router, route, connect=snapshot.egress.connect == "tunnel"
-            )
+        for address, sock in self._bind(snapshot):
+            self._listeners[address] = Listener(self._plane, sock, self._router, None, connect=False)
+        self._assign(snapshot)
         addresses = {(listener.address.host, listener.address.port) for listener in self._listeners.values()}
         self._plane.own_addresses = frozenset(addresses)
         self._lag.start()
@@ -129,13 +130,13 @@ class Sidecar:
             await self._admin.start(snapshot.metrics_listen, probes_only=True)
         for listener in self._listeners.values():
             await listener.start()
+        for route in self._routes.values():
+            route.pool.refresh()
         self._started = True
         self._clock_watch.follow(snapshot.turns)
         self._look(self._wall())
         for warning in snapshot.warnings:
             self._log.logger.warning("policy_warning", warning=warning)
-        if snapshot.ingress is not None:
-            self._log.logger.warning("ingress_ignored", reason="this version serves egress only")
         self._log.lifecycle(
             "start",
             service=snapshot.service,
@@ -153,7 +154,10 @@ class Sidecar:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, number.name)
         loop.add_signal_handler(signal.SIGHUP, self._following.reload_soon)
-        following = loop.create_task(self._following.run())
+        watches = [
+            loop.create_task(self._following.run()),
+            loop.create_task(self._watched_certificates.watch(self._renew_certificates)),
+        ]
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD, 20, 50)
@@ -161,8 +165,9 @@ class Sidecar:
             await self._draining.wait()
             await self._drain()
         finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            for watch in watches:
+                watch.cancel()
+            await asyncio.gather(*watches, return_exceptions=True)
             await self.close()
 
     async def close(self) -> None:
@@ -170,6 +175,8 @@ class Sidecar:
         for listener in self._listeners.values():
             listener.close()
         self._router.close()
+        if self._ingress is not None:
+            self._ingress.pool.close()
         self._plane.wheel.close()
         self._lag.stop()
         self._sampler.stop()
@@ -197,22 +204,88 @@ class Sidecar:
             for name, destination in self.destinations.items()
         }
 
+    async def _renew_certificates(self) -> None:
+        """Read all certificates again; what is wrong leaves the last good ones in use."""
+        self._renewed(self._certificates.renew())
+
+    def _renewed(self, renewal: Renewal) -> None:
+        """Certificates have been read: say what came of it, and use those that are good."""
+        for finding in renewal.findings:
+            self._log.logger.error("certificate_refused", finding=str(finding), reason="the last good one stays in use")
+        if renewal.renewed:
+            names = [str(file.path) for files in renewal.renewed for file in files]
+            self._log.lifecycle("certificates_renewed", files=names)
+        snapshot = self._snapshot
+        for name in self._contexts.follow(snapshot):
+            if name in self._routes:
+                self._routes[name].pool.renew()
+        for address, listener in self._listeners.items():
+            if snapshot.ingress is not None and address == snapshot.ingress.listen:
+                listener.tls = self._contexts.server
+
     def _adopt(self, snapshot: Snapshot) -> None:
         self._settle_uses()
         older = self._router
         before, self._snapshot = self._snapshot, snapshot
         self._clock_watch.follow(snapshot.turns)
+        self._watched_certificates.follow(self._certificates.paths, "")
         self._router = self._build_router(snapshot)
         self._router.adopt_unlisted(older)
-        wanted: dict[Address, Route | None] = dict.fromkeys(snapshot.egress.listen)
-        for name, destination in snapshot.destinations.items():
-            wanted.update(dict.fromkeys(destination.listen, self._routes[name]))
-        for address, listener in self._listeners.items():
-            listener.turn_to(self._router, wanted.get(address), connect=snapshot.egress.connect == "tunnel")
-        if set(wanted) != set(self._listeners) or snapshot.admin != before.admin:
+        wanted = self._assign(snapshot)
+        for route in self._routes.values():
+            route.pool.refresh()
+        if wanted - self._absent != set(self._listeners) or snapshot.admin != before.admin:
             self._log.logger.warning("restart_needed", reason="addresses to listen on have changed")
         if snapshot.traces != before.traces:
             self._log.logger.warning("restart_needed", reason="where traces go has changed")
+
+    def _bind(self, snapshot: Snapshot) -> list[tuple[Address, socket.socket]]:
+        """A socket for every address. Raises PortTaken, and binds nothing then."""
+        bound: dict[Address, socket.socket] = {}
+        try:
+            for destination in snapshot.destinations.values():
+                self._bind_one_of(destination.listen, bound)
+            if snapshot.ingress is not None:
+                self._bind_one_of((snapshot.ingress.listen,), bound)
+            self._bind_one_of(snapshot.egress.listen, bound)
+        except OSError:
+            for sock in bound.values():
+                sock.close()
+            raise
+        return list(bound.items())
+
+    def _bind_one_of(self, addresses: Sequence[Address], bound: dict[Address, socket.socket]) -> None:
+        """Bind all of these that are not `bound` yet, or, where the machine has no IPv6, those that are of IPv4."""
+        for address in sorted(addresses, key=lambda address: ":" in address.host):
+            if address in bound:
+                continue
+            try:
+                bound[address] = bind(address)
+            except NoSuchAddress as error:
+                if ":" not in address.host or bound.keys().isdisjoint(addresses):
+                    raise
+                self._absent.add(address)
+                self._log.logger.warning("not_listening", address=str(address), reason=error.strerror)
+
+    def _assign(self, snapshot: Snapshot) -> set[Address]:
+        """Tell every listener what it is for; the addresses there should be."""
+        wanted: dict[Address, Route | None] = dict.fromkeys(snapshot.egress.listen)
+        for name, destination in snapshot.destinations.items():
+            wanted.update(dict.fromkeys(destination.listen, self._routes[name]))
+        ingress = snapshot.ingress
+        if ingress is not None:
+            wanted[ingress.listen] = self._ingress
+        for address in self._listeners.keys() - wanted.keys():
+            self._listeners.pop(address).retire()
+        for address, listener in self._listeners.items():
+            listener.turn_to(
+                self._router,
+                wanted[address],
+                connect=snapshot.egress.connect == "tunnel",
+                ingress=ingress is not None and address == ingress.listen,
+                tls=self._contexts.server,
+            )
+        return set(wanted)
 
     def _look(self, now: datetime) -> None:
         """What exceptions begin or end by `now` begins or ends, without any document being read again."""
@@ -238,17 +311,20 @@ class Sidecar:
         plane.policy_version = snapshot.version
         plane.sample = snapshot.access_log_sample
         now = plane.clock()
+        spoken_otherwise = self._contexts.follow(snapshot)
         routes: dict[str, Route] = {}
         hosts: dict[str, str] = {}
         for name, settings in snapshot.destinations.items():
             route = self._routes.get(name)
             if route is None:
                 destination = Destination(name, settings.policy, random.random, now)
-                pool = Pool(plane, settings.endpoints, random.random, self._tls_context)
+                pool = Pool(plane, settings.endpoints, random.random, partial(self._contexts.client, name))
                 route = Route(name, destination, pool)
             else:
                 route.destination.adopt(settings.policy, now)
                 route.pool.adopt(settings.endpoints)
+                if name in spoken_otherwise:
+                    route.pool.renew()
                 route.refresh()
             route.destination.draining = plane.draining
             routes[name] = route
@@ -257,23 +333,41 @@ class Sidecar:
             if name not in routes:
                 route.pool.close()
         self._routes = routes
+        self._ingress = self._ingress_route(snapshot, now)
         return Router(
             plane,
             routes,
             hosts,
             snapshot.unlisted,
             random.random,
-            self._tls_context,
+            lambda: self._contexts.usual,
             forward_unlisted=snapshot.egress.unlisted == "forward",
             tally=self._unlisted_tally,
         )
 
-    def _tls_context(self) -> ClientTls:
-        if self._tls is None:
-            context = client_context()
-            context.load_default_certs()
-            self._tls = ClientTls(context)
-        return self._tls
+    def _ingress_route(self, snapshot: Snapshot, now: float) -> Route | None:
+        """The way to the service itself: a destination like others, under a policy of its own."""
+        ingress = snapshot.ingress
+        route = self._ingress
+        if ingress is None:
+            if route is not None:
+                route.pool.close()
+            return None
+        if route is None:
+            destination = Destination(INGRESS_NAME, ingress.policy, random.random, now)
+            pool = Pool(self._plane, (ingress.app,), random.random, lambda: self._contexts.usual)
+            route = Route(INGRESS_NAME, destination, pool, keeps_host=True)
+        else:
+            route.destination.adopt(ingress.policy, now)
+            route.pool.adopt((ingress.app,))
+            route.refresh()
+        route.destination.draining = self._plane.draining
+        return route
+
+    def _every_route(self) -> list[Route]:
+        """The destinations', the way to the service, and those of unlisted hosts."""
+        ingress = [] if self._ingress is None else [self._ingress]
+        return [*self._routes.values(), *ingress, *self._router.unlisted]
 
     def _stop(self, name: str) -> None:
         if self._draining.is_set():
@@ -287,7 +381,7 @@ class Sidecar:
         """Finish what is under way, serving on meanwhile; everything said from now on says goodbye."""
         plane = self._plane
         plane.draining = True
-        for route in (*self._routes.values(), *self._router.unlisted):
+        for route in self._every_route():
             route.destination.draining = True
         until = plane.clock() + self._snapshot.drain
         while plane.busy and plane.clock() < until and not self._ended.is_set():  # noqa: ASYNC110 - once in a life
@@ -311,6 +405,8 @@ class Sidecar:
     def destinations(self) -> Mapping[str, Destination]:
         """The destinations in force, and the unlisted host that was used last, with the counts of all of them."""
         destinations = {name: route.destination for name, route in self._routes.items()}
+        if self._ingress is not None:
+            destinations[INGRESS_NAME] = self._ingress.destination
         if unlisted := self._router.unlisted:
             destinations[UNLISTED] = unlisted[-1].destination
         return destinations
@@ -360,6 +456,18 @@ class Sidecar:
         ]
 
     @property
+    def certificates(self) -> subject.CertificateRenewals:
+        """How reading certificates again went."""
+        store = self._certificates
+        error = "\n".join(map(str, store.findings)) or None
+        return subject.CertificateRenewals(store.successes, store.failures, error)
+
+    @property
+    def handshake_failures(self) -> Mapping[str, int]:
+        """Callers of the service whose TLS handshake failed, by reason."""
+        return self._plane.handshake_failures
+
+    @property
     def log_lines_dropped(self) -> Mapping[str, int]:
         """Lines that were not written, by reason."""
         return self._log.dropped
@@ -377,6 +485,8 @@ class Sidecar:
     def connections(self) -> Connections:
         """Connections, counted now."""
         counts = {name: route.pool.counts() for name, route in self._routes.items()}
+        if self._ingress is not None:
+            counts[INGRESS_NAME] = self._ingress.pool.counts()
         if unlisted := self._router.unlisted:
             both = [route.pool.counts() for route in unlisted]
             counts[UNLISTED] = (sum(active for active, _ in both), sum(idle for _, idle in both))
@@ -393,10 +503,11 @@ class Sidecar:
         return self._history
 
     def endpoints(self) -> Mapping[str, Sequence[str]]:
-        """The addresses of each destination."""
+        """The addresses of each destination, and of the service itself."""
+        snapshot = self._snapshot
         return {
-            name: [str(endpoint) for endpoint in destination.endpoints]
-            for name, destination in self._snapshot.destinations.items()
+            **{name: [str(e) for e in destination.endpoints] for name, destination in snapshot.destinations.items()},
+            **({} if snapshot.ingress is None else {INGRESS_NAME: [str(snapshot.ingress.app)]}),
         }
 
     def policy_view(self) -> Mapping[str, object]:
@@ -419,6 +530,7 @@ class Sidecar:
             "destinations": {
                 name: _origins(destination.provenance) for name, destination in snapshot.destinations.items()
             },
+            **({} if snapshot.ingress is None else {INGRESS_NAME: _origins(snapshot.ingress.provenance)}),
             UNLISTED: _origins(snapshot.unlisted_provenance),
             "exceptions": _exceptions(snapshot, self._settle_uses(), now),
         }

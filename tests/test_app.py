@@ -1,7 +1,10 @@
 """The composition root, in the test's own loop."""
 
 import asyncio
+import errno
 import json
+import os
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,12 +16,15 @@ import aiohttp
 import pytest
 
 from sidecar.app import Sidecar
-from sidecar.governance.address import Address
+from sidecar.governance.address import Address, Endpoint
 from sidecar.governance.finding import Finding, InvalidDocument
+from sidecar.governance.ingress import INGRESS_BASELINE
 from sidecar.governance.intake import Intake
-from sidecar.governance.snapshot import Snapshot, from_flags
+from sidecar.governance.snapshot import IngressSnapshot, Snapshot, from_flags
 from sidecar.telemetry.log import Format, Level, Log
 from sidecar.telemetry.subject import ExceptionLife
+from tests.fakes.certificates import HOST, server_context
+from tests.fakes.loops import on_uvloop
 from tests.fakes.origin import Origin, replying, response
 from tests.fakes.policies import Shelf, loaded
 from tests.governance.documents import EXCEPTION, NOW, OVERRIDE, POLICY, SIDECAR
@@ -235,3 +241,113 @@ async def test_uses_of_an_exception_are_the_requests_it_governed(tmp_path: Path)
             lives = sidecar.exceptions
 
     assert lives == [ExceptionLife("EX-1", datetime(2026, 12, 5, tzinfo=UTC).timestamp(), 4)]
+
+
+@pytest.fixture
+def no_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which IPv6 is switched off, as many containers' is."""
+    real = socket.socket.bind
+
+    def bind(sock: socket.socket, address: tuple[object, ...]) -> None:
+        if sock.family == socket.AF_INET6:
+            raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+        real(sock, address)
+
+    monkeypatch.setattr(socket.socket, "bind", bind)
+
+
+@pytest.mark.usefixtures("no_ipv6")
+@pytest.mark.parametrize("shared", [True, False])
+async def test_where_there_is_no_ipv6_it_listens_without_and_says_so(tmp_path: Path, *, shared: bool) -> None:
+    both = (Address("::1", 0), Address("127.0.0.1", 0))
+    async with Origin(replying(response(200))) as origin:
+        snapshot = snapshot_for(origin.port)
+        if shared:
+            snapshot = replace(snapshot, egress=replace(snapshot.egress, listen=both))
+        else:
+            payments = replace(snapshot.destinations["payments"], listen=both)
+            snapshot = replace(snapshot, destinations={"payments": payments})
+        shelf = Shelf([loaded(replace(snapshot, digest="b"))])
+        async with running(snapshot, tmp_path, shelf) as sidecar:
+            listening = set(sidecar._listeners)
+            await sidecar.reload()
+        log = (tmp_path / "log").read_text()
+
+    assert both[1] in listening
+    assert both[0] not in listening
+    assert '"event":"not_listening","address":"[::1]:0"' in log
+    assert "can not listen on [::1]:0: Cannot assign requested address" in log
+    assert "restart_needed" not in log
+
+
+@pytest.mark.usefixtures("no_ipv6")
+async def test_an_ipv6_address_that_stands_alone_is_missed(tmp_path: Path) -> None:
+    async with Origin(replying(response(200))) as origin:
+        snapshot = snapshot_for(origin.port)
+        payments = replace(snapshot.destinations["payments"], listen=(Address("::1", 0),))
+        with pytest.raises(OSError, match=r"\[::1\]:0: Cannot assign"):
+            async with running(replace(snapshot, destinations={"payments": payments}), tmp_path):
+                pass
+
+
+async def test_an_ingress_that_is_taken_away_is_closed_and_never_a_way_out(tmp_path: Path) -> None:
+    async with Origin(replying(response(200))) as app, Origin(replying(response(200))) as origin:
+        plain = snapshot_for(origin.port)
+        ingress = IngressSnapshot(
+            Address("127.0.0.1", 0), Endpoint("http", "127.0.0.1", app.port), INGRESS_BASELINE.policy, {}
+        )
+        plain = replace(plain, egress=replace(plain.egress, listen=()))
+        payments = replace(plain.destinations["payments"], listen=())
+        plain = replace(plain, destinations={"payments": payments})
+        shelf = Shelf([loaded(replace(plain, digest="b"))])
+        begin = replace(plain, ingress=ingress)
+        async with running(begin, tmp_path, shelf) as sidecar, aiohttp.ClientSession() as session:
+            url = address_of(sidecar)
+            async with session.get(url) as answer:
+                before = answer.status
+            await sidecar.reload()
+            with pytest.raises(aiohttp.ClientError):
+                async with session.get(f"{url}/x", headers={"Host": "payments"}):
+                    pass
+
+    assert before == 200
+    assert len(app.requests) == 1
+    assert origin.requests == []
+
+
+@on_uvloop
+async def test_at_the_end_of_an_exception_no_connection_made_without_verification_is_used_again(tmp_path: Path) -> None:
+    instant = datetime(2026, 12, 5, tzinfo=UTC)
+    wall = clock_from(instant - timedelta(seconds=0.5))
+    leave = EXCEPTION.replace("budget.ratio", "tls.verify").replace("0.35", "false")
+    async with Origin(replying(response(200)), server_context()) as origin:
+        document = SIDECAR.replace("http://payments:8080", f"https://{HOST}:{origin.port}")
+        document += "    overrides: {tls: {verify: false}}\n    listen: '127.0.0.1:0'\n"
+        document += "admin: {listen: '127.0.0.1:0'}\negress: {listen: []}\n"
+        (tmp_path / "sidecar.yaml").write_text(document, encoding="utf-8")
+        (tmp_path / "policy.yaml").write_text(POLICY + leave, encoding="utf-8")
+        intake = Intake(tmp_path / "sidecar.yaml", "pod", wall=wall)
+        first = await intake.first(strict=True)
+        with (tmp_path / "log").open("wb") as file:
+            log = Log(Format.JSON, Level.INFO, file.fileno())
+            sidecar = Sidecar(intake, first, log, wall)
+            await sidecar.start()
+            async with aiohttp.ClientSession() as session:
+                statuses = []
+                for _ in range(3):
+                    async with session.get(address_of(sidecar)) as answer:
+                        statuses.append(answer.status)
+                connections = origin.connections
+                while wall() < instant + timedelta(seconds=0.2):
+                    await asyncio.sleep(0.01)
+                async with session.get(address_of(sidecar)) as answer:
+                    problem = await answer.json()
+            await sidecar.close()
+            log.close()
+            await asyncio.sleep(0.01)
+
+    assert statuses == [200] * 3
+    assert connections == 1
+    assert problem["reason"] == "tls_unknown_ca"
+    assert len(origin.requests) == 3
+    assert any("certificates are not verified" in warning for warning in first.snapshot.warnings)

@@ -63,6 +63,12 @@ def check_listeners(sidecar: SidecarDocument, tree: Tree, findings: list[Finding
             findings.append(Finding(tree.file, claim.line, claim.field, rule, shown(claim.thing)))
         others.append(claim)
     ours = {(claim.thing.host, claim.thing.port): claim for claim in claims if claim.thing.port != 0}
+    if sidecar.ingress is not UNSET:
+        app = sidecar.ingress.app
+        own = ours.get((app.host, app.port))
+        if own is not None:
+            rule = f"must not be the sidecar itself, which listens there ({own.field})"
+            findings.append(Finding(tree.file, tree.line(("ingress", "app")), "ingress.app", rule, shown(app)))
     for name, entry in sidecar.destinations.items():
         for endpoint in entry.endpoints:
             own = ours.get((endpoint.host, endpoint.port))

@@ -14,11 +14,14 @@ from sidecar.governance.decoder import Decoder
 from sidecar.governance.finding import Finding
 from sidecar.governance.public_key import KeyName, PublicKey
 from sidecar.governance.settings import Document, Settings
+from sidecar.governance.tls_version import TlsVersion
 from sidecar.governance.units import BodyLimit, Duration, Size
 from sidecar.governance.yaml import Path, Tree
 
 RESERVED_NAME = "unlisted"
 """The label of what no destination names; no destination may be called so."""
+INGRESS_NAME = "ingress"
+"""The label of the ingress listener: no destination may be called so, and `destinations.ingress` of a policy is its."""
 
 Text = Annotated[str, Meta(min_length=1)]
 DestinationName = Annotated[
@@ -193,12 +196,32 @@ class IdempotencyKeySettings(Document, frozen=True, kw_only=True):
     key_from: Text | UnsetType = UNSET
 
 
+class TlsSettings(Document, frozen=True, kw_only=True):
+    """`tls` of a destination: how its https endpoints are spoken to. Whether they are verified is the policy's word."""
+
+    ca: Text | UnsetType = UNSET
+    cert: Text | UnsetType = UNSET
+    key: Text | UnsetType = UNSET
+    min_version: TlsVersion = TlsVersion("1.2")
+    server_name: Host | UnsetType = UNSET
+
+
+class IngressTlsSettings(Document, frozen=True, kw_only=True):
+    """`ingress.tls`: what callers are shown, and, with `client_ca`, whose certificates they must show."""
+
+    cert: Text
+    key: Text
+    client_ca: Text | UnsetType = UNSET
+    min_version: TlsVersion = TlsVersion("1.2")
+
+
 class DestinationEntry(Document, frozen=True, kw_only=True):
     """One destination of the service."""
 
     endpoints: Annotated[list[Endpoint], Meta(min_length=1)]
     hosts: Annotated[list[Host], Meta(min_length=1)] | UnsetType = UNSET
     listen: Address | UnsetType = UNSET
+    tls: TlsSettings | UnsetType = UNSET
     idempotency_key: IdempotencyKeySettings = IdempotencyKeySettings()
     overrides: Settings = Settings()
 
@@ -208,6 +231,8 @@ class IngressSettings(Document, frozen=True, kw_only=True):
 
     listen: Address
     app: Endpoint
+    tls: IngressTlsSettings | UnsetType = UNSET
+    overrides: Settings = Settings()
 
 
 class TracesSettings(Document, frozen=True, kw_only=True):
@@ -258,7 +283,13 @@ def read_sidecar(tree: Tree, findings: list[Finding]) -> SidecarDocument | None:
         return None
     if RESERVED_NAME in sidecar.destinations:
         decoder.lacking(("destinations", RESERVED_NAME), "is a reserved name: give the destination another")
+    if INGRESS_NAME in sidecar.destinations:
+        decoder.lacking(("destinations", INGRESS_NAME), "is a reserved name: give the destination another")
+    if sidecar.ingress is not UNSET and sidecar.ingress.app.scheme != "http":
+        decoder.broken(("ingress", "app"), "must be http: it is on this machine", sidecar.ingress.app)
     for name, entry in sidecar.destinations.items():
+        if entry.tls is not UNSET:
+            _check_tls(entry.tls, entry.endpoints, ("destinations", name, "tls"), decoder)
         key = entry.idempotency_key
         path = ("destinations", name, "idempotency_key")
         if key.honours and (*path, "retention") not in tree.lines:
@@ -270,6 +301,14 @@ def read_sidecar(tree: Tree, findings: list[Finding]) -> SidecarDocument | None:
     if sidecar.drain > 3600:
         decoder.broken(("drain",), "must be at most 1h", tree.at(("drain",)))
     return sidecar
+
+
+def _check_tls(settings: TlsSettings, endpoints: list[Endpoint], here: Path, decoder: Decoder) -> None:
+    if not any(endpoint.scheme == "https" for endpoint in endpoints):
+        decoder.lacking(here, "is for https endpoints, and the destination has none")
+    for word, other in (("cert", "key"), ("key", "cert")):
+        if getattr(settings, word) is not UNSET and getattr(settings, other) is UNSET:
+            decoder.lacking((*here, word), f"goes with {other}: a certificate is shown by whoever has its key")
 
 
 def _check_policy_settings(settings: PolicySettings, decoder: Decoder, tree: Tree) -> None:

@@ -104,6 +104,7 @@ def settings_of(policy: DestinationPolicy) -> dict[str, object]:
         "concurrency.min_in_flight": concurrency.min_in_flight,
         "concurrency.max_in_flight": concurrency.max_in_flight,
         "concurrency.max_waiting": concurrency.max_waiting,
+        "tls.verify": True,
     }
 
 

@@ -70,11 +70,16 @@ BASELINE_GUARDRAILS: Mapping[str, Bound] = {
     "budget.ratio": Bound("built in", high=0.2, ceiling=0.5),
     "retry.max_attempts": Bound("built in", high=4, ceiling=6),
     "retry.backoff.jitter": Bound("built in", only=frozenset({"full"})),
+    "tls.verify": Bound("built in", only=frozenset({True})),
 }
 """In force for every setting that a policy document has no guardrail for: what is not said is not loosened.
 
 Their ceilings too, where a guardrail of the document leaves its own out and does not rise above them.
 """
+
+
+UNLOOSENED = frozenset({"tls.verify"})
+"""Settings whose built-in guardrail no document replaces: there is no way past it but an exception."""
 
 
 def written(value: object) -> str:
@@ -97,9 +102,16 @@ def read_guardrails(guardrails: Mapping[str, Guardrail], tree: Tree, findings: l
             decoder.lacking(path, unknown(setting, SETTINGS))
             continue
         bound = _bound(guardrail, SETTINGS[setting], path, decoder, f"{tree.file}:{tree.line(path)}")
+        if setting in UNLOOSENED and bound is not None and bound.only != BASELINE_GUARDRAILS[setting].only:
+            decoder.lacking(path, f"must stay as it is built in, {_rule_of(setting)}: only an exception goes past it")
+            continue
         if bound is not None:
             bounds[setting] = _reached(bound, guardrail, setting, path, decoder)
     return bounds
+
+
+def _rule_of(setting: str) -> str:
+    return "{only: " + written(BASELINE_GUARDRAILS[setting].only) + "}"
 
 
 def _bound(guardrail: Guardrail, info: inspect.Type, path: Path, decoder: Decoder, place: str) -> Bound | None:

@@ -36,6 +36,7 @@ SETTING_MEANINGS: Final[Mapping[str, str]] = {
     "concurrency.initial": "Attempts in flight the limit begins with.",
     "concurrency.min_in_flight": "The limit never falls below this.",
     "concurrency.max_in_flight": "The limit never rises above this.",
+    "tls.verify": "Whether https endpoints must prove who they are; switched off by an exception only.",
     "concurrency.max_waiting": "Requests that may wait for a place in flight; beyond it they get a 503.",
 }
 """Every setting of a destination, by dotted path."""
@@ -47,6 +48,7 @@ SECTION_MEANINGS: Final[Mapping[str, str]] = {
     "budget": "Retries are paid for by requests: the control that keeps a fleet from amplifying.",
     "breaker": "For a destination that fails fast: it is left alone, and let back in by a ramp.",
     "concurrency": "For a destination that fails slowly: how many attempts may be in flight at once.",
+    "tls": "TLS towards the destination, as far as it is not the service's to say.",
 }
 """What groups settings, by dotted path."""
 
@@ -122,6 +124,12 @@ SIDECAR_MEANINGS: Final[Mapping[str, str]] = {
     "destinations.*.endpoints": "The addresses of the destination, like http://payments:8080 or https://payments.",
     "destinations.*.hosts": "The Host headers that lead to it. Left out: its name and its endpoints' hosts.",
     "destinations.*.listen": "A port of its own: whatever comes in there is for it, whatever its Host.",
+    "destinations.*.tls": "How its https endpoints are spoken to. Files are relative to this one's folder.",
+    "destinations.*.tls.ca": "A file of certificates that it is trusted by, instead of the system's.",
+    "destinations.*.tls.cert": "The certificate shown to it, with its chain, in PEM.",
+    "destinations.*.tls.key": "The private key of that certificate, in PEM, without password.",
+    "destinations.*.tls.min_version": "The oldest version of TLS that is spoken.",
+    "destinations.*.tls.server_name": "The name it is called by and must prove. Left out: each endpoint's host.",
     "destinations.*.idempotency_key": "The contract about idempotency keys that the destination offers.",
     "destinations.*.idempotency_key.honours": "Whether it executes each key at most once.",
     "destinations.*.idempotency_key.header": "The header that carries the key.",
@@ -135,6 +143,12 @@ SIDECAR_MEANINGS: Final[Mapping[str, str]] = {
     "ingress": "The listener in front of the service.",
     "ingress.listen": "Where calls to the service come in.",
     "ingress.app": "Where the service itself listens.",
+    "ingress.tls": "TLS towards callers. Files are relative to this one's folder.",
+    "ingress.tls.cert": "The certificate shown to callers, with its chain, in PEM.",
+    "ingress.tls.key": "The private key of that certificate, in PEM, without password.",
+    "ingress.tls.client_ca": "A file of certificates by which callers must prove who they are.",
+    "ingress.tls.min_version": "The oldest version of TLS that is spoken.",
+    "ingress.overrides": "Settings of the way to the service: inside the guardrails of the policy, or refused.",
     "telemetry": "What is told to others beside metrics and logs.",
     "telemetry.traces": "Spans of exchanges and attempts over OTLP/HTTP. Needs the extra otel.",
     "telemetry.traces.endpoint": "The receiver, with its whole path.",

@@ -18,6 +18,7 @@ from sidecar.governance.document import Guardrail, PolicyDocument, SidecarDocume
 from sidecar.governance.meaning import POLICY_MEANINGS, SECTION_MEANINGS, SETTING_MEANINGS, SIDECAR_MEANINGS
 from sidecar.governance.public_key import PublicKey
 from sidecar.governance.settings import ORDERED, SETTINGS, Settings
+from sidecar.governance.tls_version import TlsVersion
 from sidecar.governance.units import BodyLimit, Duration, Size
 
 Schema = dict[str, Any]
@@ -66,6 +67,7 @@ WRITTEN: Final[Mapping[type, Schema]] = {
         "pattern": "^https?://[^/?#@ ]+/[^?# ]+$",
         "examples": ["http://collector:4318/v1/traces"],
     },
+    TlsVersion: {"enum": ["1.2", "1.3", 1.2, 1.3]},
     PublicKey: {"type": "string", "pattern": "^[A-Za-z0-9+/]{43}=$"},
 }
 """The forms that have a text of their own."""

@@ -78,6 +78,12 @@ class ConcurrencySettings(Document, frozen=True, kw_only=True):
     max_waiting: int | UnsetType = UNSET
 
 
+class VerificationSettings(Document, frozen=True, kw_only=True):
+    """`tls`, as far as it is the platform's: how it is spoken is the sidecar file's own `tls`."""
+
+    verify: bool | UnsetType = UNSET
+
+
 class Settings(Document, frozen=True, kw_only=True):
     """What one destination is governed by, as far as it is given: `defaults`, `overrides`."""
 
@@ -88,6 +94,7 @@ class Settings(Document, frozen=True, kw_only=True):
     budget: BudgetSettings | UnsetType = UNSET
     breaker: BreakerSettings | UnsetType = UNSET
     concurrency: ConcurrencySettings | UnsetType = UNSET
+    tls: VerificationSettings | UnsetType = UNSET
 
 
 ORDERED: Final = (inspect.IntType, inspect.FloatType, inspect.CustomType)

@@ -19,13 +19,23 @@ from sidecar.governance.address import Address, Endpoint
 from sidecar.governance.bootstrap import Bootstrap
 from sidecar.governance.bootstrap import from_file as bootstrap_from_file
 from sidecar.governance.bootstrap import from_flags as bootstrap_from_flags
+from sidecar.governance.certificates import CertificateFiles
 from sidecar.governance.delivery import Delivery
-from sidecar.governance.document import DestinationEntry, IdempotencyKeySettings, LimitSettings, Rollout, read_policy
+from sidecar.governance.document import (
+    INGRESS_NAME,
+    DestinationEntry,
+    IdempotencyKeySettings,
+    LimitSettings,
+    Rollout,
+    read_policy,
+)
 from sidecar.governance.exceptions import Exemptions, Grant, State, begins_at, ends_at, read_exceptions, state_of
 from sidecar.governance.finding import Finding, InvalidDocument, dotted, shown
 from sidecar.governance.guardrails import BASELINE_GUARDRAILS, Bound, read_guardrails, written
+from sidecar.governance.ingress import INGRESS_BASELINE
 from sidecar.governance.limits import WireLimits
 from sidecar.governance.resolve import BASELINE, Excepted, Layer, Origin, Resolution, Source
+from sidecar.governance.tls import USUAL, Origination, Termination, origination_of, termination_of
 from sidecar.governance.units import BodyLimit, Duration
 from sidecar.governance.yaml import SIZE_CEILING_BYTES, Tree, parse
 
@@ -48,6 +58,13 @@ class DestinationSnapshot:
     """The contract about idempotency keys; `policy.honours_keys` and `policy.key_retention` are from it."""
     excepted: Mapping[str, Excepted] = field(default_factory=dict)
     """The settings whose number depends on an exception, by dotted path."""
+    tls: Origination = USUAL
+    """How https endpoints are spoken to."""
+
+    @property
+    def https(self) -> bool:
+        """Whether any endpoint is spoken to in TLS."""
+        return any(endpoint.scheme == "https" for endpoint in self.endpoints)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +78,13 @@ class EgressSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class IngressSnapshot:
-    """The listener in front of the service, and the service."""
+    """The listener in front of the service, and the service. `tls` None: callers are spoken to in clear."""
 
     listen: Address
     app: Endpoint
+    policy: DestinationPolicy
+    provenance: Mapping[str, Origin]
+    tls: Termination | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +140,14 @@ class Snapshot:
         for grant in self.exceptions:
             yield begins_at(grant.exception)
             yield ends_at(grant.exception)
+
+    @property
+    def certificate_files(self) -> tuple[CertificateFiles, ...]:
+        """The files that are needed to speak TLS as it says, by block."""
+        files = [destination.tls.files for destination in self.destinations.values() if destination.https]
+        if self.ingress is not None and self.ingress.tls is not None:
+            files.append(self.ingress.tls.files)
+        return tuple(files)
 
     def at(self, now: datetime) -> "Snapshot":
         """The same documents at another instant: itself, unless an exception has begun or ended in between.
@@ -205,6 +233,8 @@ class _Platform:
     expires: date | None = None
     rollout: Rollout | None = None
     dry_run: bool = False
+    ingress: Layer | None = None
+    """What `destinations.ingress` says about the way to the service itself."""
 
     @classmethod
     def read(cls, delivery: Delivery | None, findings: list[Finding]) -> "_Platform":
@@ -238,6 +268,7 @@ class _Platform:
             destinations={
                 name: defaults.under(Layer(Source.PLATFORM, settings, tree, ("destinations", name)), bounds, findings)
                 for name, settings in policy.destinations.items()
+                if name != INGRESS_NAME
             },
             limits=_limits(policy.limits, tree, findings),
             via=policy.via,
@@ -247,6 +278,11 @@ class _Platform:
             expires=None if policy.expires is UNSET else policy.expires,
             rollout=None if policy.rollout is UNSET else policy.rollout,
             dry_run=policy.dry_run,
+            ingress=(
+                Layer(Source.PLATFORM, policy.destinations[INGRESS_NAME], tree, ("destinations", INGRESS_NAME))
+                if INGRESS_NAME in policy.destinations
+                else None
+            ),
         )
 
     def destination(self, name: str) -> Resolution:
@@ -280,10 +316,12 @@ def _resolved(documents: Documents, findings: list[Finding], now: datetime) -> S
             hosts=bootstrap.hosts[name],
             listen=bootstrap.listen[name],
             key_origins=_key_origins(name, bootstrap.tree),
+            tls=origination_of(name, entry.tls, bootstrap, verify=bool(resolution.values["tls.verify"])),
         )
+    ingress = _ingress(documents, findings, now)
     grants = tuple(grant for grant in platform.grants if service in grant.services)
     states = tuple(state_of(grant.exception, now) for grant in grants)
-    return _snapshot(documents, destinations, grants, states)
+    return _snapshot(documents, destinations, ingress, grants, states)
 
 
 def _check_inherited(defaults: Resolution, bounds: Mapping[str, Bound], tree: Tree, findings: list[Finding]) -> None:
@@ -330,6 +368,7 @@ def _destination(
     hosts: Iterable[str],
     listen: tuple[Address, ...],
     key_origins: Mapping[str, Origin],
+    tls: Origination,
 ) -> DestinationSnapshot:
     key = entry.idempotency_key
     retention = 0.0 if key.retention is UNSET else float(key.retention)
@@ -342,6 +381,29 @@ def _destination(
         provenance=MappingProxyType({**resolution.provenance, **key_origins}),
         key=key,
         excepted=resolution.excepted,
+        tls=tls,
+    )
+
+
+def _ingress(documents: Documents, findings: list[Finding], now: datetime) -> IngressSnapshot | None:
+    """The way to the service: what is built in for it, what the platform says about it, the team's overrides."""
+    bootstrap, platform = documents.bootstrap, documents.platform
+    settings = bootstrap.sidecar.ingress
+    if settings is UNSET:
+        return None
+    resolution = INGRESS_BASELINE
+    if platform.ingress is not None:
+        resolution = resolution.under(platform.ingress, platform.bounds, findings)
+    if bootstrap.tree is not None:
+        overrides = Layer(Source.OVERRIDE, settings.overrides, bootstrap.tree, ("ingress", "overrides"))
+        exemptions = Exemptions(platform.grants, bootstrap.sidecar.service, INGRESS_NAME, now)
+        resolution = resolution.under(overrides, platform.bounds, findings, exemptions)
+    return IngressSnapshot(
+        listen=settings.listen,
+        app=settings.app,
+        policy=resolution.policy,
+        provenance=resolution.provenance,
+        tls=None if settings.tls is UNSET else termination_of(settings.tls, bootstrap),
     )
 
 
@@ -361,12 +423,12 @@ def _key_origins(name: str, tree: Tree | None) -> dict[str, Origin]:
 def _snapshot(
     documents: Documents,
     destinations: dict[str, DestinationSnapshot],
+    ingress: IngressSnapshot | None,
     grants: tuple[Grant, ...],
     states: tuple[State, ...],
 ) -> Snapshot:
     bootstrap, platform = documents.bootstrap, documents.platform
     sidecar = bootstrap.sidecar
-    ingress = sidecar.ingress
     traces = sidecar.telemetry.traces
     metrics_listen = sidecar.admin.metrics_listen
     return Snapshot(
@@ -385,9 +447,14 @@ def _snapshot(
         via=platform.via,
         access_log_sample=platform.access_log_sample,
         drain=float(sidecar.drain),
-        ingress=None if ingress is UNSET else IngressSnapshot(ingress.listen, ingress.app),
+        ingress=ingress,
         traces=None if traces is UNSET else TracesSnapshot(traces.endpoint, traces.sample),
-        warnings=(*bootstrap.warnings, *platform.warnings, *_set_aside(destinations)),
+        warnings=(
+            *bootstrap.warnings,
+            *platform.warnings,
+            *_set_aside(destinations),
+            *_unverified(destinations),
+        ),
         documents=documents,
         exceptions=grants,
         states=states,
@@ -413,6 +480,17 @@ def _set_aside(destinations: Mapping[str, DestinationSnapshot]) -> Iterator[str]
                     f"{asked.place}: destinations.{destination.name}.overrides.{setting}: {asked.value} is set aside: "
                     f"{grant} is {when}; in force is {destination.provenance[setting].value}"
                 )
+
+
+def _unverified(destinations: Mapping[str, DestinationSnapshot]) -> Iterator[str]:
+    """A line for each destination that is spoken to without knowing whether it is the one."""
+    for destination in destinations.values():
+        if destination.https and not destination.tls.verify:
+            origin = destination.provenance["tls.verify"]
+            yield (
+                f"destinations.{destination.name}: certificates are not verified, by leave of exception "
+                f"{origin.exception} ({origin.place})"
+            )
 
 
 def _read(file: Path, findings: list[Finding]) -> bytes | None:

@@ -16,6 +16,7 @@ from sidecar.proxy.tunnel import Tunnel, connect_tunnel
 from sidecar.proxy.upstream import Upstream
 from sidecar.wire.authority import parse_authority
 from sidecar.wire.chunked import ChunkedReader
+from sidecar.wire.forwarded import forwarded
 from sidecar.wire.framing import CHUNKED, NONE
 from sidecar.wire.head import RequestHead
 from sidecar.wire.malformed import Malformed
@@ -43,6 +44,8 @@ class Port(Protocol):
     """Heads met lately, as they were read and routed."""
     connect: bool
     """Whether CONNECT is tunnelled."""
+    ingress: bool
+    """Whether the service itself is behind it, which is told who asked."""
 
     def joined(self, downstream: "Downstream") -> None:
         """A connection was accepted."""
@@ -59,6 +62,7 @@ class Downstream(asyncio.Protocol):
         "_ahead",
         "_chunks",
         "_exchange",
+        "_forwarding",
         "_fresh",
         "_full",
         "_lost",
@@ -88,6 +92,7 @@ class Downstream(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._new_exchange = Exchange if plane.tracer is None else new_exchange  # asked once, not for each request
         self._ahead = b""
+        self._forwarding: tuple[bytes, bytes] | None = None
         self._remaining = 0
         self._received = 0
         self._chunks: ChunkedReader | None = None
@@ -110,6 +115,9 @@ class Downstream(asyncio.Protocol):
         self.write = self.transport.write
         self.valve = Valve(self.transport)
         self._plane.connections += 1
+        if self._port.ingress:
+            client = str(transport.get_extra_info("peername")[0]).encode("ascii")
+            self._forwarding = client, b"http" if transport.get_extra_info("ssl_object") is None else b"https"
         self._port.joined(self)
         self.timer.arm(self._plane.clock() + self._plane.limits.idle_timeout)
 
@@ -139,7 +147,7 @@ class Downstream(asyncio.Protocol):
         """The connection is gone."""
         del exc
         self._lost = True
-        self.timer.disarm()
+        self.timer.retire()
         self._reader.close()
         self._leave()
         exchange, self._exchange = self._exchange, None
@@ -238,15 +246,20 @@ class Downstream(asyncio.Protocol):
         except Misdirected as error:
             self._misdirect(error, head)
             return
+        if self._forwarding is not None:
+            head.fields = forwarded(head.fields, *self._forwarding)
         head.onward = request_head(head)
         rest = reader.rest
-        if whole and port.router.routes.get(route.name) is route and not (head.trace or head.request_id):
-            # In one piece, or its end alone would stand for all of it; with an id of its own it will hardly come again.
+        own = head.trace or head.request_id or self._forwarding is not None
+        if whole and not own and port.router.routes.get(route.name) is route:
+            # In one piece, or its end alone would stand for all of it; with an id of its own it will hardly come again,
+            # and one that says who asked is for nobody else.
             port.known.keep(data[: len(data) - len(rest)], (head, route))
         self._serve(head, route, rest)
 
     def _serve(self, head: RequestHead, route: Route, rest: bytes) -> None:
         """A request has been read and routed; `rest` is what followed its head."""
+        # A gate that executes each idempotency key once belongs here: nothing has been sent.
         now = self._plane.clock()
         self._state = _BUSY
         exchange = self._exchange = self._new_exchange(self._plane, self, route, head, now)
@@ -380,7 +393,7 @@ class Downstream(asyncio.Protocol):
         self._leave_to(Tunnel(self._plane, self.transport, other, self._leave), b"", ahead)
 
     def _leave_to(self, tunnel: Tunnel, early: bytes, ahead: bytes) -> None:
-        self.timer.disarm()
+        self.timer.retire()
         self._reader.close()
         self.valve.release(Valve.AHEAD | Valve.PEER | Valve.BUFFER)
         tunnel.start(early, ahead)
@@ -397,7 +410,8 @@ class Downstream(asyncio.Protocol):
             self._state = _LINGERING
             self._ahead = b""
             self.valve.release(Valve.AHEAD | Valve.PEER | Valve.BUFFER)
-            self.transport.write_eof()
+            if self.transport.can_write_eof():  # in TLS there is no saying so without closing
+                self.transport.write_eof()
             self.timer.arm(self._plane.clock() + _LINGER)
         else:
             self._state = _OTHER

@@ -7,23 +7,31 @@ from asyncio import AbstractServer
 
 from sidecar.governance.address import Address
 from sidecar.proxy.downstream import Downstream
+from sidecar.proxy.greeting import Greeting
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.router import Route, Router
+from sidecar.proxy.tls import ServerTls
 from sidecar.wire.head import RequestHead
 from sidecar.wire.recent import Recent
 
 _BACKLOG = 1024
+_BREATH = 0.1
 
 
 class PortTaken(OSError):
     """An address that can not be listened on; the message says which and why."""
 
 
+class NoSuchAddress(PortTaken):
+    """An address that this machine does not have, or a whole family of them: IPv6 where it is switched off."""
+
+
 def bind(address: Address) -> socket.socket:
-    """A listening socket, not yet accepting. Raises PortTaken."""
+    """A listening socket, not yet accepting. Raises PortTaken, NoSuchAddress among them."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock: socket.socket | None = None
     try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -31,9 +39,11 @@ def bind(address: Address) -> socket.socket:
         sock.listen(_BACKLOG)
         sock.setblocking(False)  # noqa: FBT003 - the standard library's signature
     except OSError as error:
-        sock.close()
+        if sock is not None:
+            sock.close()
+        kind = NoSuchAddress if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) else PortTaken
         reason = "the port is in use" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
-        raise PortTaken(error.errno, f"can not listen on {address}: {reason}") from error
+        raise kind(error.errno, f"can not listen on {address}: {reason}") from error
     return sock
 
 
@@ -41,30 +51,51 @@ class Listener:
     """One address. Over the limit of connections it stops accepting, and goes on when one has ended."""
 
     def __init__(
-        self, plane: Plane, sock: socket.socket, router: Router, route: Route | None, *, connect: bool
+        self,
+        plane: Plane,
+        sock: socket.socket,
+        router: Router,
+        route: Route | None,
+        *,
+        connect: bool,
+        ingress: bool = False,
+        tls: ServerTls | None = None,
     ) -> None:
+        """On `ingress` the service is told who asked; with `tls` callers are spoken to in TLS."""
         self._plane = plane
         self._sock = sock
         self._server: AbstractServer | None = None
         self._restart: asyncio.Task[None] | None = None
         self._downstreams: set[Downstream] = set()
+        self._greetings: set[Greeting] = set()
+        self._accepting: asyncio.Task[None] | None = None
+        self._room = asyncio.Event()
         self._closed = False
         self.router = router
         self.route = route
         self.connect = connect
+        self.ingress = ingress
+        self.tls = tls
         self.known: Recent[tuple[RequestHead, Route]] = Recent()
         name = sock.getsockname()
         self.address = Address(name[0], name[1])
 
-    def turn_to(self, router: Router, route: Route | None, *, connect: bool) -> None:
-        """Route by another snapshot from now on."""
+    def turn_to(
+        self, router: Router, route: Route | None, *, connect: bool, ingress: bool = False, tls: ServerTls | None = None
+    ) -> None:
+        """Route by another snapshot from now on. An `ingress` speaks TLS with `tls`, and is no way out."""
         self.router = router
         self.route = route
-        self.connect = connect
+        self.connect = connect and not ingress
+        self.ingress = ingress
+        self.tls = tls if ingress else None
         self.known.clear()
 
     async def start(self) -> None:
         """Accept connections."""
+        if self.tls is not None:
+            self._accepting = self._plane.loop.create_task(self._accept())
+            return
         self._server = await self._plane.loop.create_server(
             lambda: Downstream(self._plane, self), sock=self._sock.dup(), backlog=_BACKLOG
         )
@@ -72,37 +103,79 @@ class Listener:
     def joined(self, downstream: Downstream) -> None:
         """A connection was accepted."""
         self._downstreams.add(downstream)
-        if len(self._downstreams) >= self._plane.limits.connections and self._server is not None:
+        if self._full and self._server is not None:
             server, self._server = self._server, None
             server.close()  # this copy of the socket; the kernel goes on queueing on ours
 
     def left(self, downstream: Downstream) -> None:
         """A connection is gone."""
         self._downstreams.discard(downstream)
-        if (
-            self._server is None
-            and not self._closed
-            and self._restart is None
-            and len(self._downstreams) < self._plane.limits.connections
-        ):
+        if self._full:
+            return
+        self._room.set()
+        if self._server is None and self._accepting is None and not self._closed and self._restart is None:
             self._restart = self._plane.loop.create_task(self._accept_again())
+
+    def arrived(self, greeting: Greeting) -> None:
+        """A connection was accepted that has yet to shake hands."""
+        self._greetings.add(greeting)
+
+    def gone(self, greeting: Greeting) -> None:
+        """It has, and is a Downstream now, or it is closed."""
+        self._greetings.discard(greeting)
+        if not self._full:
+            self._room.set()
 
     def close_idle(self) -> None:
         """Close the connections on which no request is under way."""
         for downstream in tuple(self._downstreams):
             downstream.close_if_idle()
 
-    def close(self) -> None:
-        """Stop listening, and break what is left."""
+    def retire(self) -> None:
+        """Stop listening; what is under way is finished."""
         self._closed = True
         if self._server is not None:
             self._server.close()
+        if self._accepting is not None:
+            self._accepting.cancel()
         self._sock.close()
+        self.close_idle()
+
+    def close(self) -> None:
+        """Stop listening, and break what is left."""
+        self.retire()
+        for greeting in tuple(self._greetings):
+            greeting.abort()
         for downstream in tuple(self._downstreams):
             downstream.transport.abort()
 
+    @property
+    def _full(self) -> bool:
+        return len(self._downstreams) + len(self._greetings) >= self._plane.limits.connections
+
+    async def _accept(self) -> None:
+        """Take connections that TLS is spoken on; each shows the certificate that is in use when it comes."""
+        loop = self._plane.loop
+        while True:
+            if self._full:
+                self._room.clear()
+                await self._room.wait()
+                continue
+            try:
+                sock, _ = await loop.sock_accept(self._sock)
+            except OSError:
+                if self._closed:
+                    return
+                await asyncio.sleep(_BREATH)  # out of files, most likely: one that is closed makes room
+                continue
+            if self.tls is None:
+                sock.close()
+            else:
+                Greeting(self._plane, self, self.tls, sock)
+
     async def _accept_again(self) -> None:
         try:
-            await self.start()
+            if not self._closed:
+                await self.start()
         finally:
             self._restart = None

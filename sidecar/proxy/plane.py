@@ -45,6 +45,7 @@ class Plane:
         "clock",
         "connections",
         "draining",
+        "handshake_failures",
         "limits",
         "loop",
         "own_addresses",
@@ -93,6 +94,8 @@ class Plane:
         """Tunnels that were opened since the start."""
         self.rejections = dict.fromkeys(REASONS, 0)
         """Messages that were refused for their bytes, by reason, since the start."""
+        self.handshake_failures: dict[str, int] = {}
+        """Callers whose TLS handshake failed, by `wire.handshake`'s words, since the start."""
         self.own_addresses: frozenset[tuple[str, int]] = frozenset()
         """Where this sidecar listens; a request that would go there is a loop."""
 

@@ -35,12 +35,14 @@ class Misdirected(Exception):
 class Route:
     """A destination as requests find it: its engine state, its connections, and the bytes that depend on both."""
 
-    __slots__ = ("_idempotent", "authority", "destination", "name", "pool", "replay_bytes")
+    __slots__ = ("_idempotent", "authority", "destination", "keeps_host", "name", "pool", "replay_bytes")
 
-    def __init__(self, name: str, destination: Destination, pool: Pool) -> None:
+    def __init__(self, name: str, destination: Destination, pool: Pool, *, keeps_host: bool = False) -> None:
+        """`keeps_host`: every Host is passed on as it came, the sidecar's own among them."""
         self.name = name
         self.destination = destination
         self.pool = pool
+        self.keeps_host = keeps_host
         self.authority = b""
         """The Host that the destination knows itself by: its first endpoint's."""
         self._idempotent = frozenset[bytes]()
@@ -122,7 +124,7 @@ class Router:
                 if self._is_own_name(host):
                     head.fields = replace_host(head.fields, head.host, route.authority)
                 return route
-            if not host or self._is_own_name(host):
+            if not host or (self._is_own_name(host) and not own.keeps_host):
                 head.fields = replace_host(head.fields, head.host, own.authority)
             return own
         return self._absolute(head, own)

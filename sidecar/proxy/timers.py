@@ -16,6 +16,10 @@ TICK: Final = 0.005
 """Seconds. A timer fires at its instant or up to one tick later, never before."""
 
 
+def _nothing(now: float) -> None:
+    """What a retired timer does."""
+
+
 class Timer:
     """One owner's next instant. `at` is monotonic seconds, math.inf when nothing is awaited."""
 
@@ -36,6 +40,11 @@ class Timer:
     def disarm(self) -> None:
         """Await nothing."""
         self.at = math.inf
+
+    def retire(self) -> None:
+        """Await nothing ever again, and let go of the owner: the wheel may keep the timer until its place comes by."""
+        self.at = math.inf
+        self._fire = _nothing
 
     def look(self, place: float, now: float) -> None:
         """The wheel came by at `place`: fire if it is time, else move to where the instant has gone."""

@@ -1,9 +1,15 @@
-"""TLS on asyncio's transports: how endpoints are spoken to, and what a handshake that failed is called."""
+"""TLS on asyncio's transports: how endpoints and callers are spoken to, and what a handshake that failed is called."""
 
+import contextlib
+import socket
 import ssl
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from sidecar.governance.certificates import Certificates
+from sidecar.governance.tls import Origination, Termination
+from sidecar.proxy.replies import problem
 from sidecar.wire.handshake import HandshakeFailure, handshake_failure
 
 ALPN: Final = ("http/1.1",)
@@ -27,6 +33,13 @@ class ClientTls:
     server_name: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """How callers are spoken to in TLS."""
+
+    context: ssl.SSLContext
+
+
 class _ClientHandshake(ssl.SSLObject):
     """Tells a certificate that was demanded and not shown from other failures, which TLS 1.2 has one alert for."""
 
@@ -40,6 +53,40 @@ class _ClientHandshake(ssl.SSLObject):
             raise
 
 
+class _ServerContext(ssl.SSLContext):
+    """Lets handshakes know where their words go, so that a caller can be told why his has failed."""
+
+    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        handshake = super().wrap_bio(incoming, outgoing, *args, **kwargs)
+        assert isinstance(handshake, _ServerHandshake)
+        handshake.outgoing = outgoing
+        return handshake
+
+
+class _ServerHandshake(ssl.SSLObject):
+    """Sends the alert that says what is wrong (RFC 8446 §6.2): asyncio closes the connection without."""
+
+    outgoing: ssl.MemoryBIO
+
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            with contextlib.suppress(OSError, LookupError):
+                words = PLAIN_HTTP if error.reason == "HTTP_REQUEST" else self.outgoing.read()
+                SHAKING_ON.get().send(words)
+            raise
+
+
+SHAKING_ON: Final = ContextVar[socket.socket]("SHAKING_ON")
+"""The caller's connection on which hands are shaken: set by whoever begins, for the last word if it fails."""
+
+PLAIN_HTTP: Final = problem(400, HandshakeFailure.NOT_TLS.value, "this port speaks TLS: call it by https", close=True)
+"""For a caller who speaks HTTP without TLS."""
+
+
 def client_context() -> ssl.SSLContext:
     """A context that trusts nobody yet and verifies everything."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -47,6 +94,32 @@ def client_context() -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(ALPN)
     return context
+
+
+def originating(said: Origination, certificates: Certificates) -> ClientTls:
+    """How endpoints are spoken to, as the documents say. The system's authorities are read here: some 50 ms."""
+    context = client_context()
+    context.minimum_version = said.min_version.number
+    if not said.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif certificates.ca is None:
+        context.load_default_certs()
+    certificates.load_into(context)
+    return ClientTls(context, said.server_name)
+
+
+def terminating(said: Termination, certificates: Certificates) -> ServerTls:
+    """How callers are spoken to, as the documents say."""
+    context = _ServerContext(ssl.PROTOCOL_TLS_SERVER)
+    context.sslobject_class = _ServerHandshake
+    context.minimum_version = said.min_version.number
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(ALPN)
+    certificates.load_into(context)
+    if certificates.ca is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return ServerTls(context)
 
 
 def failure_of(error: BaseException) -> HandshakeFailure:

@@ -96,7 +96,7 @@ class Tunnel:
         if self._open:
             self._open = False
             self._plane.busy -= 1
-            self._timer.disarm()
+            self._timer.retire()
             self._done()
         if not remaining.transport.is_closing():
             if broken:

@@ -338,6 +338,31 @@ METRICS: Final = (
         moment=lambda moment: [((reason,), moment.subject.rejections.get(reason, 0)) for reason in REASONS],
     ),
     Metric(
+        "sidecar_ingress_handshake_failures_total",
+        Kind.COUNTER,
+        "Callers of the service whose TLS handshake with the ingress listener failed, by reason.",
+        (Label("reason", HANDSHAKE_FAILURES),),
+        moment=lambda moment: [
+            ((reason,), moment.subject.handshake_failures.get(reason, 0)) for reason in HANDSHAKE_FAILURES
+        ],
+    ),
+    Metric(
+        "sidecar_certificate_renewal_success",
+        Kind.GAUGE,
+        "1 if the certificates were all good when they were read last, else 0 and the last good one is in use.",
+        moment=lambda moment: _one(int(moment.subject.certificates.error is None)),
+    ),
+    Metric(
+        "sidecar_certificate_renewals_total",
+        Kind.COUNTER,
+        "Certificates read again with other contents (success), and readings that found a bad one (failure).",
+        (Label("result", ("success", "failure")),),
+        moment=lambda moment: [
+            (("success",), moment.subject.certificates.succeeded),
+            (("failure",), moment.subject.certificates.failed),
+        ],
+    ),
+    Metric(
         "sidecar_policy_info",
         Kind.GAUGE,
         "1, labelled with the policy in force.",

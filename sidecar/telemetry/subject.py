@@ -64,6 +64,18 @@ class PolicyStanding:
     expires: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class CertificateRenewals:
+    """How reading certificates again went: certificates that were renewed, readings that found a bad one.
+
+    `error` is what was wrong at the last reading, with file, line and field; None when nothing was.
+    """
+
+    succeeded: int
+    failed: int
+    error: str | None
+
+
 class Subject(Protocol):
     """A process that can be looked at. The keys of `destinations` are policy names and become label values."""
 
@@ -90,6 +102,14 @@ class Subject(Protocol):
     @property
     def standing(self) -> PolicyStanding:
         """How the policy in force came to be."""
+
+    @property
+    def certificates(self) -> CertificateRenewals:
+        """How reading certificates again went."""
+
+    @property
+    def handshake_failures(self) -> Mapping[str, int]:
+        """Callers of the service whose TLS handshake failed, by the words of `wire.handshake`."""
 
     @property
     def log_lines_dropped(self) -> Mapping[str, int]:

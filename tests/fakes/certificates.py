@@ -10,9 +10,13 @@ import trustme
 HOST = "localhost"
 
 
-@cache
 def authority(name: str = "ours") -> trustme.CA:
     """An authority; another name is another one."""
+    return _authority(name)  # remembered by its name, given or not
+
+
+@cache
+def _authority(name: str) -> trustme.CA:
     return trustme.CA(organization_name=name)
 
 

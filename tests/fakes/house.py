@@ -15,7 +15,7 @@ from sidecar.proxy.listener import Listener, bind
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.pool import Pool
 from sidecar.proxy.router import Route, Router
-from sidecar.proxy.tls import ClientTls
+from sidecar.proxy.tls import ClientTls, ServerTls
 from sidecar.wire.writer import VIA
 
 GENEROUS = DestinationPolicy(
@@ -88,7 +88,10 @@ async def house(
     forward_unlisted: bool = True,
     tls: ClientTls | None = None,
     host: str = "127.0.0.1",
+    ingress: bool = False,
+    ingress_tls: ServerTls | None = None,
 ) -> AsyncIterator[House]:
+    """`ingress` makes an ingress listener of the own port, `ingress_tls` one that callers speak TLS to."""
     loop = asyncio.get_running_loop()
     notes = Notes()
     plane = Plane(loop, notes)
@@ -98,7 +101,7 @@ async def house(
     destination = Destination("payments", policy, rand, plane.clock())
     spoken: Callable[[], ClientTls] = no_tls if tls is None else lambda: tls
     endpoints = [Endpoint("http" if tls is None else "https", host, port) for port in ports]
-    route = Route("payments", destination, Pool(plane, endpoints, rand, spoken))
+    route = Route("payments", destination, Pool(plane, endpoints, rand, spoken), keeps_host=ingress)
     router = Router(
         plane,
         {"payments": route},
@@ -109,7 +112,15 @@ async def house(
         forward_unlisted=forward_unlisted,
         tally=Tally(),
     )
-    own = Listener(plane, bind(Address("127.0.0.1", 0)), router, route, connect=connect)
+    own = Listener(
+        plane,
+        bind(Address("127.0.0.1", 0)),
+        router,
+        route,
+        connect=connect and not ingress,
+        ingress=ingress,
+        tls=ingress_tls,
+    )
     egress = Listener(plane, bind(Address("127.0.0.1", 0)), router, None, connect=connect)
     plane.own_addresses = frozenset(("127.0.0.1", listener.address.port) for listener in (own, egress))
     await own.start()

@@ -49,18 +49,19 @@ async def hanging_up(_: Request, writer: asyncio.StreamWriter) -> None:
 
 
 class Origin:
-    """Listens on a free port of 127.0.0.1 while it is entered."""
+    """Listens on a free port of `host` while it is entered."""
 
-    def __init__(self, answer: Answer, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, answer: Answer, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self.answer = answer
         self._tls = tls
+        self._host = host
         self.requests: list[Request] = []
         self.connections = 0
         self.port = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=self._tls)
+        self._server = await asyncio.start_server(self._accept, self._host, self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

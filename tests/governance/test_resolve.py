@@ -172,6 +172,7 @@ VALUES: dict[str, SearchStrategy[object]] = {
     "concurrency.min_in_flight": strategies.integers(0, 2000),
     "concurrency.max_in_flight": strategies.integers(0, 2000),
     "concurrency.max_waiting": strategies.integers(-1, 2000),
+    "tls.verify": strategies.sampled_from(["true", "false"]),
 }
 
 
@@ -224,6 +225,7 @@ def test_whatever_is_laid_over_whatever_the_engine_ceilings_and_guardrails_hold(
     assert policy.retry.max_attempts <= 4 <= MAX_ATTEMPTS_CEILING
     assert BACKOFF_BASE_FLOOR <= policy.retry.backoff.base <= policy.retry.backoff.max
     assert policy.retry.methods <= IDEMPOTENT_METHODS
+    assert resolution.values["tls.verify"] is True
     assert resolution.provenance.keys() == SETTINGS.keys()
 
 

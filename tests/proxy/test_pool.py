@@ -1,15 +1,19 @@
-"""Which endpoint, and which connection."""
+"""Which endpoint, which of its addresses, and which connection."""
 
 import asyncio
 import ssl
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from sidecar.governance.address import Endpoint
+from sidecar.governance.limits import WireLimits
 from sidecar.proxy.plane import Plane
-from sidecar.proxy.pool import Pool
+from sidecar.proxy.pool import Pool, Station
 from sidecar.proxy.tls import ClientTls
 from tests.fakes.house import Notes, house, iter_rand, no_tls
+from tests.fakes.names import BlackHole, NamingLoop
 from tests.fakes.origin import Origin, replying, response
 
 GET = b"GET / HTTP/1.1\r\nHost: payments\r\n\r\n"
@@ -97,3 +101,193 @@ async def test_an_endpoint_that_turns_to_https_over_a_reload_is_never_spoken_to_
     server.close()
 
     assert heard[0][:1] == b"\x16"  # a TLS handshake record
+
+
+# Names that stand for several addresses
+
+
+def named_pool(table: dict[str, list[tuple[str, int]]], *endpoints: str, limits: WireLimits | None = None) -> Pool:
+    """`table` has the addresses, each with its port, of every name."""
+    plane = Plane(asyncio.get_running_loop(), Notes())
+    plane.loop = NamingLoop(table)  # type: ignore[assignment]
+    plane.limits = limits or WireLimits()
+    return Pool(plane, [Endpoint("http", name, 80) for name in endpoints], iter_rand(), no_tls)
+
+
+async def turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_each_address_of_a_name_is_a_candidate_of_its_own() -> None:
+    pool = named_pool({"a": [("10.0.0.1", 80), ("10.0.0.2", 80)], "b": [("10.0.0.3", 80)]}, "a", "b")
+
+    before = [station.label for station in pool.stations]
+    pool.refresh()
+    await turns()
+
+    assert before == ["a:80", "b:80"]
+    assert [station.label for station in pool.stations] == ["10.0.0.1:80", "10.0.0.2:80", "b:80"]
+    assert {pool.choose((), 0.0).label for _ in range(40)} == {"10.0.0.1:80", "10.0.0.2:80", "b:80"}
+
+
+async def test_addresses_that_stay_keep_their_state_and_those_that_go_are_closed() -> None:
+    table = {"a": [("10.0.0.1", 80), ("10.0.0.2", 80)]}
+    pool = named_pool(table, "a", limits=replace(WireLimits(), dns_ttl=1.0))
+    pool.refresh()
+    await turns()
+    first, second = pool.stations
+    first.open = 1  # so that the name is asked for again by itself
+    table["a"] = [("10.0.0.2", 80), ("10.0.0.9", 80)]
+
+    async with asyncio.timeout(5):
+        while pool.stations[0] is not second:
+            await asyncio.sleep(0.02)
+
+    assert [station.label for station in pool.stations] == ["10.0.0.2:80", "10.0.0.9:80"]
+    assert first._closed
+    assert not second._closed
+    pool.close()
+
+
+async def test_a_name_to_which_nobody_is_connected_is_not_asked_for_for_ever() -> None:
+    pool = named_pool({"a": [("10.0.0.1", 80)]}, "a", limits=replace(WireLimits(), dns_ttl=1.0))
+    pool.refresh()
+
+    await asyncio.sleep(1.3)
+
+    assert pool._plane.loop.asked == 1  # type: ignore[attr-defined]
+    pool.close()
+
+
+async def test_a_name_that_is_not_found_any_more_keeps_its_last_addresses() -> None:
+    table = {"a": [("10.0.0.1", 80), ("10.0.0.2", 80)]}
+    pool = named_pool(table, "a")
+    pool.refresh()
+    await turns()
+    del table["a"]
+    for site in pool._sites:
+        assert site._resolver is not None
+        site._resolver.until = 0.0
+
+    pool.refresh()
+    await turns()
+
+    assert [station.label for station in pool.stations] == ["10.0.0.1:80", "10.0.0.2:80"]
+
+
+async def test_a_connection_of_an_address_that_is_gone_serves_no_further_request() -> None:
+    async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
+        asking = asyncio.create_task(home.send(GET))
+        while not origin.requests:
+            await asyncio.sleep(0)
+        home.route.pool.stations[0].close()
+        await asking
+        await home.send(GET)
+
+    assert origin.connections == 2
+
+
+async def test_retries_go_to_every_endpoint_before_they_come_back_to_one() -> None:
+    pool = await pool_of(1, 2, 3, 4)
+    tried: list[Station] = []
+
+    while len(tried) < 4:
+        tried.append(pool.choose(tried, 0.0))
+
+    assert {station.label for station in tried} == {f"127.0.0.1:{port}" for port in (1, 2, 3, 4)}
+    assert pool.choose(tried, 0.0) is not tried[-1]
+
+
+async def test_an_exchange_that_is_retried_visits_three_endpoints() -> None:
+    async with (
+        Origin(replying(response(503))) as one,
+        Origin(replying(response(503))) as two,
+        Origin(replying(response(503))) as three,
+    ):
+        for _ in range(5):  # each time from the beginning: a breaker would have its own opinion
+            async with house([one.port, two.port, three.port]) as home:
+                await home.send(GET)
+
+    assert [len(origin.requests) for origin in (one, two, three)] == [5, 5, 5]
+
+
+# A connection is made to whichever address answers (RFC 8305)
+
+
+@pytest.fixture
+def hole() -> Iterator[BlackHole]:
+    hole = BlackHole("::1")
+    yield hole
+    hole.close()
+
+
+async def both_families(port: int) -> Pool:
+    """A name with an IPv6 address, and an IPv4 address, in this order."""
+    pool = named_pool({"pay": [("::1", port), ("127.0.0.1", port)]}, "pay")
+    pool.refresh()
+    await turns()
+    return pool
+
+
+async def test_a_blackholed_ipv6_address_costs_a_quarter_of_a_second_and_is_then_left_alone(hole: BlackHole) -> None:
+    origin = Origin(replying(response(200)))
+    origin.port = hole.port
+    async with origin:
+        pool = await both_families(hole.port)
+        six, four = pool.stations
+        began = asyncio.get_running_loop().time()
+        upstream = await six.connect()
+        took = asyncio.get_running_loop().time() - began
+        now = pool._plane.clock()
+        chosen = {pool.choose((), now) for _ in range(20)}
+        upstream.abort()
+        await turns()
+
+    assert 0.2 <= took < 0.6  # and not the connect timeout of a second
+    assert upstream.home is four
+    assert six.down_until > now >= four.down_until
+    assert chosen == {four}
+
+
+async def test_an_address_that_refuses_costs_nothing() -> None:
+    async with Origin(replying(response(200))) as origin:
+        pool = await both_families(origin.port)  # nobody listens on ::1
+        began = asyncio.get_running_loop().time()
+        upstream = await pool.stations[0].connect()
+        took = asyncio.get_running_loop().time() - began
+        upstream.abort()
+        await turns()
+
+    assert took < 0.15
+    assert upstream.home is pool.stations[1]
+
+
+async def test_where_no_address_answers_it_takes_the_connect_timeout_and_not_that_of_each(hole: BlackHole) -> None:
+    table = {"pay": [("::1", hole.port)]}
+    pool = named_pool(table, "pay", limits=replace(WireLimits(), connect_timeout=0.3))
+    began = asyncio.get_running_loop().time()
+
+    with pytest.raises(TimeoutError):
+        await pool.stations[0].connect()
+
+    assert 0.25 <= asyncio.get_running_loop().time() - began < 0.8
+
+
+async def test_a_first_request_waits_for_the_name_and_finds_its_addresses() -> None:
+    async with Origin(replying(response(200))) as origin:
+        pool = named_pool({"pay": [("127.0.0.1", origin.port)]}, "pay")
+        upstream = await pool.stations[0].connect()
+        upstream.abort()
+        await turns()
+
+    assert upstream.home is pool.stations[0]
+    assert pool.stations[0].address is not None
+
+
+async def test_an_ipv6_address_is_an_endpoint_like_others() -> None:
+    async with Origin(replying(response(200, b"six")), host="::1") as origin:
+        async with house([origin.port], host="::1") as home:
+            answer = await home.send(GET)
+
+    assert answer.endswith(b"six")

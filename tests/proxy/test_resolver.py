@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.proxy.resolver import LIFETIME, Resolver
+from sidecar.proxy.resolver import AGAIN, LIFETIME, MAX_ADDRESSES, Resolver
 
 
 class Names:
@@ -14,48 +14,139 @@ class Names:
 
     def __init__(self) -> None:
         self.asked = 0
-        self.fails = False
+        self.fails: Exception | None = None
+        self.answers: list[tuple[Any, ...]] | None = None
 
     def create_task(self, coroutine: Any) -> asyncio.Task[None]:
         return asyncio.get_running_loop().create_task(coroutine)
 
     async def getaddrinfo(self, host: str, port: int, *, type: int) -> list[tuple[Any, ...]]:  # noqa: A002
         self.asked += 1
-        if self.fails:
-            raise socket.gaierror("no such name")
-        return [(socket.AF_INET, type, 6, "", (f"10.0.0.{self.asked}", port))]
+        if self.fails is not None:
+            raise self.fails
+        return self.answers or [(socket.AF_INET, type, 6, "", (f"10.0.0.{self.asked}", port))]
+
+
+class Bench:
+    """A resolver with a clock and names that the test sets."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.names = Names()
+        self.done = 0
+        self.resolver = Resolver(self.names, "payments", 80, lambda: self.now, done=self._count)  # type: ignore[arg-type]
+
+    def _count(self) -> None:
+        self.done += 1
+
+
+async def turns() -> None:
+    for _ in range(4):
+        await asyncio.sleep(0)
 
 
 async def test_an_answer_is_kept_for_its_lifetime_and_serves_while_it_is_renewed() -> None:
-    now = 0.0
-    names = Names()
-    resolver = Resolver(names, "payments", 80, lambda: now)  # type: ignore[arg-type]
+    bench = Bench()
 
-    first = await resolver.addresses()
-    again = await resolver.addresses()
-    now = LIFETIME
-    stale = await resolver.addresses()
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    renewed = await resolver.addresses()
+    first = await bench.resolver.addresses()
+    again = await bench.resolver.addresses()
+    bench.now += LIFETIME
+    stale = await bench.resolver.addresses()
+    await turns()
+    renewed = await bench.resolver.addresses()
 
     assert first == again == stale
     assert renewed[0][4] == ("10.0.0.2", 80)
+    assert bench.done == 2
 
 
-async def test_a_name_that_was_never_found_is_an_error_and_a_known_one_stays() -> None:
-    now = 0.0
-    names = Names()
-    names.fails = True
-    with pytest.raises(OSError, match="no such name"):
-        await Resolver(names, "payments", 80, lambda: now).addresses()  # type: ignore[arg-type]
-    names.fails = False
-    resolver = Resolver(names, "payments", 80, lambda: now)  # type: ignore[arg-type]
-    known = await resolver.addresses()
-    names.fails = True
-    now = LIFETIME
+async def test_a_refresh_does_not_wait_and_asks_only_for_what_is_old() -> None:
+    bench = Bench()
 
-    await resolver.addresses()
+    bench.resolver.refresh()
+    bench.resolver.refresh()
+    known_at_once = bench.resolver.known
+    await turns()
+    bench.resolver.refresh()
+    await turns()
+
+    assert known_at_once == []
+    assert len(bench.resolver.known) == 1
+    assert bench.names.asked == 1
+
+
+async def test_a_known_name_that_is_not_found_any_more_keeps_its_addresses_and_is_asked_for_soon() -> None:
+    bench = Bench()
+    known = await bench.resolver.addresses()
+    bench.names.fails = socket.gaierror("no such name")
+    bench.now += LIFETIME
+
+    await bench.resolver.addresses()
+    await turns()
+    still = await bench.resolver.addresses()
+    bench.names.fails = None
+    bench.now += AGAIN
+    await bench.resolver.addresses()
+    await turns()
+    found = await bench.resolver.addresses()
+
+    assert still == known
+    assert found != known
+    assert bench.names.asked == 3
+
+
+async def test_a_name_that_was_never_found_is_an_error_that_names_it_and_is_not_asked_for_by_every_request() -> None:
+    bench = Bench()
+    bench.names.fails = socket.gaierror("no such name")
+
+    for _ in range(5):
+        with pytest.raises(OSError, match="payments can not be resolved: no such name"):
+            await bench.resolver.addresses()
+    asked = bench.names.asked
+    bench.now += AGAIN
+    bench.names.fails = None
+    found = await bench.resolver.addresses()
+
+    assert asked == 1
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("fails", [UnicodeError("label too long"), OSError("out of threads")])
+async def test_whatever_goes_wrong_with_a_look_up_is_a_connection_that_can_not_be_had(fails: Exception) -> None:
+    bench = Bench()
+    bench.names.fails = fails
+
+    with pytest.raises(OSError, match="can not be resolved"):
+        await bench.resolver.addresses()
+
+
+async def test_a_caller_who_leaves_during_a_look_up_does_not_end_it_for_others() -> None:
+    bench = Bench()
+    leaving = asyncio.create_task(bench.resolver.addresses())
+    await asyncio.sleep(0)
+    staying = asyncio.create_task(bench.resolver.addresses())
     await asyncio.sleep(0)
 
-    assert await resolver.addresses() == known
+    leaving.cancel()
+
+    assert len(await staying) == 1
+    assert bench.names.asked == 1
+
+
+async def test_only_addresses_of_the_internet_count_and_not_endlessly_many() -> None:
+    bench = Bench()
+    many = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"10.0.{n >> 8}.{n & 255}", 80)) for n in range(1000)]
+    bench.names.answers = [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", ("x", 0)), *many]
+
+    addresses = await bench.resolver.addresses()
+
+    assert len(addresses) == MAX_ADDRESSES
+    assert addresses[0][4] == ("10.0.0.0", 80)
+
+
+async def test_a_name_without_any_address_was_not_found() -> None:
+    bench = Bench()
+    bench.names.answers = [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", ("x", 0))]
+
+    with pytest.raises(OSError, match="has no address"):
+        await bench.resolver.addresses()

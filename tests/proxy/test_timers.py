@@ -1,6 +1,7 @@
 """The wheel, with a clock and a loop that only move when told."""
 
 import math
+import weakref
 from collections.abc import Callable
 
 from hypothesis import given
@@ -133,3 +134,26 @@ def test_every_timer_fires_once_for_its_last_instant_and_never_early(moves: list
         else:
             assert len(fired[number]) == 1
             assert instant <= fired[number][0] <= instant + TICK + 1e-6
+
+
+def test_a_retired_timer_never_fires_and_lets_go_of_its_owner_though_the_wheel_still_has_it() -> None:
+    class Owner:
+        fired = 0
+
+        def on_timer(self, now: float) -> None:
+            del now
+            self.fired += 1
+
+    time = Time()
+    owner = Owner()
+    timer = wheel_in(time).timer(owner.on_timer)
+    timer.arm(101.0)
+    watched = weakref.ref(owner)
+
+    timer.retire()
+    del owner
+    freed = watched() is None
+    time.pass_to(110.0)
+
+    assert freed
+    assert timer.at == math.inf

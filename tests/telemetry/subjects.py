@@ -5,7 +5,14 @@ from dataclasses import dataclass, field
 
 from sidecar.engine.destination import Destination
 from sidecar.engine.policy import DestinationPolicy
-from sidecar.telemetry.subject import Connections, ExceptionLife, PolicyIdentity, PolicyStanding, Reloads
+from sidecar.telemetry.subject import (
+    CertificateRenewals,
+    Connections,
+    ExceptionLife,
+    PolicyIdentity,
+    PolicyStanding,
+    Reloads,
+)
 
 
 def destination(name: str, policy: DestinationPolicy | None = None) -> Destination:
@@ -22,6 +29,12 @@ class SetSubject:
     standing: PolicyStanding = field(default_factory=lambda: PolicyStanding("source", "none", 0, 1.5, 1_800_000_000.0))
     log_lines_dropped: Mapping[str, int] = field(default_factory=lambda: {"rate_limit": 5, "backpressure": 0})
     spans: Mapping[str, int] = field(default_factory=lambda: {"exported": 40, "failed": 2, "dropped": 3})
+    certificates: CertificateRenewals = field(
+        default_factory=lambda: CertificateRenewals(
+            2, 1, "sidecar.yaml:9: destinations.payments.tls.key: can not be read"
+        )
+    )
+    handshake_failures: Mapping[str, int] = field(default_factory=lambda: {"tls_client_certificate": 6})
     event_loop_lag: float = 0.0125
     open_connections: Connections = field(
         default_factory=lambda: Connections(downstream=4, tunnels=1, active={"payments": 2}, idle={"payments": 3})

@@ -309,6 +309,10 @@ def test_what_the_process_says_is_exported() -> None:
     assert samples["sidecar_policy_reload_success"] == {labels(): 1}
     assert samples["sidecar_policy_reload_timestamp_seconds"] == {labels(): 1_790_000_000}
     assert samples["sidecar_policy_reloads_total"] == {labels(result="success"): 3, labels(result="failure"): 1}
+    assert samples["sidecar_certificate_renewal_success"] == {labels(): 0}
+    assert samples["sidecar_certificate_renewals_total"] == {labels(result="success"): 2, labels(result="failure"): 1}
+    handshakes = samples["sidecar_ingress_handshake_failures_total"]
+    assert {dict(series)["reason"]: n for series, n in handshakes.items() if n} == {"tls_client_certificate": 6}
     assert samples["sidecar_event_loop_lag_seconds"] == {labels(): 0.0125}
     assert samples["sidecar_log_lines_dropped_total"] == {
         labels(reason="rate_limit"): 5,

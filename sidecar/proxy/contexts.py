@@ -1,0 +1,56 @@
+"""TLS contexts of what is in force: others only when a certificate or what is said about TLS has changed."""
+
+from collections.abc import Set
+
+from sidecar.governance.certificates import Certificates, CertificateStore
+from sidecar.governance.snapshot import Snapshot
+from sidecar.governance.tls import USUAL, Origination, Termination
+from sidecar.proxy.tls import ClientTls, ServerTls, originating, terminating
+
+
+class Contexts:
+    """One context for each way of speaking, shared by all destinations that are spoken to so."""
+
+    def __init__(self, store: CertificateStore) -> None:
+        """`store` has the files that a snapshot names before `follow` is given it."""
+        self._store = store
+        self._clients: dict[tuple[Origination, Certificates], ClientTls] = {}
+        self._by_name: dict[str, ClientTls] = {}
+        self._usual: ClientTls | None = None
+        self._server: tuple[tuple[Termination, Certificates], ServerTls] | None = None
+
+    def follow(self, snapshot: Snapshot) -> Set[str]:
+        """Speak as the snapshot says; the destinations that are spoken to otherwise than before."""
+        older = self._by_name
+        clients: dict[tuple[Origination, Certificates], ClientTls] = {}
+        self._by_name = {}
+        for name, destination in snapshot.destinations.items():
+            if destination.https:
+                key = (destination.tls, self._store[destination.tls.files])
+                clients[key] = clients.get(key) or self._clients.get(key) or originating(*key)
+                self._by_name[name] = clients[key]
+        self._clients = clients
+        termination = None if snapshot.ingress is None else snapshot.ingress.tls
+        if termination is None:
+            self._server = None
+        else:
+            way = (termination, self._store[termination.files])
+            if self._server is None or self._server[0] != way:
+                self._server = (way, terminating(*way))
+        return {name for name, tls in older.items() if self._by_name.get(name) is not tls}
+
+    def client(self, name: str) -> ClientTls:
+        """How the https endpoints of a destination are spoken to."""
+        return self._by_name[name]
+
+    @property
+    def usual(self) -> ClientTls:
+        """How the https endpoints of hosts are spoken to that no destination names."""
+        if self._usual is None:
+            self._usual = self._clients.get((USUAL, Certificates())) or originating(USUAL, Certificates())
+        return self._usual
+
+    @property
+    def server(self) -> ServerTls | None:
+        """How callers of the service are spoken to; None for in clear."""
+        return None if self._server is None else self._server[1]
