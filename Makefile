@@ -84,6 +84,7 @@ format: $(DEV) ## rewrite the code as the formatter and the safe fixes of the li
 .PHONY: docs
 docs: $(DEV) ## write the pages that are made from the code
 	@$(BIN)/python -m sidecar.telemetry.metrics > docs/metrics.md
+	@$(BIN)/python deploy/grafana/build.py > deploy/grafana/dashboard.json
 
 .PHONY: cost
 cost: $(LOADTEST) ## measure the cost per request beside other proxies (fetches Envoy, about 100 MB)
