@@ -5,6 +5,9 @@ from typing import Final
 from sidecar.cli.lazy import LazyGroup
 
 _COMMANDS: Final = {
+    "keygen": "Make a pair of keys for somebody who signs policies.",
+    "sign": "Sign a policy.",
+    "verify": "Check the signatures of a policy.",
     "schema": "Print the JSON Schema of a document, for editors.",
 }
 

@@ -1,0 +1,67 @@
+"""`sidecar policy sign`: one person's signature under a policy, beside those of others."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from sidecar.governance import signature
+from sidecar.governance.bootstrap import Bootstrap
+from sidecar.governance.delivery import Delivery
+from sidecar.governance.document import SidecarDocument
+from sidecar.governance.finding import InvalidDocument
+from sidecar.governance.snapshot import compiled
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--key", "key_file", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The private key."
+)
+@click.option("--key-id", help="The name it is pinned by.  [default: the name of the key's file]")
+def sign(*, file: Path, key_file: Path, key_id: str | None) -> None:
+    """Sign the policy FILE: add a line to FILE.sig, or replace the one that this key has there.
+
+    A policy with a mistake in it is not signed: exit code 1, with every mistake.
+    """
+    beside = file.with_name(file.name + signature.SUFFIX)
+    name = key_id or key_file.stem
+    try:
+        content = file.read_bytes()
+        private = key_file.read_bytes()
+        signatures = signature.read(beside.read_bytes(), str(beside)) if beside.exists() else []
+        mine = signature.sign(signature.POLICY, content, name, private)
+    except InvalidDocument as error:
+        _give_up(str(error))
+    except OSError as error:
+        _give_up(f"{error.filename}: can not be read: {error.strerror}")
+    except ValueError as error:
+        _give_up(f"{key_file}: {error}")
+    except signature.LacksExtra as error:
+        _give_up(str(error))
+    try:
+        version = _version(Delivery(str(file), content))
+    except InvalidDocument as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+    others = [other for other in signatures if other.key != name]
+    try:
+        beside.write_bytes(signature.written([*others, mine]))
+    except OSError as error:
+        _give_up(f"{beside}: can not be written: {error.strerror}")
+    click.echo(f"{beside}: version {version} signed by {name}")
+
+
+def _version(delivery: Delivery) -> int:
+    """The version of a policy that is right by itself. Raises InvalidDocument."""
+    nobody = Bootstrap(
+        sidecar=SidecarDocument(service="any"), tree=None, content=b"", file=None, hosts={}, listen={}, warnings=()
+    )
+    return compiled(nobody, delivery, [], datetime.now(UTC)).version
+
+
+def _give_up(message: str) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(2)
