@@ -16,7 +16,7 @@ from msgspec import UNSET
 from sidecar.governance.decoder import INVALID, Decoder
 from sidecar.governance.document import PolicyException
 from sidecar.governance.engine_policy import engine_rule
-from sidecar.governance.finding import Finding, unknown
+from sidecar.governance.finding import Finding, dotted, unknown
 from sidecar.governance.guardrails import Bound, written
 from sidecar.governance.settings import SETTINGS, held
 from sidecar.governance.yaml import Path, Tree
@@ -59,12 +59,19 @@ def ends_at(exception: PolicyException) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """An exception that holds together, whatever the time is. `value` is the setting's; `place` is where it stands."""
+    """An exception that holds together, whatever the time is. `value` is the setting's; it stands at `field`."""
 
     exception: PolicyException
     services: frozenset[str]
     value: object
-    place: str
+    file: str
+    line: int
+    field: str
+
+    @property
+    def place(self) -> str:
+        """`policy.yaml:31`."""
+        return f"{self.file}:{self.line}"
 
     @property
     def id(self) -> str:
@@ -142,7 +149,8 @@ def read_exceptions(
         seen.add(exception.id)
         value = _check(exception, bounds, path, decoder)
         if len(findings) == before:
-            grants.append(Grant(exception, services_of(exception), value, f"{tree.file}:{tree.line(path)}"))
+            line = tree.line(path)
+            grants.append(Grant(exception, services_of(exception), value, tree.file, line, dotted(path)))
     return grants
 
 

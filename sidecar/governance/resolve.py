@@ -93,6 +93,8 @@ class Resolution:
     policy: DestinationPolicy
     excepted: Mapping[str, Excepted] = field(default_factory=dict)
     """The settings whose number, in force or set aside, depends on an exception."""
+    below: "Resolution | None" = None
+    """What the last layer was laid over."""
 
     def under(
         self,
@@ -141,7 +143,7 @@ class Resolution:
                 excepted.pop(cause, None)
             else:
                 return Resolution(
-                    MappingProxyType(values), MappingProxyType(provenance), policy, MappingProxyType(excepted)
+                    MappingProxyType(values), MappingProxyType(provenance), policy, MappingProxyType(excepted), self
                 )
 
 

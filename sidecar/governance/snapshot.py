@@ -6,15 +6,14 @@ holds a snapshot holds all of it; a reload makes another, and so does the instan
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
-from msgspec import UNSET, structs
+from msgspec import UNSET
 
-from sidecar.engine.policy import DestinationPolicy, InvalidPolicy
+from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.address import Address, Endpoint
 from sidecar.governance.bootstrap import Bootstrap
 from sidecar.governance.bootstrap import from_file as bootstrap_from_file
@@ -25,21 +24,17 @@ from sidecar.governance.document import (
     INGRESS_NAME,
     DestinationEntry,
     IdempotencyKeySettings,
-    LimitSettings,
     Rollout,
-    read_policy,
 )
-from sidecar.governance.exceptions import Exemptions, Grant, State, begins_at, ends_at, read_exceptions, state_of
-from sidecar.governance.finding import Finding, InvalidDocument, dotted, shown
-from sidecar.governance.guardrails import BASELINE_GUARDRAILS, Bound, read_guardrails, written
+from sidecar.governance.exceptions import Exemptions, Grant, State, begins_at, ends_at, state_of
+from sidecar.governance.finding import Finding, InvalidDocument
+from sidecar.governance.guardrails import written
 from sidecar.governance.ingress import INGRESS_BASELINE
 from sidecar.governance.limits import WireLimits
-from sidecar.governance.resolve import BASELINE, Excepted, Layer, Origin, Resolution, Source
+from sidecar.governance.platform_policy import Platform
+from sidecar.governance.resolve import Excepted, Layer, Origin, Resolution, Source
 from sidecar.governance.tls import USUAL, Origination, Termination, origination_of, termination_of
-from sidecar.governance.units import BodyLimit, Duration
-from sidecar.governance.yaml import SIZE_CEILING_BYTES, Tree, parse
-
-BUILT_IN_OWNER = "built in"
+from sidecar.governance.yaml import SIZE_CEILING_BYTES, Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +51,8 @@ class DestinationSnapshot:
     """The origin of every setting, by dotted path."""
     key: IdempotencyKeySettings
     """The contract about idempotency keys; `policy.honours_keys` and `policy.key_retention` are from it."""
-    excepted: Mapping[str, Excepted] = field(default_factory=dict)
-    """The settings whose number depends on an exception, by dotted path."""
+    resolution: Resolution
+    """How it came to its settings, layer by layer."""
     tls: Origination = USUAL
     """How https endpoints are spoken to."""
 
@@ -65,6 +60,11 @@ class DestinationSnapshot:
     def https(self) -> bool:
         """Whether any endpoint is spoken to in TLS."""
         return any(endpoint.scheme == "https" for endpoint in self.endpoints)
+
+    @property
+    def excepted(self) -> Mapping[str, Excepted]:
+        """The settings whose number depends on an exception, by dotted path."""
+        return self.resolution.excepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,7 @@ def compiled(bootstrap: Bootstrap, delivery: Delivery | None, findings: list[Fin
 
     Raises InvalidDocument with `findings` and everything else that is wrong.
     """
-    snapshot = _resolved(Documents(bootstrap, _Platform.read(delivery, findings)), findings, now)
+    snapshot = _resolved(Documents(bootstrap, Platform.read(delivery, findings)), findings, now)
     if findings:
         raise InvalidDocument(sorted(findings, key=lambda finding: (finding.file, finding.line or 0)))
     return snapshot
@@ -205,7 +205,7 @@ def baseline(bootstrap: Bootstrap, now: datetime) -> Snapshot:
     Overrides that only the missing policy could allow are left out, and each is a warning.
     """
     findings: list[Finding] = []
-    snapshot = _resolved(Documents(bootstrap, _Platform.read(None, [])), findings, now)
+    snapshot = _resolved(Documents(bootstrap, Platform.read(None, [])), findings, now)
     left_out = tuple(f"left out, for want of a policy that allows it: {finding}" for finding in findings)
     return replace(snapshot, warnings=(*bootstrap.warnings, *left_out))
 
@@ -216,86 +216,11 @@ def digest_of(contents: Iterable[bytes]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Platform:
-    """The policy, judged: what lies below every team's overrides."""
-
-    version: int
-    owner: str
-    content: bytes
-    bounds: Mapping[str, Bound]
-    defaults: Resolution
-    destinations: Mapping[str, Resolution]
-    limits: WireLimits
-    via: bool
-    access_log_sample: float
-    warnings: tuple[str, ...]
-    grants: tuple[Grant, ...] = ()
-    expires: date | None = None
-    rollout: Rollout | None = None
-    dry_run: bool = False
-    ingress: Layer | None = None
-    """What `destinations.ingress` says about the way to the service itself."""
-
-    @classmethod
-    def read(cls, delivery: Delivery | None, findings: list[Finding]) -> "_Platform":
-        """The policy as delivered. With findings it is the baseline, or as much as holds together, to find more."""
-        tree = None if delivery is None else _parse(delivery, findings)
-        policy = None if tree is None else read_policy(tree, findings)
-        if delivery is None or tree is None or policy is None:
-            return cls(
-                version=0,
-                owner=BUILT_IN_OWNER,
-                content=b"",
-                bounds=BASELINE_GUARDRAILS,
-                defaults=BASELINE,
-                destinations={},
-                limits=WireLimits(),
-                via=True,
-                access_log_sample=0.0,
-                warnings=("no policy file is named: the compiled-in baseline is in force",),
-            )
-        bounds = read_guardrails(policy.guardrails, tree, findings)
-        grants = read_exceptions(policy.exceptions, bounds, tree, findings)
-        layer = Layer(Source.DEFAULT, policy.defaults, tree, ("defaults",))
-        defaults = BASELINE.under(layer, bounds, findings)
-        _check_inherited(defaults, bounds, tree, findings)
-        return cls(
-            version=policy.version,
-            owner=policy.owner,
-            content=delivery.content,
-            bounds=bounds,
-            defaults=defaults,
-            destinations={
-                name: defaults.under(Layer(Source.PLATFORM, settings, tree, ("destinations", name)), bounds, findings)
-                for name, settings in policy.destinations.items()
-                if name != INGRESS_NAME
-            },
-            limits=_limits(policy.limits, tree, findings),
-            via=policy.via,
-            access_log_sample=policy.access_log.sample,
-            warnings=(),
-            grants=tuple(grants),
-            expires=None if policy.expires is UNSET else policy.expires,
-            rollout=None if policy.rollout is UNSET else policy.rollout,
-            dry_run=policy.dry_run,
-            ingress=(
-                Layer(Source.PLATFORM, policy.destinations[INGRESS_NAME], tree, ("destinations", INGRESS_NAME))
-                if INGRESS_NAME in policy.destinations
-                else None
-            ),
-        )
-
-    def destination(self, name: str) -> Resolution:
-        """What the platform says about a destination, before the team's overrides."""
-        return self.destinations.get(name, self.defaults)
-
-
-@dataclass(frozen=True, slots=True)
 class Documents:
     """Both documents, read and judged as far as the clock has no say in it."""
 
     bootstrap: Bootstrap
-    platform: _Platform
+    platform: Platform
 
 
 def _resolved(documents: Documents, findings: list[Finding], now: datetime) -> Snapshot:
@@ -324,42 +249,6 @@ def _resolved(documents: Documents, findings: list[Finding], now: datetime) -> S
     return _snapshot(documents, destinations, ingress, grants, states)
 
 
-def _check_inherited(defaults: Resolution, bounds: Mapping[str, Bound], tree: Tree, findings: list[Finding]) -> None:
-    """A guardrail that leaves out a compiled-in number which the document does not set would bind nobody."""
-    for setting, bound in bounds.items():
-        value = defaults.values[setting]
-        rule = bound.broken(value, value)
-        if rule is not None and defaults.provenance[setting].source is Source.BASELINE:
-            path = ("guardrails", setting)
-            text = f"leaves out what is built in: set defaults.{setting} too"
-            findings.append(Finding(tree.file, tree.line(path), dotted(path), text, written(value)))
-
-
-def _limits(settings: LimitSettings, tree: Tree, findings: list[Finding]) -> WireLimits:
-    given = {name: value for name, value in structs.asdict(settings).items() if value is not UNSET}
-    while True:
-        try:
-            return WireLimits(**{name: _plain(value) for name, value in given.items()})
-        except InvalidPolicy as error:
-            cause = error.field if error.field in given else next(name for name in given if name in error.rule)
-            path = ("limits", cause)
-            rule = error.rule if cause == error.field else f"{error.field} {error.rule}"
-            findings.append(Finding(tree.file, tree.line(path), dotted(path), rule, shown(tree.at(path))))
-            del given[cause]
-
-
-def _plain(value: object) -> Any:
-    """A written limit as the number it stands for."""
-    match value:
-        case BodyLimit():
-            return None if value.off else int(value)
-        case Duration():
-            return float(value)
-        case int():
-            return int(value)
-    raise TypeError(value)
-
-
 def _destination(
     name: str,
     entry: DestinationEntry,
@@ -380,7 +269,7 @@ def _destination(
         policy=replace(resolution.policy, honours_keys=key.honours, key_retention=retention),
         provenance=MappingProxyType({**resolution.provenance, **key_origins}),
         key=key,
-        excepted=resolution.excepted,
+        resolution=resolution,
         tls=tls,
     )
 
@@ -452,7 +341,7 @@ def _snapshot(
         warnings=(
             *bootstrap.warnings,
             *platform.warnings,
-            *_set_aside(destinations),
+            *map(str, set_aside(destinations.values())),
             *_unverified(destinations),
         ),
         documents=documents,
@@ -465,21 +354,22 @@ def _snapshot(
     )
 
 
-def _set_aside(destinations: Mapping[str, DestinationSnapshot]) -> Iterator[str]:
-    """A line for each number that waits for its exception, or has lost it."""
-    for destination in destinations.values():
+def set_aside(destinations: Iterable[DestinationSnapshot]) -> Iterator[Finding]:
+    """A note for each number that waits for its exception, or has lost it."""
+    for destination in destinations:
         for setting, excepted in destination.excepted.items():
-            grant, asked = excepted.grant, excepted.asked
-            if excepted.state is not State.LIVE:
-                when = (
-                    f"not live before {grant.exception.not_before}"
-                    if excepted.state is State.PENDING
-                    else f"over since {grant.exception.expires}"
-                )
-                yield (
-                    f"{asked.place}: destinations.{destination.name}.overrides.{setting}: {asked.value} is set aside: "
-                    f"{grant} is {when}; in force is {destination.provenance[setting].value}"
-                )
+            exception, asked = excepted.grant.exception, excepted.asked
+            if excepted.state is State.LIVE:
+                continue
+            over = excepted.state is State.EXPIRED
+            when = f"is over since {exception.expires}" if over else f"is not live before {exception.not_before}"
+            yield Finding(
+                asked.file or "",
+                asked.line,
+                f"destinations.{destination.name}.overrides.{setting}",
+                f"{asked.value} is set aside: {excepted.grant} {when}; "
+                f"in force is {destination.provenance[setting].value}",
+            )
 
 
 def _unverified(destinations: Mapping[str, DestinationSnapshot]) -> Iterator[str]:
@@ -500,12 +390,4 @@ def _read(file: Path, findings: list[Finding]) -> bytes | None:
             return stream.read(SIZE_CEILING_BYTES + 1)
     except OSError as error:
         findings.append(Finding(str(file), None, "", f"can not be read: {error.strerror or error}"))
-        return None
-
-
-def _parse(delivery: Delivery, findings: list[Finding]) -> Tree | None:
-    try:
-        return parse(delivery.content, delivery.name)
-    except InvalidDocument as error:
-        findings.extend(error.findings)
         return None

@@ -3,16 +3,15 @@
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from sidecar.app import Sidecar
-from sidecar.governance.address import Address
 from sidecar.governance.finding import InvalidDocument
-from sidecar.governance.snapshot import Snapshot, load
+from sidecar.governance.intake import Intake
+from sidecar.governance.snapshot import load
 from sidecar.telemetry.log import Format, Level, Log
 from tests.governance.documents import EXCEPTION, POLICY, SIDECAR
 
@@ -20,6 +19,7 @@ NOW = datetime(2026, 12, 1, tzinfo=UTC)
 GUARDRAIL = "guardrails:\n  budget.ratio: {max: 0.2, ceiling: 0.5}\n"
 ASKED = "    overrides:\n      budget: {ratio: 5}\n"
 PLACE = "sidecar.yaml:7: destinations.payments.overrides.budget.ratio"
+FREE_PORTS = 'admin: {listen: "127.0.0.1:0"}\negress: {listen: ["127.0.0.1:0"]}\n'
 NAMES = ("sidecar.yaml", "policy.yaml")
 RULE = "must be at most 0.2 (guardrail, policy.yaml:4)"
 HALF = EXCEPTION.replace("value: 0.35", "value: 0.5")
@@ -64,14 +64,10 @@ def at_reload(log: Path) -> list[str]:
     """In a running sidecar: the document it began with stays in force, and the log says why."""
     wrong = [Path(name).read_text(encoding="utf-8") for name in NAMES]
 
-    def read() -> Snapshot:
-        snapshot = load(Path("sidecar.yaml"), NOW)
-        egress = replace(snapshot.egress, listen=(Address("127.0.0.1", 0),))
-        return replace(snapshot, admin=Address("127.0.0.1", 0), egress=egress)
-
     async def run(out: Log) -> None:
-        write(SIDECAR, POLICY + GUARDRAIL)
-        sidecar = Sidecar(read, read(), out, lambda: NOW)
+        write(SIDECAR + FREE_PORTS, POLICY + GUARDRAIL)
+        intake = Intake(Path("sidecar.yaml"), "pod", wall=lambda: NOW)
+        sidecar = Sidecar(intake, await intake.first(strict=True), out, lambda: NOW)
         await sidecar.start()
         try:
             write(*wrong)

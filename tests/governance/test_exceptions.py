@@ -232,7 +232,7 @@ def ruling(
     destination: str = "ledger",
     now: datetime = NOW,
 ) -> tuple[str | None, State | None, str]:
-    grants = [Grant(e, frozenset({str(e.service)}), e.value, "p.yaml:5") for e in exceptions]
+    grants = [Grant(e, frozenset({str(e.service)}), e.value, "p.yaml", 5, "exceptions[0]") for e in exceptions]
     ruled = Exemptions(grants, service, destination, now).rule(exceptions[0].setting, value, bound)
     return (None if ruled.grant is None else ruled.grant.id, ruled.state, ruled.reason)
 
@@ -272,7 +272,9 @@ def test_someone_elses_exception_is_of_no_use() -> None:
 def test_an_exception_is_for_its_setting_only() -> None:
     other = structs.replace(EXCEPTION, setting="budget.min_retries", value=50)
 
-    ruled = Exemptions([Grant(other, frozenset({"checkout"}), 50, "p.yaml:5")], "checkout", "ledger", NOW)
+    ruled = Exemptions(
+        [Grant(other, frozenset({"checkout"}), 50, "p.yaml", 5, "exceptions[0]")], "checkout", "ledger", NOW
+    )
 
     assert ruled.rule("budget.ratio", 0.3, RATIO).grant is None
 
