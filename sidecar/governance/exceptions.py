@@ -148,7 +148,7 @@ def read_exceptions(
             decoder.broken((*path, "id"), "must not be another exception's id", exception.id)
         seen.add(exception.id)
         value = _check(exception, bounds, path, decoder)
-        if len(findings) == before:
+        if len(findings) == before and services_of(exception):
             line = tree.line(path)
             grants.append(Grant(exception, services_of(exception), value, tree.file, line, dotted(path)))
     return grants
@@ -201,10 +201,10 @@ def _value(exception: PolicyException, bound: Bound | None, path: Path, decoder:
 
 
 def _check_approval(exception: PolicyException, path: Path, decoder: Decoder, *, hard: bool) -> None:
-    owner = _person(exception.owner)
-    approvers = {_person(name) for name in exception.approved_by}
-    if owner in approvers:
-        decoder.broken(path, "must not be approved by its owner", exception.owner)
+    approvers = {_person(name): name for name in exception.approved_by}
+    owner = approvers.get(_person(exception.owner))
+    if owner is not None:
+        decoder.broken(path, "must not be approved by its owner", owner)
     elif hard and len(approvers) < APPROVERS_HARD:
         decoder.broken(path, "must name two people: the guardrail's level is hard", exception.approved_by)
 

@@ -163,7 +163,11 @@ def _engine_finding(
     provenance: Mapping[str, Origin],
 ) -> Finding:
     if cause == error.field:
-        return _finding(layer, cause, error.rule, error.value)
+        rule = error.rule
+        for other in values:
+            if "." in other and other in rule:
+                rule = rule.replace(other, f"{other} ({provenance[other].value}, {provenance[other].place})")
+        return _finding(layer, cause, rule, error.value)
     origin = provenance[error.field]
     return _finding(layer, cause, f"{error.field} ({origin.value}, {origin.place}) {error.rule}")
 

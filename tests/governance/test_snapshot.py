@@ -23,6 +23,7 @@ DURATION_RULE = "must be a duration with its unit, like 250ms, 2s, 1m or 24h"
 SIZE_RULE = "must be a size with its unit, like 64KiB or 1MiB"
 URL_RULE = "must be a URL like http://host:port or https://host, without path, query or user"
 OCTAL_RULE = "must be quoted or lose its leading 0, which some readers take for octal"
+FLOOR = "concurrency.min_in_flight (4, built in)"
 BACKOFF_RULE = "retry.backoff.max (1s, built in) must be at least retry.backoff.base"
 HOST_RULE = "must be a host name or IP address without port: letters, digits, '-', '_' and '.'"
 CLAIMED_RULE = "must not claim a host that destinations.payments.endpoints at line 5 has"
@@ -370,7 +371,7 @@ WRONG_SIDECAR_FILES = {
     ),
     "fewer at most than at least": (
         OVERRIDES + "      concurrency: {max_in_flight: 2}\n",
-        [f"7: {PAYMENTS}.overrides.concurrency.max_in_flight: must be at least concurrency.min_in_flight, got 2"],
+        [f"7: {PAYMENTS}.overrides.concurrency.max_in_flight: must be at least {FLOOR}, got 2"],
     ),
     "a section left empty": (
         OVERRIDES + "      budget:\n",

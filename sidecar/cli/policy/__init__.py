@@ -5,6 +5,7 @@ from typing import Final
 from sidecar.cli.lazy import LazyGroup
 
 _COMMANDS: Final = {
+    "check": "Judge policies and sidecar files, as CI does.",
     "keygen": "Make a pair of keys for somebody who signs policies.",
     "sign": "Sign a policy.",
     "verify": "Check the signatures of a policy.",
