@@ -13,6 +13,8 @@ from sidecar.cli.lazy import LazyGroup
 _COMMANDS: Final = {
     "run": "Run the proxy.",
     "demo": "Show what retries do to a dependency that blips, with and without the sidecar.",
+    "top": "Show what a running sidecar does, in the terminal.",
+    "report": "Tell an incident on one page, for those who were not there.",
     "policy": "Check, compare and explain policies.",
 }
 

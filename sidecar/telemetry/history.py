@@ -34,8 +34,8 @@ KINDS_OF_EXCHANGE: Final = 64
 
 STATES: Final = tuple(BreakerState)
 REFUSALS: Final = tuple(Refusal)
-COUNTS: Final = ("requests", "failed", "refused", "abandoned", "first", "retry", "reconnect")
-"""Per second. `failed` requests ended with a 5xx or a fault; `refused` ones were never sent."""
+COUNTS: Final = ("requests", "failed", "refused", "abandoned", "first", "retry", "reconnect", "failed_attempts")
+"""Per second. `failed` requests (and attempts) ended with a 5xx or a fault; `refused` ones were never sent."""
 LEVELS: Final = ("in_flight", "waiting", "limit")
 """At the end of the second."""
 MEASURES: Final = ("amplification", "bound", "balance", "p50", "p99")
@@ -72,7 +72,19 @@ class Lately:
 class Series:
     """The rows of one destination. Times are the engine's; a column is a ring of ROWS numbers."""
 
-    __slots__ = ("_breaker", "_durations", "_last", "_states", "_taken", "_times", "columns", "lost", "reasons", "seen")
+    __slots__ = (
+        "_allowances",
+        "_breaker",
+        "_durations",
+        "_last",
+        "_states",
+        "_taken",
+        "_times",
+        "columns",
+        "lost",
+        "reasons",
+        "seen",
+    )
 
     def __init__(self, destination: Destination, row: int) -> None:
         self.columns: dict[str, Column] = {name: array("I", bytes(4 * ROWS)) for name in (*COUNTS, *LEVELS)}
@@ -82,6 +94,7 @@ class Series:
         """Transitions of the breaker that came too fast to be remembered."""
         self.seen = row
         """The last row in which the destination was in force."""
+        self._allowances: deque[float] = deque(maxlen=LATELY_ROWS + 1)
         self._last = [0] * (len(COUNTS) + len(REFUSALS))
         self._durations: deque[list[int]] = deque([[0] * len(destination.tally.request_seconds.counts)])
         self._times = array("d")
@@ -103,7 +116,8 @@ class Series:
         columns["waiting"][index] = len(limiter.waiting)
         columns["limit"][index] = int(limiter.limit)
         columns["amplification"][index] = round(destination.amplification(now), 3)
-        columns["bound"][index] = round(bound(destination, now), 3)
+        self._allowances.append(allowance(destination, now))
+        columns["bound"][index] = round(bound(destination, max(self._allowances), now), 3)
         columns["balance"][index] = round(destination.budget.balance(now), 2)
         columns["p50"][index], columns["p99"][index] = self._quantiles(destination.tally.request_seconds)
         self._follow(destination.breaker, now)
@@ -304,14 +318,21 @@ class Sampler:
         self._timer = self._loop.call_at(self._due, self._beat)
 
 
-def bound(destination: Destination, now: float) -> float:
-    """The most attempts per request that the budget allows at this traffic: 1 + ratio + min_retries / requests.
-
-    Requests are those of the budget's window; without any it is 1, for then there is nothing to retry.
-    """
+def allowance(destination: Destination, now: float) -> float:
+    """How many retries the budget allows over its window at this traffic: ratio * requests + min_retries."""
     budget = destination.policy.budget
-    requests = destination.budget.requests_in_window(now)
-    return 1 + budget.ratio + budget.min_retries / requests if requests else 1.0
+    return budget.ratio * destination.budget.requests_in_window(now) + budget.min_retries
+
+
+def bound(destination: Destination, allowed: float, now: float) -> float:
+    """The most attempts per request that there can be over the last ten seconds, when retries were allowed so far.
+
+    `allowed` is the highest `allowance` of that time, for the last retry may have been granted when there were more
+    requests in the window than now. Never over max_attempts; 1 without requests, as the amplification itself.
+    """
+    destination.requests_lately.advance(now)
+    requests = destination.requests_lately.total
+    return min(1 + allowed / requests, float(destination.policy.retry.max_attempts)) if requests else 1.0
 
 
 def ordered_from(column: Column, first: int, count: int) -> list[float]:
@@ -335,6 +356,7 @@ def _counted(destination: Destination) -> list[int]:
         first,
         retry,
         reconnect,
+        sum(counts[Result.SERVER_ERROR] + counts[Result.FAULT] for counts in tally.attempts),
         *tally.refusals.values(),
     ]
 

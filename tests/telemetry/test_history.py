@@ -14,7 +14,8 @@ from sidecar.engine.record import AttemptRecord, ExchangeRecord
 from sidecar.engine.retry import Admission, Exchange
 from sidecar.engine.verdict import Refusal, Retry
 from sidecar.telemetry import history as module
-from sidecar.telemetry.history import ALIKE, EXCHANGES, MAX_DESTINATIONS, ROWS, History, Sampler, bound
+from sidecar.telemetry.history import ALIKE, EXCHANGES, MAX_DESTINATIONS, ROWS, History, Sampler
+from tests.admin.scenery import storm
 from tests.telemetry.subjects import destination
 
 FAILED = AttemptRecord(1, "first", "10.0.0.1:80", "503", 0.004, 0.0)
@@ -176,9 +177,31 @@ def test_the_bound_is_one_plus_the_ratio_plus_the_free_retries_over_the_requests
     scene = Scene(DestinationPolicy(budget=BudgetPolicy(ratio=0.2, min_retries=3)))
     for _ in range(30):
         scene.request(200)
+    scene.turn()
 
-    assert bound(scene.payments, scene.clock.now) == pytest.approx(1 + 0.2 + 3 / 30)
-    assert bound(destination("quiet"), 0.0) == 1.0
+    assert scene.column("bound", 1) == [pytest.approx(1 + 0.2 + 3 / 30)]
+
+
+def test_the_bound_remembers_what_was_allowed_when_there_were_more_requests_and_never_exceeds_max_attempts() -> None:
+    scene = Scene(DestinationPolicy(budget=BudgetPolicy(ratio=0.2, min_retries=3)))
+    for _ in range(30):
+        scene.request(200)
+    scene.turn()
+    for _ in range(9):
+        scene.turn()
+    scene.request(200)
+    scene.turn()  # the thirty have left the window, what they allowed was allowed in it
+
+    assert scene.column("bound", 1) == [3.0]
+
+
+def test_amplification_never_exceeds_its_bound_in_a_storm() -> None:
+    for state in (storm(90, after=20), storm(60, after=20, hang=6.0)):
+        series = state.history.series["payments"].rows(0, state.history.row)
+        pairs = list(zip(series["amplification"], series["bound"], strict=True))
+
+        assert max(amplification for amplification, _ in pairs) > 1.005
+        assert [pair for pair in pairs if pair[0] > pair[1]] == []
 
 
 def test_no_transition_of_the_breaker_between_two_rows_is_lost() -> None:

@@ -9,11 +9,11 @@ export function svg(name, attributes = {}, ...children) {
   return element;
 }
 
-// A round number at or over `value`: 1, 2 or 5 times a power of ten.
+// A round number at or over `value`.
 export function ceiling(value) {
   if (!(value > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  const step = [1, 2, 5, 10].find((factor) => factor * power >= value * 0.999);
+  const step = [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((factor) => factor * power >= value * 0.999);
   return step * power;
 }
 

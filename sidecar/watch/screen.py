@@ -1,0 +1,217 @@
+"""The live page in a terminal: the verdict, a line for each destination, the last exchanges.
+
+Colour says nothing that a sign or a word does not say too; blue and orange are told apart by everybody.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sidecar.watch.document import DestinationState, Document, ExchangeState, printable
+
+BARS: Final = "▁▂▃▄▅▆▇█"
+PLAIN_BARS: Final = ".:-=+*#@"
+SIGNS: Final = {"idle": "○", "calm": "●", "unsettled": "◐", "failing": "▲", "amplifying": "⇈"}
+PLAIN_SIGNS: Final = {"idle": "-", "calm": "o", "unsettled": "~", "failing": "!", "amplifying": "^"}
+COLOURS: Final = {
+    "idle": "dim",
+    "calm": "bright_blue",
+    "unsettled": "yellow",
+    "failing": "bold orange1",
+    "amplifying": "bold magenta",
+}
+ORDER: Final = ("amplifying", "failing", "unsettled", "calm", "idle")
+BREAKER_WORDS: Final = {"half_open": "half-open"}
+WIDE: Final = 124
+MEDIUM: Final = 108
+NARROW: Final = 86
+LINES_ABOVE_EXCHANGES: Final = 10
+LEAST_EXCHANGES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """How the connection is: `lost_for` seconds without an answer, None while there is one; and why."""
+
+    address: str
+    lost_for: float | None = None
+    reason: str = ""
+
+
+class Screen:
+    """Draws frames for one console."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        utf = console.encoding.lower().startswith("utf")
+        self._bars = BARS if utf else PLAIN_BARS
+        self._signs = SIGNS if utf else PLAIN_SIGNS
+        self._dash = "─" if utf else "-"
+
+    def frame(self, document: Document, link: Link, height: int | None = None) -> RenderableType:
+        """The picture; no taller than `height` lines, if given."""
+        destinations = sorted(document.destinations, key=lambda one: ORDER.index(one.level))
+        room = None if height is None else max(1, height - LINES_ABOVE_EXCHANGES - LEAST_EXCHANGES)
+        shown = destinations if room is None else destinations[:room]
+        left = None if height is None else height - LINES_ABOVE_EXCHANGES - len(shown) - 1
+        parts: list[RenderableType] = [
+            self._top(document, link),
+            Text(),
+            *self._verdict(document, link),
+            Text(),
+            self._destinations(document, shown),
+        ]
+        if len(shown) < len(destinations):
+            parts.append(Text(f" and {len(destinations) - len(shown)} more, none of them worse", style="dim"))
+        exchanges = list(reversed(document.exchanges))[: 10 if left is None else max(0, left - 1)]
+        if exchanges:
+            parts += [Text(), self._exchanges(exchanges)]
+        return Group(*parts)
+
+    def _top(self, document: Document, link: Link) -> Text:
+        text = Text(no_wrap=True, overflow="ellipsis")
+        text.append(" sidecar top  ", style="dim")
+        text.append(printable(document.service), style="bold")
+        text.append(f"  policy {document.policy.version}  {link.address}  {_clock(document.at)}  ", style="dim")
+        if link.lost_for is None:
+            text.append("live", style="bright_blue")
+        else:
+            text.append(f"disconnected for {link.lost_for:.0f} s, trying again", style="bold orange1")
+        return text
+
+    def _verdict(self, document: Document, link: Link) -> Iterable[Text]:
+        headline = document.headline
+        style = "dim" if link.lost_for is not None else COLOURS.get(headline.level, "")
+        sign = self._signs.get(headline.level, "?")
+        yield Text(f" {sign} {printable(headline.words)}", style=style, no_wrap=True, overflow="ellipsis")
+        detail = printable(headline.detail)
+        if link.lost_for is not None:
+            detail = f"as it was then; {printable(link.reason)}"
+        elif document.policy.error:
+            detail = f"the last policy was refused: {printable(document.policy.error.splitlines()[0])}"
+        elif document.ready:
+            detail = f"not ready: {printable(document.ready[0])}"
+        yield Text(f"   {detail}", style="dim", no_wrap=True, overflow="ellipsis")
+
+    def _destinations(self, document: Document, shown: list[DestinationState]) -> Table:
+        width = self._console.width
+        table = _table()
+        table.add_column("  destination", no_wrap=True, overflow="ellipsis", min_width=14, ratio=2)
+        for title, least in (("req/s", 5), ("att/req", 7), ("bound", 5), ("bad", 4), ("p99", 6)):
+            table.add_column(title, justify="right", no_wrap=True, min_width=least)
+        if width >= MEDIUM:
+            table.add_column("in flight", justify="right", no_wrap=True, min_width=9)
+            table.add_column("left", justify="right", no_wrap=True, min_width=5)
+        table.add_column("breaker", no_wrap=True, min_width=10)
+        if width >= WIDE:
+            table.add_column("attempts, last min", no_wrap=True, min_width=20)
+        if width >= NARROW:
+            table.add_column("refused", no_wrap=True, overflow="ellipsis", ratio=3)
+        for one in shown:
+            table.add_row(*self._cells(document, one, width))
+        return table
+
+    def _cells(self, document: Document, one: DestinationState, width: int) -> Iterable[Text]:
+        lately = one.lately
+        colour = COLOURS.get(one.level, "")
+        yield Text.assemble((f"{self._signs.get(one.level, '?')} ", colour), (printable(one.name), "bold"))
+        yield Text(_rate(lately.requests / lately.seconds) if lately.seconds else "0")
+        over = lately.amplification > lately.bound + 0.005
+        yield Text(f"{lately.amplification:.2f}", style="bold magenta" if over else "")
+        yield Text(f"{lately.bound:.2f}", style="dim")
+        share = lately.bad / lately.requests if lately.requests else None
+        yield Text("-" if share is None else f"{share:.0%}", style="bold orange1" if share else "dim")
+        quantiles = document.history.series.get(one.name, {}).get("p99") or [None]
+        yield Text(_seconds(quantiles[-1]))
+        if width >= MEDIUM:
+            waiting = f"+{one.concurrency.waiting}" if one.concurrency.waiting else ""
+            yield Text(f"{one.concurrency.in_flight}{waiting}/{one.concurrency.limit:.0f}")
+            yield Text(f"{one.budget.balance:.1f}")
+        state = one.breaker.state
+        yield Text(
+            BREAKER_WORDS.get(state, state), style={"closed": "dim", "open": "bold orange1"}.get(state, "yellow")
+        )
+        if width >= WIDE:
+            yield self._spark(document, one.name)
+        if width < NARROW:
+            return
+        refusals = sorted(lately.refusals.items(), key=lambda item: -item[1])
+        yield Text(", ".join(f"{printable(reason)} {count}" for reason, count in refusals))
+
+    def _spark(self, document: Document, name: str) -> Text:
+        """Twenty bars of three seconds: blue, and orange where a retry was among them."""
+        history = document.history
+        first, retry = history.column(name, "first")[-60:], history.column(name, "retry")[-60:]
+        text = Text()
+        loads = [sum(first[at : at + 3]) + sum(retry[at : at + 3]) for at in range(0, len(first), 3)]
+        top = max([*loads, 1.0])
+        for number, load in enumerate(loads):
+            retried = any(retry[number * 3 : number * 3 + 3])
+            bar = self._bars[min(len(self._bars) - 1, int(load / top * len(self._bars)))] if load else " "
+            text.append(bar, style="orange1" if retried else "bright_blue")
+        return text
+
+    def _exchanges(self, exchanges: list[ExchangeState]) -> Table:
+        table = _table()
+        table.add_column("  exchange", no_wrap=True, min_width=10)
+        table.add_column("", no_wrap=True, overflow="ellipsis", ratio=4)
+        table.add_column("attempts", no_wrap=True, overflow="ellipsis", ratio=5)
+        table.add_column("took", justify="right", no_wrap=True, min_width=6)
+        table.add_column("result", no_wrap=True, overflow="ellipsis", min_width=10, ratio=2)
+        for one in exchanges:
+            alike = f" (+{one.alike})" if one.alike else ""
+            result = str(one.status or one.outcome)
+            table.add_row(
+                Text(f"  {_clock(one.at)}", style="dim"),
+                Text.assemble(
+                    (printable(one.destination), "bold"), f" {printable(one.method)} {printable(one.target)}{alike}"
+                ),
+                self._falls(one),
+                _seconds(one.seconds) if one.attempts else "-",
+                Text(
+                    result + (f" {printable(one.refusal)}" if one.refusal else ""),
+                    style="" if one.status and one.status < 400 else "orange1",
+                ),
+            )
+        return table
+
+    def _falls(self, one: ExchangeState) -> Text:
+        """Attempts and the pauses between them, in words: `503 2ms ─ 14ms ─ 200 3ms`."""
+        if not one.attempts:
+            return Text("never sent", style="dim")
+        text = Text()
+        end = one.attempts[0].began
+        for number, attempt in enumerate(one.attempts):
+            if number:
+                text.append(f" {self._dash} {_seconds(max(0.0, attempt.began - end))} {self._dash} ", style="dim")
+            good = attempt.outcome[:1] in "123"
+            text.append(printable(attempt.outcome), style="bright_blue" if good else "orange1")
+            text.append(f" {_seconds(attempt.seconds)}", style="dim")
+            end = attempt.began + attempt.seconds
+        return text
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="dim", expand=True)
+
+
+def _clock(at: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(at))
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:.1f}"
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "-"
+    if value < 0.9995:
+        return f"{value * 1000:.1f}ms" if value < 0.00995 else f"{value * 1000:.0f}ms"
+    return f"{value:.2f}s" if value < 10 else f"{value:.1f}s"

@@ -1,0 +1,35 @@
+"""Documents of storms that went by in virtual time."""
+
+import asyncio
+from collections.abc import Mapping
+from functools import cache
+
+from sidecar.admin.live import Live
+from sidecar.watch.document import Document, Rows, decode
+from tests.admin.scenery import ShownState, storm
+
+BEGAN = 1_790_000_000.0
+"""The wall time of the engine's second 0."""
+
+
+def content_of(state: ShownState) -> bytes:
+    live = Live(state, state.clock, lambda: BEGAN + state.clock.now)
+    return asyncio.run(live.document())
+
+
+@cache
+def after_a_storm() -> Document:
+    """Ninety seconds, in which payments answered 503 from 45 to 70."""
+    return decode(content_of(storm(90, after=20)), "here")
+
+
+@cache
+def after_a_hang() -> Document:
+    """Ninety seconds, in which payments finished nothing from 64 to 70."""
+    return decode(content_of(storm(90, after=20, hang=6.0)), "here")
+
+
+def rows(columns: Mapping[str, list[float | None]], name: str = "payments") -> Rows:
+    """Rows of one destination, a second each."""
+    count = max(map(len, columns.values()))
+    return Rows(0, [BEGAN + 1 + second for second in range(count)], {name: dict(columns)}, {name: [(None, "closed")]})
