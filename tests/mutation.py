@@ -78,11 +78,11 @@ MUTANTS = (
     ),
     Mutant("a shorter window is a windfall", "budget", "min(1.0, policy.window / self._policy.window)", "1.0"),
     Mutant("the breaker ignores generations", "breaker", "if generation != self.generation:", "if generation < 0:"),
-    Mutant("one failure in a row too many", "breaker", "self._consecutive >= policy", "self._consecutive > policy"),
+    Mutant("one failure in a row too many", "breaker", "self.consecutive >= policy", "self.consecutive > policy"),
     Mutant(
         "a success does not end the row",
         "breaker",
-        ("        self._consecutive = 0\n        attempts"),
+        ("        self.consecutive = 0\n        attempts"),
         "        attempts",
     ),
     Mutant("the ratio trips with too few attempts", "breaker", "attempts >= policy.min_requests and ", ""),
@@ -196,6 +196,8 @@ MUTANTS = (
         "if breaker.held_until(oldest.waiting_since, now) is not None:",
         "if oldest:",
     ),
+    Mutant("an endpoint is blamed for all", "destination", "row > self.breaker.consecutive and ", ""),
+    Mutant("an endpoint is blamed while all is open", "destination", " and self.breaker._state is CLOSED", ""),
     Mutant("an original earns nothing", "retry", "        destination.budget.deposit(now)\n", ""),
     Mutant(
         "attempts are counted before idempotence",

@@ -38,7 +38,6 @@ class Breaker:
 
     __slots__ = (
         "_attempts",
-        "_consecutive",
         "_failures",
         "_policy",
         "_probes",
@@ -47,6 +46,7 @@ class Breaker:
         "_state",
         "_trips",
         "_until",
+        "consecutive",
         "generation",
         "journal",
         "transitions",
@@ -58,7 +58,8 @@ class Breaker:
         width = policy.window / BUCKETS
         self._attempts = Window(width, now)
         self._failures = Window(width, now)
-        self._consecutive = 0
+        self.consecutive = 0
+        """Failures in a row, whatever endpoint they came from."""
         self._state = CLOSED
         self._since = now
         self._until = now
@@ -128,7 +129,7 @@ class Breaker:
             else:
                 self._close(now)
             return
-        self._consecutive = 0
+        self.consecutive = 0
         attempts = self._attempts
         if now >= attempts.edge:
             attempts.advance(now)
@@ -145,9 +146,9 @@ class Breaker:
         policy = self._policy
         self._attempts.add(now)
         self._failures.add(now)
-        self._consecutive += 1
+        self.consecutive += 1
         attempts = self._attempts.total
-        if self._consecutive >= policy.consecutive_failures or (
+        if self.consecutive >= policy.consecutive_failures or (
             attempts >= policy.min_requests and self._failures.total >= policy.failure_ratio * attempts
         ):
             self._trip(now)
@@ -193,4 +194,4 @@ class Breaker:
         for window in (self._attempts, self._failures):
             window.advance(now)
             window.clear()
-        self._consecutive = 0
+        self.consecutive = 0

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sidecar.engine.breaker import HALF_OPEN, OPEN, Breaker
+from sidecar.engine.breaker import CLOSED, HALF_OPEN, OPEN, Breaker
 from sidecar.engine.budget import RetryBudget
 from sidecar.engine.classify import status_table
 from sidecar.engine.concurrency import ConcurrencyLimit
@@ -12,6 +12,8 @@ from sidecar.engine.tally import Tally
 from sidecar.engine.window import Window
 
 _PROBING = frozenset({OPEN, HALF_OPEN})  # of which the next to be admitted is a probe, unless it is refused
+SINGLED_OUT = 5
+"""Fast failures in a row at one endpoint while others answer: where 1 % of all answers are failures, once in 10^10."""
 _TRAFFIC_BUCKET = 1.0  # seconds; ten of them are the window of `amplification`
 
 
@@ -78,6 +80,13 @@ class Destination:
             return None
         line.leave(oldest)
         return oldest
+
+    def singles_out(self, row: int) -> bool:
+        """Whether `row` fast failures in a row at one endpoint are its own: somebody else's answers came in between.
+
+        Where the whole destination fails its own row is at least as long, and its breaker's business.
+        """
+        return row >= SINGLED_OUT and row > self.breaker.consecutive and self.breaker._state is CLOSED  # noqa: SLF001
 
     def amplification(self, now: float) -> float:
         """Attempts per request over the last ten seconds; 1.0 when there was no request."""

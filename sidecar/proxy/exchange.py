@@ -317,13 +317,18 @@ class Exchange(retry.Exchange):
         if verdict is DELIVER:
             if self._trail is not None:
                 self._note(now, str(status))
+            station = self._station
+            if station is not None and (station.row or status >= 500):  # 30 ns for a good answer after good ones
+                self._judge_station(status, now)
             self._deliver(head, body, complete, now)
         elif isinstance(verdict, Deliver):
             self._note(now, str(status))
+            self._judge_station(status, now)
             self._refusal = verdict.refusal
             self._deliver(head, body, complete, now)
         else:
             self._note(now, str(status))
+            self._judge_station(status, now)
             self._hold(head, body, complete=complete, now=now)
             self._back_off(verdict, now)
         if self.destination.limiter.waiting:
@@ -513,6 +518,8 @@ class Exchange(retry.Exchange):
         self.replayable = self._body is None or self._body.replayable
         self._note(now, reason.value)
         verdict = self.on_fault(now, fault, sent=sent)
+        if fault is Fault.RESET and self._station is not None:
+            self._station.fell_short(self.destination, now)
         if isinstance(verdict, Retry):
             self._fault = reason
             self._back_off(verdict, now)
@@ -521,6 +528,15 @@ class Exchange(retry.Exchange):
             self._deliver_fault(reason, now)
         if self.destination.limiter.waiting:
             self._wake(now)
+
+    def _judge_station(self, status: int, now: float) -> None:
+        """Whether the endpoint that answered is to be left alone, or is well again."""
+        station = self._station
+        assert station is not None
+        if status in self.policy.breaker.statuses:
+            station.fell_short(self.destination, now)
+        elif station.row and status not in self.destination.failing:
+            station.answered()
 
     def _hold(self, head: ResponseHead, body: bytes, *, complete: bool, now: float) -> None:
         upstream = self._upstream

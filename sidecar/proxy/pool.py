@@ -11,6 +11,7 @@ from typing import Final
 import aiohappyeyeballs
 from aiohappyeyeballs import AddrInfoType
 
+from sidecar.engine.destination import Destination
 from sidecar.governance.address import Endpoint, bracketed
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.resolver import Resolver
@@ -20,6 +21,8 @@ from sidecar.proxy.upstream import Home, Lessee, Upstream
 
 _EJECTION: Final = 1.0
 _MAX_EJECTION: Final = 30.0
+_MAX_EJECTION_FOR_ANSWERS: Final = 5.0
+"""Shorter: one request that fails fast, and is tried elsewhere, is all that it costs to look again."""
 _STAGGER: Final = 0.25  # RFC 8305 §5: the connection attempt delay
 _MAX_RACE: Final = 4
 """Addresses tried for one connection, one every _STAGGER."""
@@ -44,6 +47,7 @@ class Station:
         "in_flight",
         "label",
         "open",
+        "row",
     )
 
     def __init__(self, site: "Site", address: AddrInfoType | None, label: str) -> None:
@@ -61,14 +65,27 @@ class Station:
         """Connections that are open, idle ones among them."""
         self.down_until = 0.0
         """Monotonic seconds; before then other stations are preferred."""
+        self.row = 0
+        """Attempts in a row that came to a fast failure here."""
 
     def failed(self, now: float) -> None:
         """A connection could not be made: leave the station alone, twice as long each time in a row."""
-        self.down_until = now + min(_MAX_EJECTION, _EJECTION * 2**self._faults)
-        self._faults = min(self._faults + 1, 10)
+        self._eject(now, _MAX_EJECTION)
+
+    def connected(self) -> None:
+        """Connections can be made again. That alone says nothing of its answers."""
+        if not self.row:
+            self.answered()
+
+    def fell_short(self, destination: Destination, now: float) -> None:
+        """An attempt was answered by a failure, or cut off: leave the station alone if it is the only one to do so."""
+        self.row += 1
+        if self.down_until <= now and destination.singles_out(self.row):
+            self._eject(now, _MAX_EJECTION_FOR_ANSWERS)
 
     def answered(self) -> None:
-        """It answers again."""
+        """It answers as it should."""
+        self.row = 0
         self._faults = 0
         self.down_until = 0.0
 
@@ -104,6 +121,17 @@ class Station:
         for upstream in idle:
             upstream.close()
 
+    async def connect(self) -> Upstream:
+        """A new connection, TLS included, to this address or to another of the same endpoint that was quicker.
+
+        Raises OSError, TimeoutError and HandshakeFailed among them.
+        """
+        return await self._site.connect(self)
+
+    def _eject(self, now: float, most: float) -> None:
+        self.down_until = now + min(most, _EJECTION * 2**self._faults)
+        self._faults = min(self._faults + 1, 10)
+
     def _on_timer(self, now: float) -> None:
         """Close what has been idle for too long: the load has gone down, or gone."""
         max_idle = self._site.max_idle
@@ -111,13 +139,6 @@ class Station:
             self.idle.pop(0).close()
         if self.idle:
             self._timer.arm(self.idle[0].idle_since + max_idle)
-
-    async def connect(self) -> Upstream:
-        """A new connection, TLS included, to this address or to another of the same endpoint that was quicker.
-
-        Raises OSError, TimeoutError and HandshakeFailed among them.
-        """
-        return await self._site.connect(self)
 
 
 class Site:
@@ -211,7 +232,7 @@ class Site:
             if shaking and isinstance(error, (OSError, ValueError)):
                 raise HandshakeFailed(failure_of(error)) from error
             raise
-        station.answered()
+        station.connected()
         return upstream
 
     @property

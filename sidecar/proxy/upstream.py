@@ -10,6 +10,7 @@ from asyncio import Transport
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
+from sidecar.engine.destination import Destination
 from sidecar.governance.address import Endpoint
 from sidecar.proxy.flow import Valve
 from sidecar.proxy.plane import Plane
@@ -76,9 +77,16 @@ class Home(Protocol):
     label: str
     in_flight: int
     open: int
+    row: int
 
     def failed(self, now: float) -> None:
         """No connection could be had there, or not for long: others are preferred for a while."""
+
+    def fell_short(self, destination: Destination, now: float) -> None:
+        """An attempt there came to a fast failure."""
+
+    def answered(self) -> None:
+        """An attempt there was answered as it should be."""
 
     def restore(self, upstream: "Upstream", now: float) -> None:
         """The connection is ready for another request."""

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from sidecar.engine.breaker import BreakerState
-from sidecar.engine.destination import Destination
+from sidecar.engine.destination import SINGLED_OUT, Destination
 from sidecar.engine.policy import BreakerPolicy, BudgetPolicy, ConcurrencyPolicy, DestinationPolicy, LimitKind
 from sidecar.engine.retry import Admission, Exchange
 from sidecar.engine.verdict import Refusal
@@ -111,6 +111,32 @@ def test_a_waiter_has_its_turn_as_the_probe() -> None:
 
     assert destination.next_waiter(0.6) is waiter
     assert waiter.admit(0.6) is Admission.GO
+
+
+def test_an_endpoint_is_singled_out_when_others_answered_while_it_failed() -> None:
+    destination = destination_with()
+    breaker = destination.breaker
+
+    singled_out = []
+    for row in range(1, SINGLED_OUT + 1):
+        breaker.success(0, 0.0)
+        breaker.failure(0, 0.0)
+        singled_out.append(destination.singles_out(row))
+
+    assert singled_out == [False] * (SINGLED_OUT - 1) + [True]
+
+
+def test_no_endpoint_is_singled_out_where_all_fail() -> None:
+    destination = destination_with()
+
+    rows = []
+    for row in range(1, 10):
+        destination.breaker.failure(0, 0.0)
+        rows.append(destination.singles_out(row))
+    opened(destination)
+
+    assert not any(rows)
+    assert not destination.singles_out(50)
 
 
 def test_a_recovery_makes_room_step_by_step() -> None:

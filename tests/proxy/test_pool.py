@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from sidecar.engine.destination import SINGLED_OUT, Destination
+from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.address import Endpoint
 from sidecar.governance.limits import WireLimits
 from sidecar.proxy.plane import Plane
@@ -53,6 +55,45 @@ async def test_an_endpoint_that_can_not_be_reached_is_left_alone_longer_each_tim
     assert pool.choose((), 100.5) is pool.stations[1]
     station.answered()
     assert station.down_until == 0.0
+
+
+async def test_an_endpoint_that_alone_fails_fast_is_left_alone_and_looked_at_with_one_request() -> None:
+    pool = await pool_of(1, 2)
+    destination = Destination("payments", DestinationPolicy(), lambda: 0.5, 0.0)
+    bad, good = pool.stations
+
+    for _ in range(SINGLED_OUT):
+        bad.fell_short(destination, 100.0)
+    ejected_until = bad.down_until
+    bad.connected()
+    bad.fell_short(destination, 101.0)
+    again_until = bad.down_until
+
+    assert ejected_until == 101.0
+    assert again_until == 103.0
+    assert pool.choose((), 102.0) is good
+    bad.answered()
+    assert (bad.down_until, bad.row) == (0.0, 0)
+
+
+async def test_an_endpoint_that_fails_like_all_others_is_not_left_alone() -> None:
+    pool = await pool_of(1, 2)
+    destination = Destination("payments", DestinationPolicy(), lambda: 0.5, 0.0)
+
+    for _ in range(9):
+        destination.breaker.failure(0, 100.0)
+        pool.stations[0].fell_short(destination, 100.0)
+
+    assert pool.stations[0].down_until == 0.0
+
+
+async def test_one_endpoint_of_three_that_answers_503_soon_gets_one_request_at_a_time() -> None:
+    async with Origin(replying(response(503))) as bad, Origin(replying(response(200))) as one:
+        async with Origin(replying(response(200))) as two, house([one.port, bad.port, two.port]) as home:
+            answers = [await home.send(GET) for _ in range(60)]
+
+    assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
+    assert len(bad.requests) <= SINGLED_OUT + 1
 
 
 async def test_when_all_endpoints_are_down_one_is_tried_nevertheless() -> None:
