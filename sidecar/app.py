@@ -18,6 +18,7 @@ from sidecar.admin.server import AdminServer
 from sidecar.admin.state import ReloadResult
 from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import Result
+from sidecar.engine.shadow import Shadow
 from sidecar.engine.tally import Tally
 from sidecar.governance.address import Address
 from sidecar.governance.certificates import CertificateStore, Renewal
@@ -97,6 +98,7 @@ class Sidecar:
         self._router = self._build_router(snapshot)
         certified = Certified(source, self._certificates, lambda: self._snapshot, self._renewed)
         self._following = Following(certified, loaded, self, log.logger.log, wall=lambda: wall().timestamp())
+        self._try_out(loaded.candidate)
         self._uses = ExceptionUses()
         self._clock_watch = ClockWatch(wall, loop.call_later, self._look)
         self._watched_certificates = WatchedFiles(self._certificates.paths, "")
@@ -196,6 +198,7 @@ class Sidecar:
     def put_in_force(self, loaded: Loaded) -> None:
         """Adopt a snapshot, in one step as far as requests can see."""
         self._adopt(loaded.snapshot)
+        self._try_out(loaded.candidate)
 
     def loads(self) -> Mapping[str, Load]:
         """What each destination was sent since the start."""
@@ -286,6 +289,13 @@ class Sidecar:
                 tls=self._contexts.server,
             )
         return set(wanted)
+
+    def _try_out(self, candidate: Snapshot | None) -> None:
+        """Let a candidate shadow what is in force from now on, its counts beginning anew; None: nothing does."""
+        now = self._plane.clock()
+        for name, route in self._routes.items():
+            settings = None if candidate is None else candidate.destinations.get(name)
+            route.shadow = None if settings is None else Shadow(route.destination, settings.policy, random.random, now)
 
     def _look(self, now: datetime) -> None:
         """What exceptions begin or end by `now` begins or ends, without any document being read again."""
@@ -447,6 +457,11 @@ class Sidecar:
         return [*self._following.warnings, *self._snapshot.warnings]
 
     @property
+    def shadows(self) -> Mapping[str, Shadow]:
+        """What a candidate policy would decide, where there is one."""
+        return {name: route.shadow for name, route in self._routes.items() if route.shadow is not None}
+
+    @property
     def exceptions(self) -> Sequence[ExceptionLife]:
         """The exceptions that the policy has for this service."""
         uses = self._settle_uses()
@@ -521,6 +536,7 @@ class Sidecar:
             "origin": loaded.origin.value,
             "offered": loaded.offered,
             "rollout": loaded.rollout.value,
+            "dry_run": {name: _differences(shadow) for name, shadow in self.shadows.items()},
             "expires": None if snapshot.expires is None else snapshot.expires.isoformat(),
             "warnings": list(self.warnings()),
             "owner": snapshot.owner,
@@ -590,6 +606,11 @@ def _moved(before: Snapshot, after: Snapshot) -> list[str]:
         for setting, origin in before.destinations[name].provenance.items()
         if origin.value != destination.provenance[setting].value
     ]
+
+
+def _differences(shadow: Shadow) -> dict[str, int]:
+    kinds = {difference.value: count for difference, count in shadow.differences.items()}
+    return {"decisions": shadow.compared, **kinds}
 
 
 def _sent(destination: Destination) -> int:

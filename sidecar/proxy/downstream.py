@@ -11,6 +11,7 @@ from sidecar.proxy.flow import Valve
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.replies import problem
 from sidecar.proxy.router import Misdirected, Route, Router
+from sidecar.proxy.shadowed import new_shadowed_exchange
 from sidecar.proxy.traced import new_exchange
 from sidecar.proxy.tunnel import Tunnel, connect_tunnel
 from sidecar.proxy.upstream import Upstream
@@ -262,7 +263,8 @@ class Downstream(asyncio.Protocol):
         # A gate that executes each idempotency key once belongs here: nothing has been sent.
         now = self._plane.clock()
         self._state = _BUSY
-        exchange = self._exchange = self._new_exchange(self._plane, self, route, head, now)
+        begin = self._new_exchange if route.shadow is None else new_shadowed_exchange
+        exchange = self._exchange = begin(self._plane, self, route, head, now)
         if head.framing is NONE:
             self._ahead = rest
         else:

@@ -7,6 +7,7 @@ from typing import Final
 
 from sidecar.engine.destination import Destination
 from sidecar.engine.policy import DestinationPolicy
+from sidecar.engine.shadow import Shadow
 from sidecar.engine.tally import Tally
 from sidecar.governance.address import Endpoint
 from sidecar.proxy.plane import Plane
@@ -35,7 +36,7 @@ class Misdirected(Exception):
 class Route:
     """A destination as requests find it: its engine state, its connections, and the bytes that depend on both."""
 
-    __slots__ = ("_idempotent", "authority", "destination", "keeps_host", "name", "pool", "replay_bytes")
+    __slots__ = ("_idempotent", "authority", "destination", "keeps_host", "name", "pool", "replay_bytes", "shadow")
 
     def __init__(self, name: str, destination: Destination, pool: Pool, *, keeps_host: bool = False) -> None:
         """`keeps_host`: every Host is passed on as it came, the sidecar's own among them."""
@@ -47,6 +48,8 @@ class Route:
         """The Host that the destination knows itself by: its first endpoint's."""
         self._idempotent = frozenset[bytes]()
         self.replay_bytes = 0
+        self.shadow: Shadow | None = None
+        """What a candidate policy would decide; None unless there is a dry run."""
         self.refresh()
 
     def refresh(self) -> None:

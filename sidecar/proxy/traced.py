@@ -22,7 +22,16 @@ _PARENT: Final = frozenset({b"traceparent"})
 _CONTEXT: Final = frozenset({b"traceparent", b"tracestate"})
 
 
-def new_exchange(plane: Plane, caller: Caller, route: Route, head: RequestHead, now: float) -> Exchange:
+def new_exchange(
+    plane: Plane,
+    caller: Caller,
+    route: Route,
+    head: RequestHead,
+    now: float,
+    *,
+    plain: "type[Exchange]" = Exchange,
+    traced: "type[TracedExchange] | None" = None,
+) -> Exchange:
     """The exchange for a request where there is a tracer: followed, or a plain one."""
     tracer = plane.tracer
     assert tracer is not None
@@ -31,16 +40,16 @@ def new_exchange(plane: Plane, caller: Caller, route: Route, head: RequestHead, 
         context = parse_traceparent(head.trace)
     if context is None:
         if not tracer.begins():
-            return Exchange(plane, caller, route, head, now)
+            return plain(plane, caller, route, head, now)
         context = TraceContext(getrandbits(128) or 1, 0, SAMPLED)
         dropped = _CONTEXT  # a tracestate belongs to its traceparent
     elif context.sampled:
         dropped = _PARENT
     else:
-        return Exchange(plane, caller, route, head, now)
+        return plain(plane, caller, route, head, now)
     head = copy(head)  # the one that was read may serve other requests, with the same bytes
     head.onward = without(head.onward, dropped)
-    return TracedExchange(plane, caller, route, head, now, context, tracer)
+    return (traced or TracedExchange)(plane, caller, route, head, now, context, tracer)
 
 
 class TracedExchange(Exchange):

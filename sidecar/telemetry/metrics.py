@@ -22,6 +22,7 @@ from sidecar.engine.breaker import BreakerState
 from sidecar.engine.destination import Destination
 from sidecar.engine.histogram import SECONDS, Histogram
 from sidecar.engine.outcome import AttemptKind, Fault, Result
+from sidecar.engine.shadow import Difference
 from sidecar.engine.verdict import Refusal
 from sidecar.governance.standing import PolicyOrigin, RolloutState
 from sidecar.telemetry.exposition import encode
@@ -35,6 +36,7 @@ OUTCOMES: Final = tuple(result.label for result in Result)
 KINDS: Final = tuple(kind.label for kind in AttemptKind)
 REFUSALS: Final = tuple(refusal.value for refusal in Refusal)
 STATES: Final = tuple(state.value for state in BreakerState)
+DIFFERENCES: Final = tuple(difference.value for difference in Difference)
 ORIGINS: Final = tuple(origin.value for origin in PolicyOrigin)
 ROLLOUT_STATES: Final = tuple(state.value for state in RolloutState)
 CONNECTION_STATES: Final = ("active", "idle")
@@ -436,6 +438,24 @@ METRICS: Final = (
         Kind.COUNTER,
         "Versions that this pod has given up because they amplified.",
         moment=lambda moment: _one(moment.subject.standing.aborts),
+    ),
+    Metric(
+        "sidecar_policy_dry_run_decisions_total",
+        Kind.COUNTER,
+        "Decisions of which it was asked what the version on trial would have decided; absent without a dry run.",
+        (Label("destination", ("the policy's name",)),),
+        moment=lambda moment: [((name,), shadow.compared) for name, shadow in moment.subject.shadows.items()],
+    ),
+    Metric(
+        "sidecar_policy_dry_run_differences_total",
+        Kind.COUNTER,
+        "Decisions that would have been others, by what the version on trial would have done; absent as above.",
+        (Label("destination", ("the policy's name",)), Label("kind", DIFFERENCES)),
+        moment=lambda moment: [
+            ((name, difference.value), count)
+            for name, shadow in moment.subject.shadows.items()
+            for difference, count in shadow.differences.items()
+        ],
     ),
     Metric(
         "sidecar_event_loop_lag_seconds",

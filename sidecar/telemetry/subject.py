@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sidecar.engine.destination import Destination
+from sidecar.engine.shadow import Shadow
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,10 @@ class Subject(Protocol):
     @property
     def handshake_failures(self) -> Mapping[str, int]:
         """Callers of the service whose TLS handshake failed, by the words of `wire.handshake`."""
+
+    @property
+    def shadows(self) -> Mapping[str, Shadow]:
+        """What a candidate policy would decide, by destination; empty unless there is a dry run."""
 
     @property
     def log_lines_dropped(self) -> Mapping[str, int]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from sidecar.engine.destination import Destination
 from sidecar.engine.policy import DestinationPolicy
+from sidecar.engine.shadow import Shadow
 from sidecar.telemetry.subject import (
     CertificateRenewals,
     Connections,
@@ -27,6 +28,11 @@ class SetSubject:
     reloads: Reloads = field(default_factory=lambda: Reloads(3, 1, 1_790_000_000.0, None))
     exceptions: Sequence[ExceptionLife] = (ExceptionLife("EX-1", 1_796_428_800.0, 12),)
     standing: PolicyStanding = field(default_factory=lambda: PolicyStanding("source", "none", 0, 1.5, 1_800_000_000.0))
+    shadows: Mapping[str, Shadow] = field(
+        default_factory=lambda: {
+            "payments": Shadow(destination("payments"), DestinationPolicy(), lambda: 0.5, 0.0),
+        }
+    )
     log_lines_dropped: Mapping[str, int] = field(default_factory=lambda: {"rate_limit": 5, "backpressure": 0})
     spans: Mapping[str, int] = field(default_factory=lambda: {"exported": 40, "failed": 2, "dropped": 3})
     certificates: CertificateRenewals = field(

@@ -331,7 +331,7 @@ def test_a_failed_reload_is_seen_without_its_text() -> None:
 
 def test_more_destinations_than_there_is_room_for_are_left_out_whole_and_counted() -> None:
     names = [f"service-{n}" for n in range(200)]
-    subject = SetSubject(destinations={name: destination(name) for name in names})
+    subject = SetSubject(destinations={name: destination(name) for name in names}, shadows={})
     collector = SubjectCollector(subject, lambda: 0.0, max_series=1000)
 
     first = samples_of(collector.collect())

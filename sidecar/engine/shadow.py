@@ -1,0 +1,175 @@
+"""What another policy would decide, beside the one that does: judged by the same engine, and carried out by nobody.
+
+A shadow follows an exchange for as long as both policies agree. At the first decision that differs it is counted and
+let go: what would have come of the other decision nobody knows.
+"""
+
+from collections.abc import Callable
+from copy import deepcopy
+from enum import Enum
+
+from sidecar.engine.destination import Destination
+from sidecar.engine.outcome import Fault
+from sidecar.engine.policy import DestinationPolicy
+from sidecar.engine.retry import Admission, Exchange
+from sidecar.engine.verdict import Deliver, Refusal, Retry, Verdict
+
+
+class Difference(Enum):
+    """What the other policy would have done instead; the words are those of metrics."""
+
+    RETRY = "retry"
+    """Tried again, where it was not."""
+    NO_RETRY = "no_retry"
+    """Not tried again, where it was."""
+    REASON = "reason"
+    """Not tried again either, for another reason."""
+    ADMIT = "admit"
+    """Sent the original, where it was refused."""
+    HOLD = "hold"
+    """Not sent the original, or not yet, where it was."""
+    TIMEOUT = "timeout"
+    """Given up before the answer came."""
+
+
+class Shadow:
+    """One destination as another policy would see it: fed with what happens to the real one, and with its state so far.
+
+    Its originals never wait for a place: those that would have to are a difference.
+    """
+
+    __slots__ = ("compared", "destination", "differences")
+
+    def __init__(self, real: Destination, policy: DestinationPolicy, rand: Callable[[], float], now: float) -> None:
+        self.destination = Destination(real.name, real.policy, rand, now)
+        self.destination.budget = deepcopy(real.budget)
+        self.destination.breaker = deepcopy(real.breaker)
+        self.destination.adopt(policy, now)
+        self.differences = dict.fromkeys(Difference, 0)
+        self.compared = 0
+        """Decisions that were compared."""
+
+
+class ShadowExchange:
+    """The shadow of one exchange. Each method is told what was decided; times are the real exchange's."""
+
+    __slots__ = ("_follows", "_real", "_shadow", "_twin")
+
+    def __init__(self, shadow: Shadow, real: Exchange, now: float, repeatable_until: float) -> None:
+        self._shadow = shadow
+        self._real = real
+        self._twin = Exchange(shadow.destination, now, repeatable_until)
+        self._follows = True
+
+    def admitted(self, now: float, decided: Admission | Refusal) -> None:
+        """The original was sent, or refused for good; while it waits nothing is decided."""
+        if not self._follows or decided is Admission.WAIT:
+            return
+        self._shadow.compared += 1
+        self._align()
+        told = self._twin.admit(now)
+        if isinstance(decided, Refusal):
+            self._let_go(now, Difference.ADMIT if told is Admission.GO else None)
+        elif told is not Admission.GO:
+            self._let_go(now, Difference.HOLD)
+
+    def answered(self, now: float, status: int, retry_after: float | None, decided: Verdict) -> None:
+        """A response head came."""
+        if self._begin(now):
+            self._compare(now, self._twin.on_status(now, status, retry_after), decided)
+
+    def faulted(self, now: float, fault: Fault, decided: Verdict, *, sent: bool) -> None:
+        """No answer came."""
+        if self._begin(now):
+            self._compare(now, self._twin.on_fault(now, fault, sent=sent), decided)
+
+    def slow(self, now: float, decided: Verdict) -> None:
+        """The attempt has lasted longer than the policy in force is patient."""
+        if not self._begin(now):
+            return
+        patient = now < self._patience
+        told = Deliver(None) if patient else self._twin.on_slow(now)
+        if isinstance(told, Retry) or isinstance(decided, Retry):
+            self._compare(now, told, decided)
+        elif not patient and told != decided:
+            self._count(Difference.REASON)
+
+    def departed(self, now: float, decided: Admission | Refusal) -> None:
+        """The back-off is over: the retry has left, or was refused after all."""
+        if not self._follows:
+            return
+        self._shadow.compared += 1
+        self._align()
+        told = self._twin.depart(now)
+        if told is decided:
+            if told is not Admission.GO:
+                self._let_go(now, None)
+        elif told is Admission.GO:
+            self._let_go(now, Difference.RETRY)
+        else:
+            self._let_go(now, Difference.NO_RETRY if decided is Admission.GO else Difference.REASON)
+
+    def reconnected(self, now: float) -> None:
+        """The request was sent again on a fresh connection."""
+        if self._follows:
+            self._align()
+            if not self._twin.reconnect(now):
+                self._let_go(now, Difference.NO_RETRY)
+
+    def over(self, now: float) -> None:
+        """The exchange is over, or its caller has left."""
+        if self._follows:
+            self._let_go(now, None)
+
+    @property
+    def _patience(self) -> float:
+        return self._twin.attempt_began + self._twin.policy.per_attempt_timeout
+
+    def _begin(self, now: float) -> bool:
+        """Whether there is something left to compare: the other policy may have acted before `now`."""
+        if not self._follows:
+            return False
+        self._shadow.compared += 1
+        self._align()
+        twin = self._twin
+        overdue = now > self._patience and not twin._slow  # noqa: SLF001 - the same package
+        if overdue and isinstance(twin.on_slow(self._patience), Retry):
+            self._depart(now)
+            self._let_go(now, Difference.RETRY)
+            return False
+        if now > twin.deadline:
+            self._let_go(now, Difference.TIMEOUT)
+            return False
+        return True
+
+    def _align(self) -> None:
+        """What the host has set on the real exchange holds for its shadow."""
+        real, twin = self._real, self._twin
+        twin.replayable = real.replayable
+        twin.committed = real.committed
+        twin.attempt_began = real.attempt_began if twin.attempts else twin.attempt_began
+        twin.deadline = real.deadline - real.policy.timeout + twin.policy.timeout
+        twin.destination.draining = real.destination.draining
+
+    def _compare(self, now: float, told: Verdict, decided: Verdict) -> None:
+        if isinstance(told, Retry):
+            if isinstance(decided, Deliver):
+                self._depart(now)
+                self._let_go(now, Difference.RETRY)
+        elif isinstance(decided, Retry):
+            self._let_go(now, Difference.NO_RETRY)
+        else:
+            self._let_go(now, None if told.refusal is decided.refusal else Difference.REASON)
+
+    def _depart(self, now: float) -> None:
+        """Pay for the retry that nobody makes: the other policy would have."""
+        self._twin.depart(now)
+
+    def _let_go(self, now: float, difference: Difference | None) -> None:
+        self._follows = False
+        self._twin.abandon(now)
+        if difference is not None:
+            self._count(difference)
+
+    def _count(self, difference: Difference) -> None:
+        self._shadow.differences[difference] += 1

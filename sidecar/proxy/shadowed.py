@@ -1,0 +1,104 @@
+"""An exchange with a shadow: carried out under the policy in force, and followed under a candidate (`dry_run`).
+
+Only exchanges of destinations that have a candidate are of this kind; all others do not know that there is one.
+"""
+
+import math
+from typing import cast
+
+from sidecar.engine import retry
+from sidecar.engine.outcome import Fault, Result
+from sidecar.engine.retry import Admission
+from sidecar.engine.shadow import Shadow, ShadowExchange
+from sidecar.engine.verdict import Refusal, Verdict
+from sidecar.proxy.exchange import Caller, Exchange
+from sidecar.proxy.plane import Plane
+from sidecar.proxy.router import Route
+from sidecar.proxy.traced import TracedExchange, new_exchange
+from sidecar.wire.head import RequestHead
+
+
+def new_shadowed_exchange(plane: Plane, caller: Caller, route: Route, head: RequestHead, now: float) -> Exchange:
+    """The exchange for a request to a destination that has a candidate."""
+    shadow = route.shadow
+    assert shadow is not None
+    exchange: Exchange
+    if plane.tracer is None:
+        exchange = ShadowedExchange(plane, caller, route, head, now)
+    else:
+        exchange = new_exchange(plane, caller, route, head, now, plain=ShadowedExchange, traced=ShadowedTracedExchange)
+    followed = cast("ShadowedExchange | ShadowedTracedExchange", exchange)
+    followed.shadow = ShadowExchange(shadow, exchange, now, _repeatable_until(shadow, head, now))
+    return exchange
+
+
+class _Followed(retry.Exchange):
+    """Tells the shadow of every decision of the engine, after it was made."""
+
+    __slots__ = ()
+    shadow: ShadowExchange
+
+    def admit(self, now: float) -> Admission | Refusal:
+        decided = super().admit(now)
+        self.shadow.admitted(now, decided)
+        return decided
+
+    def wake(self, now: float) -> Admission | Refusal:
+        decided = super().wake(now)
+        if isinstance(decided, Refusal):  # else `admit` has told
+            self.shadow.admitted(now, decided)
+        return decided
+
+    def depart(self, now: float) -> Admission | Refusal:
+        decided = super().depart(now)
+        self.shadow.departed(now, decided)
+        return decided
+
+    def reconnect(self, now: float) -> bool:
+        again = super().reconnect(now)
+        if again:
+            self.shadow.reconnected(now)
+        return again
+
+    def on_status(self, now: float, status: int, retry_after: float | None) -> Verdict:
+        decided = super().on_status(now, status, retry_after)
+        self.shadow.answered(now, status, retry_after, decided)
+        return decided
+
+    def on_fault(self, now: float, fault: Fault, *, sent: bool) -> Verdict:
+        decided = super().on_fault(now, fault, sent=sent)
+        self.shadow.faulted(now, fault, decided, sent=sent)
+        return decided
+
+    def on_slow(self, now: float) -> Verdict:
+        decided = super().on_slow(now)
+        self.shadow.slow(now, decided)
+        return decided
+
+    def abandon(self, now: float) -> None:
+        super().abandon(now)
+        self.shadow.over(now)
+
+    def finish(self, now: float, result: Result) -> None:
+        super().finish(now, result)
+        self.shadow.over(now)
+
+
+class ShadowedExchange(_Followed, Exchange):
+    """One that is not traced."""
+
+    __slots__ = ("shadow",)
+
+
+class ShadowedTracedExchange(_Followed, TracedExchange):
+    """One that is traced."""
+
+    __slots__ = ("shadow",)
+
+
+def _repeatable_until(shadow: Shadow, head: RequestHead, now: float) -> float:
+    """See `Route.repeatable_until`; the candidate may name other methods."""
+    policy = shadow.destination.policy
+    if head.method.decode("ascii") in policy.retry.methods:
+        return math.inf
+    return now + policy.key_retention if head.keyed and policy.honours_keys else -math.inf
