@@ -56,7 +56,7 @@ endef
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 .PHONY: run
 run: $(RUNTIME) ## set up and run the demonstration: a dependency that blips, with and without the sidecar
@@ -97,6 +97,10 @@ soak: $(DEV) ## move large bodies, idle connections and a million requests throu
 .PHONY: storm
 storm: $(LOADTEST) ## measure storms on real sockets beside other proxies (20 minutes; ARGS='--scenario hang' for one)
 	@$(BIN)/python -m loadtest storm $(ARGS)
+
+.PHONY: screenshots
+screenshots: $(DEV) ## take the pictures of the README again, from a demo's storm (needs chromium)
+	@$(BIN)/python -m docs.screenshots
 
 .PHONY: setup
 setup: $(DEV) ## only set up .venv, for work

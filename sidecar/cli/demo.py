@@ -5,6 +5,7 @@ import json
 import signal
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -15,6 +16,11 @@ from sidecar.demo.account import Account
 from sidecar.demo.script import FAST, FULL
 from sidecar.demo.show import LIGHT_RATE, Addresses, Show
 from sidecar.demo.stage import Stage, StageError
+from sidecar.governance.address import Address
+from sidecar.telemetry.history import ROWS
+from sidecar.watch.document import Unreadable, decode, fetch
+from sidecar.watch.incident import Span, incidents
+from sidecar.watch.incident_page import page
 
 INTERRUPTED = 130
 
@@ -29,21 +35,30 @@ INTERRUPTED = 130
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Write the figures to FILE.",
 )
+@click.option(
+    "--incident",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write the incident page of the governed side to FILE.",
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="The dice of traffic and service times.")
 @click.option(
     "--admin-port",
     type=click.IntRange(1, 65535),
     help="Where the sidecar's admin listens on 127.0.0.1. [default: 16000, or any free one]",
 )
-def demo(*, keep: bool, fast: bool, report: Path | None, seed: int, admin_port: int | None) -> None:
+def demo(
+    *, keep: bool, fast: bool, report: Path | None, incident: Path | None, seed: int, admin_port: int | None
+) -> None:
     """Show what retries do to a dependency that blips, with and without the sidecar.
 
     Starts two copies of a small dependency of finite capacity, a sidecar in front of one, and sends the same traffic to
     both: through the sidecar, and from a client that just retries three times. Ends by itself in about 40 seconds.
     """
-    if report is not None and not report.parent.is_dir():
-        click.echo(f"sidecar demo: --json: {report.parent} is not a directory", err=True)
-        sys.exit(2)
+    for flag, file in (("--json", report), ("--incident", incident)):
+        if file is not None and not file.parent.is_dir():
+            click.echo(f"sidecar demo: {flag}: {file.parent} is not a directory", err=True)
+            sys.exit(2)
     console = Console()
     script = FAST if fast else FULL
     with tempfile.TemporaryDirectory(prefix="sidecar-demo-") as name:
@@ -51,7 +66,7 @@ def demo(*, keep: bool, fast: bool, report: Path | None, seed: int, admin_port: 
         stage = Stage(folder)
         show = Show(console, script, stage, fast=fast, seed=seed, admin_port=admin_port)
         try:
-            code = asyncio.run(_run(console, show, stage, folder, report=report, keep=keep))
+            code = asyncio.run(_run(console, show, stage, folder, report=report, incident=incident, keep=keep))
         except (KeyboardInterrupt, asyncio.CancelledError):  # again, before everything had ended by itself
             code = INTERRUPTED
         finally:
@@ -59,7 +74,16 @@ def demo(*, keep: bool, fast: bool, report: Path | None, seed: int, admin_port: 
     sys.exit(code)
 
 
-async def _run(console: Console, show: Show, stage: Stage, folder: Path, *, report: Path | None, keep: bool) -> int:
+async def _run(
+    console: Console,
+    show: Show,
+    stage: Stage,
+    folder: Path,
+    *,
+    report: Path | None,
+    incident: Path | None,
+    keep: bool,
+) -> int:
     task = asyncio.current_task()
     ended_by: list[int] = []
 
@@ -78,6 +102,8 @@ async def _run(console: Console, show: Show, stage: Stage, folder: Path, *, repo
         _tell(console, account)
         if report is not None:
             _write(report, account)
+        if incident is not None and show.addresses is not None:
+            await asyncio.to_thread(_write_incident, incident, show.addresses, account.script.seconds)
         if keep and show.addresses is not None:
             _invite(console, show.addresses, folder)
             await show.keep()
@@ -87,7 +113,7 @@ async def _run(console: Console, show: Show, stage: Stage, folder: Path, *, repo
         if ended_by == [] or ended_by[0] == signal.SIGINT:
             return 0 if played else INTERRUPTED
         return 128 + ended_by[0]
-    except StageError as error:
+    except (StageError, Unreadable) as error:
         click.echo(f"sidecar demo: {error}", err=True)
         return 2
     finally:
@@ -106,11 +132,31 @@ def _write(report: Path, account: Account) -> None:
     report.write_text(json.dumps(account.document(), indent=2) + "\n", encoding="utf-8")
 
 
+def _write_incident(file: Path, addresses: Addresses, seconds: float) -> None:
+    """The sidecar's own account of the storm, as `sidecar report` tells it."""
+    admin = Address("127.0.0.1", addresses.admin)
+    document = decode(fetch(admin, ROWS), f"http://{admin}/")
+    span = Span(document.at - seconds - 2, document.at)
+    file.write_text(
+        page(
+            incidents(document, span.begins, span.ends),
+            service=document.service,
+            version=document.version,
+            told_at=document.at,
+            span=span,
+            zone=datetime.now(UTC).astimezone().tzinfo or UTC,
+        ),
+        encoding="utf-8",
+    )
+
+
 def _invite(console: Console, addresses: Addresses, folder: Path) -> None:
     dependency = f"http://127.0.0.1:{addresses.dependency}"
     lines = [
         f"It goes on with {LIGHT_RATE:.0f} requests/s through the sidecar until Ctrl-C:",
-        f"  the sidecar's admin    http://127.0.0.1:{addresses.admin}/",
+        f"  the live page          http://127.0.0.1:{addresses.admin}/",
+        f"  the same here          sidecar top --admin 127.0.0.1:{addresses.admin}",
+        f"  the incident           sidecar report -5m now --admin 127.0.0.1:{addresses.admin}",
         f"  its state              http://127.0.0.1:{addresses.admin}/destinations",
         f"  its metrics            http://127.0.0.1:{addresses.admin}/metrics",
         f"  its policy             {folder / 'policy.yaml'} (edit it: it is read again)",

@@ -62,6 +62,7 @@ class Show:
         document = settings.write(folder, self._script, admin=admin, egress=egress, port=payments, dependency=behind)
         self.addresses = Addresses(admin, payments, behind)
         await self._stage.sidecar(document, admin)
+        self._console.print(f"The live page: http://127.0.0.1:{admin}/", markup=False, highlight=False, soft_wrap=True)
         script = self._script
         length = ["--seconds", str(script.seconds), "--rate", str(script.rate)]
         habits = ["--retries", str(script.retries), "--backoff", str(script.backoff), "--per-try", str(script.per_try)]

@@ -105,6 +105,7 @@ def plot(
         f'<line class="tick" x1="{x(at):.1f}" x2="{x(at):.1f}" y1="6" y2="{height}"/>'
         f'<text class="time" x="{x(at):.1f}" y="{below + 12}">{html.escape(when.tick(at))}</text>'
         for at in when.ticks(one.span)
+        if x(at) < WIDTH - 24
     ]
     for kind, values in curves:
         points = _points(one.curves.times, values)

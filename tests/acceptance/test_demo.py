@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 
 from sidecar.demo.stage import is_free
+from sidecar.governance.address import Address
+from sidecar.watch.document import fetch as fetch_document
+from tests.admin.shown import Look, chromium
 
 PATIENCE = 90.0
 
@@ -36,6 +39,41 @@ def read_until(process: subprocess.Popen[str], words: str) -> str:
     raise AssertionError(f"ended without {words!r}:\n{read}{process.stderr.read() if process.stderr else ''}")
 
 
+@dataclass(frozen=True)
+class Agreement:
+    """Attempts and requests of one instant as everybody tells them; the metrics before the others and after them."""
+
+    before: dict[str, float]
+    page: dict[str, Any]
+    top: dict[str, Any]
+    arrived: int
+    after: dict[str, float]
+
+
+def metrics(admin: int) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    sums: dict[str, float] = {}
+    for line in lines:
+        if line.startswith("sidecar_") and 'destination="payments"' in line:
+            name = line.partition("{")[0]
+            sums[name] = sums.get(name, 0.0) + float(line.rpartition(" ")[2])
+    return sums
+
+
+def agreement(admin: int) -> Agreement | None:
+    """What is said now; None before the first request."""
+    url = f"http://127.0.0.1:{admin}/?format=json&seconds=60"
+    (payments,) = (one for one in fetch(url)["destinations"] if one["name"] == "payments")
+    dependency = payments["endpoints"][0]
+    before = metrics(admin)
+    page = next(one for one in fetch(url)["destinations"] if one["name"] == "payments")
+    arrived = fetch(f"{dependency}/-/state")["arrived"]
+    content = fetch_document(Address("127.0.0.1", admin), 60)
+    top = next(one for one in json.loads(content)["destinations"] if one["name"] == "payments")
+    return Agreement(before, page, top, arrived, metrics(admin)) if page["requests"] else None
+
+
 @dataclass
 class Run:
     figures: dict[str, Any]
@@ -47,6 +85,9 @@ class Run:
     errors: str
     ports: set[int]
     folder: Path
+    agreements: list[Agreement]
+    said: str
+    incident: str
 
 
 def fetch(url: str, method: str = "GET") -> dict[str, Any]:
@@ -55,13 +96,29 @@ def fetch(url: str, method: str = "GET") -> dict[str, Any]:
         return json.load(answer)
 
 
+def seen_page(port: int) -> list[str]:
+    """All text of the live page, without the commas of its numbers."""
+    with chromium() as browser:
+        look = Look(browser.new_page()).open(f"http://127.0.0.1:{port}/")
+        return [look.text("body").replace(",", "")]
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """One whole run with --keep, looked at and then interrupted."""
     report = tmp_path_factory.mktemp("demo") / "figures.json"
-    process = start("--keep", "--json", str(report))
+    incident = report.with_name("incident.html")
+    process = start("--keep", "--json", str(report), "--incident", str(incident))
+    agreements: list[Agreement] = []
     try:
-        output = read_until(process, "make trouble again")
+        output = read_until(process, "The live page: ")
+        port = int(re.search(r"The live page: http://127\.0\.0\.1:(\d+)/", output)[1])  # type: ignore[index]
+        for second in range(3, 14, 2):  # in both troubles and between them
+            output += read_until(process, f"{second} s ")
+            if (one := agreement(port)) is not None:
+                agreements.append(one)
+        output += read_until(process, "make trouble again")
+        said = "".join(seen_page(port))
         admin, dependency, trouble = (
             re.search(pattern, output)[1]  # type: ignore[index]
             for pattern in (r"(http\S+/destinations)", r"(http\S+/-/state)", r"(http\S+seconds=5)")
@@ -80,6 +137,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         errors=errors,
         ports={int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", output)},
         folder=Path(re.search(r"(\S+)/policy\.yaml", output)[1]),  # type: ignore[index]
+        agreements=agreements,
+        said=said,
+        incident=incident.read_text(),
     )
 
 
@@ -126,6 +186,33 @@ def test_the_naive_clients_retries_multiply_the_load(run: Run) -> None:
 
 def test_the_sidecar_and_the_dependency_counted_the_same_attempts(run: Run) -> None:
     assert run.figures["sidecar"]["attempts"] == run.figures["governed"]["attempts"]
+
+
+def test_during_the_storm_page_top_metrics_and_the_dependency_say_the_same(run: Run) -> None:
+    assert len(run.agreements) >= 4
+    for one in run.agreements:
+        for told in (one.page, one.top):
+            assert one.before["sidecar_requests_total"] <= told["requests"] <= one.after["sidecar_requests_total"]
+            assert one.before["sidecar_attempts_total"] <= told["attempts"] <= one.after["sidecar_attempts_total"]
+            refused = sum(told["refusals"].values())
+            counted = "sidecar_retry_refusals_total"
+            assert one.before[counted] <= refused <= one.after[counted]
+        under_way = one.after["sidecar_in_flight"]
+        assert one.before["sidecar_attempts_total"] <= one.arrived
+        assert one.arrived <= one.after["sidecar_attempts_total"] + under_way
+
+
+def test_the_page_itself_says_it_in_a_browser(run: Run) -> None:
+    requests, attempts = map(int, re.findall(r"Since the start: (\d+) requests (\d+) attempts", run.said)[0])
+
+    assert requests >= run.figures["sidecar"]["requests"]
+    assert 0 <= attempts - run.figures["sidecar"]["attempts"] <= 20 * 30
+    assert "attempts per request" in run.said
+
+
+def test_the_incident_page_tells_the_hang(run: Run) -> None:
+    assert "payments was in trouble for" in run.incident
+    assert "is computed, not counted" in run.incident
 
 
 def test_a_pipe_gets_a_line_each_second_and_the_account(run: Run) -> None:

@@ -212,7 +212,7 @@ def test_no_width_needs_scrolling_sideways(in_storm: Shown, open_page: Open, wid
 def test_the_keyboard_reaches_everything_and_one_sees_where_it_is(in_storm: Shown, open_page: Open) -> None:
     look = open_page(in_storm)
     walked = []
-    for _ in range(14):
+    for _ in range(20):
         look.page.keyboard.press("Tab")
         walked.append(
             look.page.evaluate(

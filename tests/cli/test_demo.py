@@ -6,13 +6,14 @@ from click.testing import CliRunner
 from sidecar.cli.demo import demo
 
 
-def test_a_report_into_no_folder_is_one_line_and_code_2(tmp_path: Path) -> None:
-    missing = tmp_path / "nowhere" / "figures.json"
+@pytest.mark.parametrize("flag", ["--json", "--incident"])
+def test_a_report_into_no_folder_is_one_line_and_code_2(tmp_path: Path, flag: str) -> None:
+    missing = tmp_path / "nowhere" / "figures"
 
-    result = CliRunner().invoke(demo, ["--json", str(missing)])
+    result = CliRunner().invoke(demo, [flag, str(missing)])
 
     assert result.exit_code == 2
-    assert result.stderr == f"sidecar demo: --json: {missing.parent} is not a directory\n"
+    assert result.stderr == f"sidecar demo: {flag}: {missing.parent} is not a directory\n"
     assert result.stdout == ""
 
 
@@ -29,4 +30,4 @@ def test_the_help_says_what_it_does_and_how_long_it_takes() -> None:
 
     assert result.exit_code == 0
     assert "about 40 seconds" in result.output
-    assert {"--keep", "--fast", "--json", "--seed", "--admin-port"} <= set(result.output.split())
+    assert {"--keep", "--fast", "--json", "--incident", "--seed", "--admin-port"} <= set(result.output.split())

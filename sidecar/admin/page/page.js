@@ -29,8 +29,9 @@ const store = { epoch: null, first: 0, times: [], series: new Map(), transitions
 let now = null; // the last state that came
 let heard = 0; // when, by our clock
 let link = "connecting";
-let span = 300;
-let spanChosen = false;
+let asked = 300; // seconds that are to be shown
+let askedByHand = false;
+let span = 300; // seconds that are: fewer while there are no more
 let policyShown = "";
 let showAll = false;
 const cards = new Map();
@@ -45,7 +46,7 @@ function connect() {
   on("hello", greet);
   on("rows", keep);
   on("now", (state) => {
-    if (!now && !spanChosen && store.times.length < 120) setSpan(60); // five minutes of which four are empty say less
+    if (!now && !askedByHand && store.times.length < 120) setSpan(60); // five minutes of which four are empty say less
     now = state;
     heard = Date.now();
     setLink("live");
@@ -202,6 +203,7 @@ function drawAnswers() {
   }
   const listed = [...reasons].map(([reason, number]) => [reason, number, WHY[reason] ?? ""]);
   drawBars($("reasons"), listed, "None was refused in the last 10 s.", count);
+  $("reasons-note").hidden = listed.length === 0;
 }
 
 function drawBars(list, entries, none, told) {
@@ -471,7 +473,7 @@ function firstIndex() {
   return at;
 }
 
-const spanWords = () => (span === 60 ? "1 min" : `${span / 60} min`);
+const spanWords = () => (span % 60 === 0 ? `${span / 60} min` : `${span} s`);
 
 const watcher = new IntersectionObserver((entries) => {
   for (const entry of entries) {
@@ -587,7 +589,11 @@ async function loadPolicy() {
     `version ${policy.version}`, `owned by ${policy.owner}`, `digest ${String(policy.digest ?? "").slice(0, 12)}`,
     `loaded ${day.format(new Date(loaded * 1000))}`,
   ].join(" · "));
-  drawProvenance(policy);
+  const told = JSON.stringify([policy.destinations, policy.unlisted]);
+  if ($("policy").dataset.told !== told) { // else whoever is inside with the keyboard would be thrown out
+    $("policy").dataset.told = told;
+    drawProvenance(policy);
+  }
   drawExceptions(policy.exceptions ?? []);
 }
 
@@ -669,6 +675,7 @@ function setLink(state) {
 
 function draw() {
   if (!now) return;
+  span = Math.min(asked, Math.max(30, Math.ceil(now.at - (store.times[0] ?? now.at)) + 1));
   drawVerdict();
   drawAnswers();
   drawCards();
@@ -678,12 +685,12 @@ function draw() {
 }
 
 function setSpan(seconds) {
-  span = seconds;
+  asked = seconds;
   document.querySelector(`[name="span"][value="${seconds}"]`).checked = true;
 }
 
 $("span").addEventListener("change", (event) => {
-  spanChosen = true;
+  askedByHand = true;
   setSpan(Number(event.target.value));
   draw();
 });
