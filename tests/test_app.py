@@ -243,6 +243,21 @@ async def test_uses_of_an_exception_are_the_requests_it_governed(tmp_path: Path)
     assert lives == [ExceptionLife("EX-1", datetime(2026, 12, 5, tzinfo=UTC).timestamp(), 4)]
 
 
+async def test_it_is_called_by_ipv6_as_by_ipv4(tmp_path: Path) -> None:
+    both = (Address("127.0.0.1", 0), Address("::1", 0))
+    async with Origin(replying(response(200))) as origin:
+        snapshot = snapshot_for(origin.port)
+        payments = replace(snapshot.destinations["payments"], listen=both)
+        snapshot = replace(snapshot, destinations={"payments": payments})
+        async with running(snapshot, tmp_path) as sidecar, aiohttp.ClientSession() as session:
+            statuses = {}
+            for listener in sidecar._listeners.values():
+                async with session.get(f"http://{listener.address}/") as answer:
+                    statuses[listener.address.host] = answer.status
+
+    assert statuses == {"127.0.0.1": 200, "::1": 200}
+
+
 @pytest.fixture
 def no_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which IPv6 is switched off, as many containers' is."""

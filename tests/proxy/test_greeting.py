@@ -1,7 +1,9 @@
 """The ingress listener: in TLS and in clear, on real sockets and on the loop the proxy runs on."""
 
 import asyncio
+import errno
 import gc
+import os
 import socket
 import ssl
 import weakref
@@ -10,11 +12,13 @@ from dataclasses import replace
 import pytest
 
 from sidecar.engine.outcome import Result
+from sidecar.governance.address import Address
 from sidecar.governance.certificates import CertificateFiles, Certificates
 from sidecar.governance.ingress import INGRESS_BASELINE
 from sidecar.governance.limits import WireLimits
 from sidecar.governance.tls import Termination
 from sidecar.governance.tls_version import TlsVersion
+from sidecar.proxy.listener import Listener, bind
 from sidecar.proxy.tls import ClientTls, ServerTls, client_context, terminating
 from tests.fakes.certificates import HOST, authority, certificate, server_context
 from tests.fakes.house import House, house, read_response
@@ -414,3 +418,38 @@ async def test_the_same_bytes_of_two_callers_are_told_apart() -> None:
 
     told = [request.header("x-forwarded-for") for request in app.requests]
     assert told == ["127.0.0.1", "127.0.0.2", "127.0.0.1"]
+
+
+class Exhausted:
+    """A loop whose first accepts fail, as they do where no file can be opened any more."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, failures: int) -> None:
+        self._loop = loop
+        self.failures = failures
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._loop, name)
+
+    async def sock_accept(self, sock: socket.socket) -> object:
+        if self.failures:
+            self.failures -= 1
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return await self._loop.sock_accept(sock)
+
+
+@on_uvloop
+async def test_a_listener_that_can_not_open_files_for_a_while_serves_again_when_it_can() -> None:
+    async with Origin(replying(response(200))) as app:
+        async with house([app.port], POLICY, ingress=True, ingress_tls=shown()) as home:
+            home.own.retire()
+            exhausted = Exhausted(asyncio.get_running_loop(), 2)
+            home.plane.loop = exhausted  # type: ignore[assignment]
+            sock = bind(Address("127.0.0.1", 0))
+            again = Listener(home.plane, sock, home.router, home.route, connect=False, ingress=True, tls=shown())
+            await again.start()
+            home.own = again
+            answer = await call(home, GET)
+            again.close()
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert exhausted.failures == 0
