@@ -146,7 +146,7 @@ class Sidecar:
             digest=snapshot.policy_digest[:12],
             origin=self._following.loaded.origin.value,
             admin=f"http://{admin}",
-            listen=[f"http://{listener.address}" for listener in self._listeners.values()],
+            listen=[f"http{'s' if listener.tls else ''}://{listener.address}" for listener in self._listeners.values()],
             destinations={name: [str(e) for e in d.endpoints] for name, d in snapshot.destinations.items()},
         )
 
