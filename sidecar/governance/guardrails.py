@@ -30,6 +30,22 @@ class Bound:
     ceiling: float | UnsetType = UNSET
     hard: bool = False
 
+    @property
+    def text(self) -> str:
+        """As a document writes it: `{max: 0.2, ceiling: 0.5}`."""
+        parts = [
+            f"{word}: {end}"
+            for word, end in (("min", self.low), ("floor", self.floor), ("max", self.high), ("ceiling", self.ceiling))
+            if end is not UNSET
+        ]
+        if self.only is not UNSET:
+            parts.append(f"only: {written(self.only)}")
+        if self.fixed:
+            parts.insert(0, "fixed: true")
+        if self.hard:
+            parts.append("level: hard")
+        return f"{{{', '.join(parts)}}}"
+
     def broken(self, value: object, settled: object) -> str | None:
         """The rule that `value` breaks, or None. `settled` is the platform's own, which a fixed setting keeps."""
         if self.fixed and value != settled:

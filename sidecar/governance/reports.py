@@ -36,8 +36,8 @@ def as_json(judgement: Judgement) -> str:
 
 def as_github(judgement: Judgement) -> str:
     """Workflow commands: GitHub shows each at its line of the pull request."""
-    lines = [_annotation("error", finding) for finding in judgement.findings]
-    lines += [_annotation("warning", note) for note in judgement.notes]
+    lines = [annotation("error", finding) for finding in judgement.findings]
+    lines += [annotation("warning", note) for note in judgement.notes]
     return _sound("".join(f"{line}\n" for line in lines))
 
 
@@ -99,6 +99,13 @@ def as_junit(judgement: Judgement) -> str:
     )
 
 
+def annotation(level: str, finding: Finding) -> str:
+    """One workflow command of GitHub's: `level` is error, warning or notice."""
+    line = "" if finding.line is None else f",line={finding.line}"
+    title = f",title={_property(finding.field)}" if finding.field else ""
+    return f"::{level} file={_property(_relative(finding.file))}{line}{title}::{_command(_text(finding))}"
+
+
 FORMATS: Final[Mapping[str, Callable[[Judgement], str]]] = {
     "json": as_json,
     "sarif": as_sarif,
@@ -132,12 +139,6 @@ def _text(finding: Finding) -> str:
     """A finding without its place."""
     field = f"{finding.field}: " if finding.field else ""
     return f"{field}{finding.rule}" + ("" if finding.value is None else f", got {finding.value}")
-
-
-def _annotation(level: str, finding: Finding) -> str:
-    line = "" if finding.line is None else f",line={finding.line}"
-    title = f",title={_property(finding.field)}" if finding.field else ""
-    return f"::{level} file={_property(_relative(finding.file))}{line}{title}::{_command(_text(finding))}"
 
 
 def _command(text: str) -> str:

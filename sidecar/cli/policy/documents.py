@@ -1,0 +1,54 @@
+"""Documents that a command works on: read and valid, or the command ends with exit code 2."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from sidecar.governance.bootstrap import from_file
+from sidecar.governance.delivery import Delivery
+from sidecar.governance.finding import Finding, InvalidDocument
+from sidecar.governance.platform_policy import Platform
+from sidecar.governance.snapshot import Snapshot, compiled, local_delivery
+from sidecar.governance.yaml import SIZE_CEILING_BYTES
+
+
+def policy_in(file: Path, command: str) -> Platform:
+    """The valid policy in `file`."""
+    findings: list[Finding] = []
+    platform = Platform.read(Delivery(str(file), content_of(file, command)), findings)
+    if findings:
+        give_up(command, InvalidDocument(findings))
+    return platform
+
+
+def snapshot_of(config: Path, policy: Path | None, now: datetime, command: str) -> Snapshot:
+    """What a sidecar file amounts to, under the policy it names or under `policy` instead."""
+    findings: list[Finding] = []
+    try:
+        bootstrap = from_file(config, content_of(config, command), findings)
+        if policy is None:
+            delivery = local_delivery(bootstrap, findings)
+        else:
+            delivery = Delivery(str(policy), content_of(policy, command))
+        return compiled(bootstrap, delivery, findings, now)
+    except InvalidDocument as error:
+        give_up(command, error)
+
+
+def content_of(file: Path, command: str) -> bytes:
+    """The bytes of a file, at most one more than a document may have."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(SIZE_CEILING_BYTES + 1)
+    except OSError as error:
+        click.echo(f"sidecar {command}: {file}: can not be read: {error.strerror or error}", err=True)
+        sys.exit(2)
+
+
+def give_up(command: str, error: InvalidDocument) -> NoReturn:
+    """End the command: what it works on is not valid."""
+    click.echo(f"sidecar {command}: not valid:\n{error}", err=True)
+    sys.exit(2)

@@ -1,0 +1,129 @@
+"""Why a number is what it is: every word about it, from the compiled-in one up, and what bounds it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sidecar.governance.bootstrap import Bootstrap
+from sidecar.governance.exceptions import State
+from sidecar.governance.guardrails import written
+from sidecar.governance.limits import WireLimits
+from sidecar.governance.meaning import POLICY_MEANINGS, SETTING_MEANINGS, SIDECAR_MEANINGS
+from sidecar.governance.resolve import Origin, Resolution, Source
+from sidecar.governance.snapshot import DestinationSnapshot, Snapshot
+from sidecar.governance.units import Duration, Size
+from sidecar.governance.yaml import Tree
+
+WHOSE: Final[Mapping[Source, str]] = {
+    Source.BASELINE: "built in",
+    Source.DEFAULT: "default of the policy",
+    Source.PLATFORM: "the platform's word for this destination",
+    Source.OVERRIDE: "override of the service",
+    Source.EXCEPTION: "override of the service, by leave of an exception",
+}
+"""Each source in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One word about a number, and what became of it."""
+
+    origin: Origin
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One number: what it means, whose word it is, all words about it from the lowest up, and what bounds it."""
+
+    field: str
+    origin: Origin
+    meaning: str
+    steps: tuple[Step, ...]
+    guardrail: str | None
+    """Its bounds and where they are written; None when only the engine's own hold."""
+    exception: str | None
+    """The exception that its number depends on, and until when; None for most."""
+
+
+def explain_destination(snapshot: Snapshot, destination: DestinationSnapshot) -> Iterator[Explanation]:
+    """Every number of a destination."""
+    yield from explain_settings(snapshot, destination.resolution)
+    for field, origin in destination.provenance.items():
+        if field not in destination.resolution.provenance:
+            meaning = SIDECAR_MEANINGS[f"destinations.*.{field}"]
+            yield Explanation(field, origin, meaning, (Step(origin, "in force"),), None, None)
+
+
+def explain_settings(snapshot: Snapshot, resolution: Resolution) -> Iterator[Explanation]:
+    """Every number of a resolution: of a destination, or of the hosts that no destination names."""
+    bounds = snapshot.documents.platform.bounds
+    for setting, origin in resolution.provenance.items():
+        bound = bounds.get(setting)
+        excepted = resolution.excepted.get(setting)
+        exception = None
+        if excepted is not None:
+            term = f"from {excepted.grant.exception.not_before} until {excepted.grant.exception.expires}, 00:00 UTC"
+            exception = f"{excepted.grant}, {excepted.state.value}, {term}"
+        yield Explanation(
+            setting,
+            origin,
+            SETTING_MEANINGS[setting],
+            tuple(_steps(setting, resolution)),
+            None if bound is None else f"{bound.text} ({bound.place})",
+            exception,
+        )
+
+
+def explain_sidecar(snapshot: Snapshot) -> Iterator[Explanation]:
+    """Every number that belongs to no destination: what the wire accepts, and how long draining may take."""
+    platform, bootstrap = snapshot.documents.platform, snapshot.documents.bootstrap
+    for name in WireLimits.__dataclass_fields__:
+        value = _limit(name, getattr(snapshot.limits, name))
+        yield _plain(platform.tree, ("limits", name), value, Source.DEFAULT, POLICY_MEANINGS[f"limits.{name}"])
+    sample = written(snapshot.access_log_sample)
+    meaning = POLICY_MEANINGS["access_log.sample"]
+    yield _plain(platform.tree, ("access_log", "sample"), sample, Source.DEFAULT, meaning)
+    yield _drain(bootstrap, snapshot)
+
+
+def _steps(setting: str, resolution: Resolution) -> Iterator[Step]:
+    """From the lowest layer up."""
+    chain: list[Resolution] = []
+    layer: Resolution | None = resolution
+    while layer is not None:
+        chain.append(layer)
+        layer = layer.below
+    in_force = resolution.provenance[setting]
+    told: Origin | None = None
+    for layer in reversed(chain):
+        origin = layer.provenance[setting]
+        if origin is not told:
+            yield Step(origin, "in force" if origin is in_force else "overruled")
+        told = origin
+    excepted = resolution.excepted.get(setting)
+    if excepted is not None and excepted.state is not State.LIVE:
+        yield Step(excepted.asked, f"set aside: its exception is {excepted.state.value}")
+
+
+def _plain(tree: Tree | None, path: tuple[str, ...], value: str, source: Source, meaning: str) -> Explanation:
+    said = tree is not None and path in tree.lines
+    origin = Origin(value, source, tree.file, tree.line(path)) if said and tree else _built_in(value)
+    return Explanation(".".join(path), origin, meaning, (Step(origin, "in force"),), None, None)
+
+
+def _drain(bootstrap: Bootstrap, snapshot: Snapshot) -> Explanation:
+    value = str(Duration(snapshot.drain))
+    return _plain(bootstrap.tree, ("drain",), value, Source.OVERRIDE, SIDECAR_MEANINGS["drain"])
+
+
+def _built_in(value: str) -> Origin:
+    return Origin(value, Source.BASELINE, None, None)
+
+
+def _limit(name: str, value: float | None) -> str:
+    if value is None:
+        return "off"
+    if isinstance(value, float):
+        return str(Duration(value))
+    return str(Size(value)) if name.endswith("_bytes") else str(value)

@@ -1,0 +1,83 @@
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sidecar.cli import main
+from sidecar.governance.settings import SETTINGS
+from tests.governance.documents import EXCEPTION, OVERRIDE, POLICY, SIDECAR
+
+
+@pytest.fixture(autouse=True)
+def documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sidecar.yaml").write_text(SIDECAR + OVERRIDE, encoding="utf-8")
+    (tmp_path / "policy.yaml").write_text(POLICY + EXCEPTION, encoding="utf-8")
+
+
+def explain(*arguments: str, at: str = "2026-12-01") -> Result:
+    return CliRunner().invoke(main, ["policy", "explain", "--config", "sidecar.yaml", "--at", at, *arguments])
+
+
+def test_it_answers_why_a_number_is_what_it_is() -> None:
+    result = explain("payments", "budget.ratio")
+
+    assert result.exit_code == 0
+    assert result.output == (
+        "payments budget.ratio is 0.35\n"
+        "    Retries, as a share of the requests in the window: the control that keeps load from multiplying.\n"
+        "    0.1  built in: overruled\n"
+        "    0.35  override of the service, by leave of an exception, sidecar.yaml:7: in force\n"
+        "    exception EX-1 (policy.yaml:4), live, from 2026-11-24 until 2026-12-05, 00:00 UTC\n"
+        "    guardrail: {max: 0.2, ceiling: 0.5} (built in)\n\n"
+    )
+
+
+def test_the_beginning_of_settings_stands_for_all_of_them() -> None:
+    output = explain("payments", "budget").output
+
+    assert [line.split(" ")[1] for line in output.splitlines() if line.startswith("payments")] == [
+        setting for setting in SETTINGS if setting.startswith("budget.")
+    ]
+
+
+def test_without_a_setting_every_number_has_a_line_that_is_not_cut() -> None:
+    lines = explain("payments").output.splitlines()
+
+    listed = [line.split()[0] for line in lines[1:] if line]
+    assert listed == [*SETTINGS, "idempotency_key.honours", "idempotency_key.retention"]
+    ratio = next(line for line in lines if "budget.ratio" in line)
+    assert ratio.split(maxsplit=5)[1:] == ["0.35", "exception", "EX-1", "sidecar.yaml:7", "{max: 0.2, ceiling: 0.5}"]
+
+
+def test_json_has_every_number_of_every_destination_with_its_steps() -> None:
+    report = json.loads(explain("--format", "json").output)
+
+    assert set(report["numbers"]) == {"payments", "unlisted", "sidecar"}
+    assert set(SETTINGS) <= set(report["numbers"]["payments"])
+    assert report["numbers"]["payments"]["budget.ratio"]["steps"][0]["source"] == "baseline"
+    assert report["at"].startswith("2026-12-01")
+
+
+def test_another_policy_can_be_tried() -> None:
+    Path("other.yaml").write_text(POLICY.replace("7", "9") + EXCEPTION.replace("EX-1", "EX-9"), encoding="utf-8")
+
+    assert "exception EX-9" in explain("payments", "budget.ratio", "--policy", "other.yaml").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "at", "words"),
+    [
+        (["ledger"], "2026-12-01", "ledger: is none of payments, unlisted, sidecar"),
+        (["payments", "budgit"], "2026-12-01", "budgit: is no setting of payments"),
+        (["payments"], "2026-12-05", "exception EX-1 (policy.yaml:4) expired on 2026-12-05"),
+        (["payments", "--policy", "gone.yaml"], "2026-12-01", "gone.yaml: can not be read"),
+    ],
+)
+def test_what_can_not_be_explained_is_exit_two(arguments: list[str], at: str, words: str) -> None:
+    result = explain(*arguments, at=at)
+
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.output
