@@ -372,7 +372,7 @@ class Intake:
 
     async def _remember(self, bootstrap: Bootstrap, settings: PolicySettings) -> None:
         """Have the memory of this source at hand: from the disk the first time, and whenever it is another source."""
-        source = str(bootstrap.policy_file) if settings.url is UNSET else settings.url
+        source = str(bootstrap.policy_file if settings.url is UNSET else settings.url)
         if settings.cache is UNSET:
             self._cache = None
         else:
@@ -445,7 +445,7 @@ def _beside(file: Path) -> Path:
 
 def _address(bootstrap: Bootstrap, settings: PolicySettings, url: str) -> Address:
     return Address(
-        url=url,
+        url=str(url),  # plain text from here on: it is kept on disk as the name of what came
         timeout=float(settings.timeout),
         ca=None if settings.ca is UNSET else bootstrap.path(settings.ca),
         token_file=None if settings.token_file is UNSET else bootstrap.path(settings.token_file),
