@@ -117,9 +117,9 @@ class BreakerPolicy:
     min_requests: int = 20
     consecutive_failures: int = 10
     open: float = 0.25
-    max_open: float = 0.5
+    max_open: float = 0.25
     probes: int = 1
-    ramp: float = 0.5
+    ramp: float = 0.1
     hold: float = 0.6
     statuses: frozenset[int] = frozenset({503})
 

@@ -140,7 +140,7 @@ def test_no_endpoint_is_singled_out_where_all_fail() -> None:
 
 
 def test_a_recovery_makes_room_step_by_step() -> None:
-    destination = destination_with()  # 20 places
+    destination = destination_with(DestinationPolicy(breaker=BreakerPolicy(ramp=0.5)))  # 20 places
     opened(destination)
     probe = request(destination, 1.0)
     probe.on_status(1.0, 200, None)

@@ -612,7 +612,7 @@ def test_the_others_that_are_held_wait_for_what_the_probe_comes_to() -> None:
 
 
 def test_a_failed_probe_ends_the_time_of_those_that_cannot_wait_for_the_next() -> None:
-    destination = destination_with()
+    destination = destination_with(DestinationPolicy(breaker=BreakerPolicy(max_open=0.5)))
     opened(destination)
     probe, old, new = (Exchange(destination, since, IDEMPOTENT) for since in (0.1, 0.1, 0.24))
     for exchange in (probe, old, new):
