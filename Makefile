@@ -86,6 +86,10 @@ docs: $(DEV) ## write the pages that are made from the code
 	@$(BIN)/python -m sidecar.telemetry.metrics > docs/metrics.md
 	@$(BIN)/python deploy/grafana/build.py > deploy/grafana/dashboard.json
 
+.PHONY: fuzz
+fuzz: $(DEV) ## the readers of HTTP under a coverage-guided fuzzer (SECONDS=600 for longer; KEEP=folder for its corpus)
+	@$(BIN)/python -m tests.wire.fuzz --seconds $(or $(SECONDS),20) $(if $(KEEP),--keep $(KEEP))
+
 .PHONY: cost
 cost: $(LOADTEST) ## measure the cost per request beside other proxies (fetches Envoy, about 100 MB)
 	@$(BIN)/python -m loadtest cost $(ARGS)

@@ -40,6 +40,7 @@ _END: Final = b"\r\n\r\n"
 _TARGET: Final = bytes(c for c in range(0x21, 0x7F) if c != ord("#"))
 _UNKNOWN_METHOD: Final = re.compile(rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Z-]+(?: |\Z)")
 _OTHER_VERSION: Final = re.compile(rb"[\r\n]*[^ \r\n]+ [^ \r\n]+ HTTP/(?!1\.[01])[0-9]\.[0-9]")
+_H: Final = ord("H")
 _REASON: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 _MAX_LENGTH: Final = 2**63 - 1
@@ -105,7 +106,7 @@ class _HeadReader:
                 data = self.rest  # empty lines before a message are no message (RFC 9112 §2.2)
                 if not data:
                     return None
-        start = 0
+        begin = start = 0
         if self._partial:
             # The empty line may straddle the border, so three bytes are looked at again.
             start = max(0, len(self._partial) - 3)
@@ -135,8 +136,8 @@ class _HeadReader:
                 self.rest = data[end:]
                 self._partial = b""
                 return data if end == len(data) else data[:end]
-            self._skip_empty_line(data[fresh:end])
-            fresh = start = end
+            self._skip_empty_line(data[begin:end])
+            begin = fresh = start = end
 
     def _skip_empty_line(self, line: bytes) -> None:
         """Pass over what llhttp took without seeing a head in it. Raises Malformed where that may not be."""
@@ -244,6 +245,9 @@ class ResponseReader(_HeadReader):
 
     def feed(self, data: bytes, *, to_head: bool) -> ResponseHead | None:
         """The head, once it is whole; what followed it is in `rest`. `to_head`: it answers a HEAD. Raises Malformed."""
+        if data[0] != _H and not self._partial:
+            # llhttp passes over empty lines here, and a stray one may be the end of a body.
+            raise Malformed(502, "bad_status_line", "the status line is not one of HTTP/1.0 or HTTP/1.1")
         raw = self._take(data)
         if raw is None:
             return None
