@@ -1,0 +1,155 @@
+"""What would happen to a request, asked of the engine itself, with dice that show the least and the most."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from sidecar.engine.destination import Destination
+from sidecar.engine.outcome import Fault
+from sidecar.engine.policy import DestinationPolicy
+from sidecar.engine.retry import Admission, Exchange
+from sidecar.engine.verdict import Refusal, Retry
+from sidecar.governance.resolve import Origin
+from sidecar.governance.snapshot import DestinationSnapshot, Snapshot
+from sidecar.wire.authority import parse_authority
+from sidecar.wire.head import RequestHead
+
+UNLISTED: Final = "unlisted"
+
+_LONGEST_ROLL: Final = 1 - 2**-53
+_MOST_REQUESTS: Final = 100_000
+
+DECIDING: Final[dict[Refusal, tuple[str, ...]]] = {
+    Refusal.COMMITTED: (),
+    Refusal.NOT_REPLAYABLE: ("retry.replay_buffer",),
+    Refusal.NOT_IDEMPOTENT: ("retry.methods", "idempotency_key.honours", "idempotency_key.retention"),
+    Refusal.ATTEMPTS_EXHAUSTED: ("retry.max_attempts",),
+    Refusal.RETRY_AFTER_TOO_LONG: ("retry.retry_after.max",),
+    Refusal.DEADLINE: ("timeout", "retry.min_remaining"),
+    Refusal.DRAINING: (),
+    Refusal.BREAKER_OPEN: ("breaker.consecutive_failures", "breaker.failure_ratio"),
+    Refusal.CONCURRENCY_LIMIT: ("concurrency.limit",),
+    Refusal.BUDGET_EXHAUSTED: ("budget.ratio", "budget.min_retries"),
+}
+"""The settings that each refusal follows from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What every attempt comes to: a status with its Retry-After in seconds, or a fault. `took` is in seconds."""
+
+    status: int | None
+    fault: Fault | None
+    retry_after: float | None
+    took: float
+    rate: float
+    """Requests per second to the destination before this one: they are what retries are paid from."""
+
+    def __str__(self) -> str:
+        return f"answers {self.status}" if self.fault is None else f"ends in {self.fault.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One attempt and what is made of it. `waits` are the shortest and the longest back-off, None without a retry.
+
+    `refusal` is why a retry that was wanted is not made; `perhaps` is a refusal that only a long back-off leads to.
+    """
+
+    attempt: int
+    waits: tuple[float, float] | None
+    refusal: Refusal | None
+    perhaps: Refusal | None
+    settings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where a request is sent: a destination's name, its policy, and the origins of its numbers."""
+
+    name: str
+    because: str
+    policy: DestinationPolicy
+    provenance: dict[str, Origin]
+
+
+def way_of(head: RequestHead, snapshot: Snapshot) -> Way | None:
+    """The destination of a request that a client sends to the egress port; None when it is refused as unlisted."""
+    host, _port = parse_authority(head.host)
+    for name, destination in snapshot.destinations.items():
+        if host in {known.strip("[]") for known in destination.hosts}:
+            return _named(name, host, destination)
+    if snapshot.egress.unlisted != "forward":
+        return None
+    because = f"no destination has the host {host}"
+    return Way(UNLISTED, because, snapshot.unlisted, dict(snapshot.unlisted_provenance))
+
+
+def _named(name: str, host: str, destination: DestinationSnapshot) -> Way:
+    return Way(name, f"by its host {host}", destination.policy, dict(destination.provenance))
+
+
+def repeatable(head: RequestHead, way: Way) -> tuple[float, str]:
+    """How long after its start the request may be sent again though it may have been executed, and why, in words."""
+    method = head.method.decode("ascii")
+    policy = way.policy
+    if method in policy.retry.methods:
+        return math.inf, f"{method} is idempotent (retry.methods, {way.provenance['retry.methods'].place})"
+    if head.keyed and policy.honours_keys:
+        place = way.provenance["idempotency_key.honours"].place
+        return policy.key_retention, f"it has an Idempotency-Key, and {way.name} honours keys ({place})"
+    if head.keyed:
+        return -math.inf, f"{way.name} is not said to honour Idempotency-Keys"
+    return -math.inf, f"{method} is not idempotent, and it has no Idempotency-Key"
+
+
+def forecast(way: Way, until: float, body_bytes: int, outcome: Outcome) -> list[Turn]:
+    """Each attempt in turn, towards a destination that was well so far, if every attempt comes to `outcome`."""
+    shortest = list(_played(way, until, body_bytes, outcome, 0.0))
+    longest = list(_played(way, until, body_bytes, outcome, _LONGEST_ROLL))
+    turns = []
+    for number, (delay, refusal) in enumerate(shortest, start=1):
+        other = longest[number - 1] if number <= len(longest) else (None, None)
+        waits = None if delay is None else (delay, delay if other[0] is None else other[0])
+        perhaps = other[1] if refusal is None and delay is not None else None
+        turns.append(Turn(number, waits, refusal, perhaps, _deciding(outcome, delay, refusal)))
+    return turns
+
+
+def _deciding(outcome: Outcome, delay: float | None, refusal: Refusal | None) -> tuple[str, ...]:
+    if refusal is not None:
+        return DECIDING[refusal]
+    wanted = "retry.faults" if outcome.fault is not None else "retry.statuses"
+    if delay is None and outcome.status is not None and outcome.status < 400:
+        return ()
+    return (wanted,) if delay is None else (wanted, "retry.backoff.base")
+
+
+def _played(
+    way: Way, until: float, body_bytes: int, outcome: Outcome, roll: float
+) -> Iterator[tuple[float | None, Refusal | None]]:
+    """The back-off granted after each attempt, or why there is none, with dice that always show `roll`."""
+    destination = Destination(way.name, way.policy, lambda: roll, 0.0)
+    now = way.policy.budget.window
+    before = min(_MOST_REQUESTS, int(outcome.rate * now))
+    for number in range(before):
+        destination.budget.deposit(now * number / before)
+    exchange = Exchange(destination, now, now + until)
+    exchange.replayable = body_bytes <= way.policy.retry.replay_buffer_bytes
+    admission: Admission | Refusal = exchange.admit(now)
+    while admission is Admission.GO:
+        now += way.policy.per_attempt_timeout if outcome.fault is Fault.TIMEOUT else outcome.took
+        if outcome.fault is Fault.TIMEOUT:
+            verdict = exchange.on_slow(now)
+        elif outcome.fault is not None:
+            verdict = exchange.on_fault(now, outcome.fault, sent=outcome.fault is not Fault.CONNECT_FAILURE)
+        else:
+            assert outcome.status is not None
+            verdict = exchange.on_status(now, outcome.status, outcome.retry_after)
+        if not isinstance(verdict, Retry):
+            yield None, verdict.refusal
+            return
+        now += verdict.delay
+        admission = exchange.depart(now)
+        yield verdict.delay, admission if isinstance(admission, Refusal) else None

@@ -1,0 +1,139 @@
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sidecar.cli.forecast import DECIDING, UNLISTED, Outcome, forecast, repeatable, way_of
+from sidecar.engine.outcome import Fault
+from sidecar.engine.policy import DestinationPolicy, RetryPolicy
+from sidecar.engine.verdict import Refusal
+from sidecar.governance.settings import SETTINGS
+from sidecar.governance.snapshot import load
+from sidecar.wire.head import RequestHead
+from sidecar.wire.reader import RequestReader
+from tests.governance.documents import POLICY, SIDECAR
+
+NOW = datetime(2026, 12, 1, tzinfo=UTC)
+KEYED = "    idempotency_key: {honours: true, retention: 24h}\n"
+
+
+@pytest.fixture(autouse=True)
+def documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "policy.yaml").write_text(POLICY, encoding="utf-8")
+
+
+def head(method: str = "GET", host: str = "payments", *headers: str) -> RequestHead:
+    lines = [f"{method} http://{host}/ HTTP/1.1", f"Host: {host}", *headers, "", ""]
+    read = RequestReader().feed("\r\n".join(lines).encode())
+    assert read is not None
+    return read
+
+
+def way(text: str = SIDECAR, request: RequestHead | None = None):  # type: ignore[no-untyped-def]
+    Path("sidecar.yaml").write_text(text, encoding="utf-8")
+    return way_of(request or head(), load(Path("sidecar.yaml"), NOW))
+
+
+def answer(status: int, retry_after: float | None = None, *, took: float = 0.0, rate: float = 100.0) -> Outcome:
+    return Outcome(status, None, retry_after, took, rate)
+
+
+def refusals(turns) -> list[Refusal | None]:  # type: ignore[no-untyped-def]
+    return [turn.refusal for turn in turns]
+
+
+def test_every_refusal_follows_from_settings_that_there_are() -> None:
+    assert DECIDING.keys() == set(Refusal)
+    for settings in DECIDING.values():
+        assert set(settings) <= {*SETTINGS, "idempotency_key.honours", "idempotency_key.retention"}
+
+
+def test_a_host_leads_to_its_destination_and_others_nowhere_or_to_the_defaults() -> None:
+    assert way().name == "payments"
+    assert way(request=head("GET", "elsewhere")).name == UNLISTED
+    assert way(SIDECAR + "egress: {unlisted: refuse}\n", head("GET", "elsewhere")) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "text", "until"),
+    [
+        ("GET", (), SIDECAR, math.inf),
+        ("POST", (), SIDECAR, -math.inf),
+        ("POST", ("Idempotency-Key: 1",), SIDECAR, -math.inf),
+        ("POST", ("Idempotency-Key: 1",), SIDECAR + KEYED, 86400.0),
+        ("POST", (), SIDECAR + KEYED, -math.inf),
+    ],
+)
+def test_what_is_safe_to_repeat_is_what_the_proxy_takes_for_it(
+    method: str, headers: tuple[str, ...], text: str, until: float
+) -> None:
+    request = head(method, "payments", *headers)
+
+    assert repeatable(request, way(text, request))[0] == until
+
+
+def test_the_range_of_the_back_off_is_that_of_the_policy() -> None:
+    turns = forecast(way(), math.inf, 0, answer(503, took=1.1))
+
+    assert [turn.waits and (turn.waits[0], round(turn.waits[1], 6)) for turn in turns] == [
+        (0.0, 0.025),
+        (0.0, 0.05),
+        None,
+    ]
+    assert refusals(turns) == [None, None, Refusal.ATTEMPTS_EXHAUSTED]
+
+
+def test_a_retry_after_is_waited_for_and_never_undercut() -> None:
+    low, high = forecast(way(), math.inf, 0, answer(503, 2.0))[0].waits or (0.0, 0.0)
+
+    assert 2.0 == low < high <= 2.025
+
+
+@pytest.mark.parametrize(
+    ("until", "body", "outcome", "refusal"),
+    [
+        (-math.inf, 0, answer(503), Refusal.NOT_IDEMPOTENT),
+        (math.inf, 65537, answer(503), Refusal.NOT_REPLAYABLE),
+        (math.inf, 0, answer(429, 60.0), Refusal.RETRY_AFTER_TOO_LONG),
+        (math.inf, 0, answer(503, took=9.99), Refusal.DEADLINE),
+        (math.inf, 0, answer(404), None),
+        (math.inf, 0, answer(200), None),
+        (-math.inf, 0, Outcome(None, Fault.RESET, None, 0.0, 100.0), Refusal.NOT_IDEMPOTENT),
+        (math.inf, 0, Outcome(None, Fault.PROTOCOL, None, 0.0, 100.0), None),
+    ],
+)
+def test_the_first_refusal_is_the_engines(until: float, body: int, outcome: Outcome, refusal: Refusal | None) -> None:
+    turn = forecast(way(), until, body, outcome)[0]
+
+    assert (turn.waits, turn.refusal) == (None, refusal)
+
+
+def test_what_never_left_is_sent_again_whatever_the_method() -> None:
+    turns = forecast(way(), -math.inf, 0, Outcome(None, Fault.CONNECT_FAILURE, None, 0.5, 100.0))
+
+    assert turns[0].waits is not None
+
+
+def test_a_destination_without_traffic_pays_for_one_retry_at_once() -> None:
+    assert refusals(forecast(way(), math.inf, 0, answer(503, rate=0.0))) == [None, Refusal.BUDGET_EXHAUSTED]
+
+
+def test_a_refusal_that_only_a_long_back_off_leads_to_is_told_apart() -> None:
+    found = way(SIDECAR + "    overrides: {timeout: 1060ms}\n")
+
+    turn = forecast(found, math.inf, 0, answer(503, took=1.0))[0]
+
+    assert (turn.refusal, turn.perhaps) == (None, Refusal.DEADLINE)
+
+
+def test_an_attempt_that_hangs_is_given_up_only_for_a_retry() -> None:
+    timed_out = Outcome(None, Fault.TIMEOUT, None, 0.0, 100.0)
+
+    assert forecast(way(), math.inf, 0, timed_out)[0].waits is not None
+    assert refusals(forecast(way(), -math.inf, 0, timed_out)) == [Refusal.NOT_IDEMPOTENT]
+
+
+def test_the_policy_that_decides_is_the_destinations() -> None:
+    assert way().policy == DestinationPolicy(retry=RetryPolicy())
