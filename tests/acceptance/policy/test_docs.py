@@ -1,0 +1,129 @@
+"""What the platform owner's page and the workflow beside it tell people to run, is run."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sidecar.governance.settings import SETTINGS
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGE = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+WORKFLOW = yaml.safe_load((ROOT / "deploy" / "ci" / "policy-check.yml").read_text(encoding="utf-8"))
+STEPS = {step["name"]: step for step in WORKFLOW["jobs"]["check"]["steps"] if "name" in step}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """The repository of a policy: the shipped documents on main, and a branch on top of it."""
+    (tmp_path / "config").mkdir()
+    for name in ("policy.yaml", "sidecar.yaml"):
+        (tmp_path / "config" / name).write_bytes((ROOT / "config" / name).read_bytes())
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for command in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "x"], ["branch", "base"]):
+        subprocess.run([*git, *command], cwd=tmp_path, check=True, timeout=20)
+    return tmp_path
+
+
+def run(name: str, repository: Path) -> subprocess.CompletedProcess[str]:
+    """A step of the workflow, as a runner runs it."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "BASE": "base",
+        "RUNNER_TEMP": str(repository / ".git"),
+    }
+    command = ["bash", "-e", "-o", "pipefail", "-c", STEPS[name]["run"]]
+    return subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def change(repository: Path, old: str, new: str, name: str = "policy.yaml") -> None:
+    file = repository / "config" / name
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def test_the_workflow_passes_what_is_sound(repository: Path) -> None:
+    for name in ("Check", "What it loosens", "Next week", "SARIF"):
+        result = run(name, repository)
+
+        assert (result.returncode, result.stderr) == (0, ""), name
+    assert (repository / "policy.sarif").stat().st_size > 1000
+
+
+def test_the_workflow_stops_an_override_past_a_guardrail_and_shows_it_at_its_line(repository: Path) -> None:
+    change(repository, "ratio: 0.15", "ratio: 5", "sidecar.yaml")
+
+    result = run("Check", repository)
+
+    assert result.returncode == 1
+    assert result.stdout.startswith("::error file=config/sidecar.yaml,line=")
+    assert run("SARIF", repository).returncode == 0
+
+
+def test_the_workflow_stops_a_loosening_without_a_rise_of_version(repository: Path) -> None:
+    change(repository, "ratio: 0.1 ", "ratio: 0.12 ")
+    without = run("What it loosens", repository)
+    change(repository, "version: 7", "version: 8")
+    with_rise = run("What it loosens", repository)
+
+    assert (without.returncode, with_rise.returncode) == (1, 0)
+    assert "::error file=config/policy.yaml" in without.stdout
+    assert "::warning file=config/policy.yaml" in with_rise.stdout
+
+
+def test_every_command_of_the_page_runs_in_the_repository(tmp_path: Path) -> None:
+    commands = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
+    (tmp_path / "before.yaml").write_bytes((ROOT / "config" / "policy.yaml").read_bytes())
+
+    assert len(commands) >= 5
+    for command in commands:
+        words = [str(tmp_path / word) if word == "before.yaml" else word for word in shlex.split(command)]
+        assert words[0] == "sidecar"
+        result = subprocess.run(
+            [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert result.returncode == 0, (command, result.stdout, result.stderr)
+
+
+def test_what_the_page_shows_of_explain_is_what_is_printed() -> None:
+    command = next(line for block in blocks("sh") for line in block.splitlines() if "policy explain" in line)
+
+    printed = subprocess.run(
+        [sys.executable, "-m", *shlex.split(command)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+
+    assert f"```\n{printed.strip()}\n```" in PAGE
+
+
+def test_the_documents_of_the_page_are_valid_together(tmp_path: Path) -> None:
+    policy = "version: 8\nowner: platform\n" + "".join(blocks("yaml"))
+    sidecar = 'service: checkout\ndestinations:\n  ledger:\n    endpoints: ["http://ledger:80"]\n'
+    sidecar += "    overrides: {budget: {ratio: 0.35}}\n"
+    (tmp_path / "policy.yaml").write_text(policy, encoding="utf-8")
+    (tmp_path / "sidecar.yaml").write_text(sidecar, encoding="utf-8")
+
+    result = subprocess.run(
+        [sys.executable, "-m", "sidecar", "policy", "check", str(tmp_path), "--at", "2026-12-01"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_settings_page_is_linked_and_there() -> None:
+    assert "(settings.md)" in PAGE
+    assert all(f"`{setting}`" in (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") for setting in SETTINGS)
