@@ -7,7 +7,8 @@ from click.testing import CliRunner, Result
 from sidecar.cli import main
 from tests.governance.documents import POLICY
 
-LOOSER = "defaults: {budget: {ratio: 0.15}, breaker: {open: 500ms}}\n"
+BEFORE = POLICY + "defaults: {budget: {ratio: 0.1}, timeout: 8s}\n"
+LOOSER = "defaults: {budget: {ratio: 0.15}, timeout: 5s}\n"
 
 
 def diff(tmp_path: Path, old: str, new: str, *flags: str) -> Result:
@@ -22,18 +23,18 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_loosens_comes_first_with_whom_and_where(tmp_path: Path) -> None:
-    result = diff(tmp_path, POLICY, POLICY.replace("7", "8") + LOOSER)
+    result = diff(tmp_path, BEFORE, POLICY.replace("7", "8") + LOOSER)
 
     assert result.exit_code == 0
     assert result.output == (
         "new.yaml  version 7 -> 8\n"
         "loosens  defaults.budget.ratio  0.1 -> 0.15  every service  new.yaml:3\n"
-        "tightens defaults.breaker.open  250ms -> 500ms  every service  new.yaml:3\n"
+        "tightens defaults.timeout       8s -> 5s  every service  new.yaml:3\n"
     )
 
 
 def test_a_loosening_without_a_rise_of_version_is_exit_one(tmp_path: Path) -> None:
-    result = diff(tmp_path, POLICY, POLICY + LOOSER)
+    result = diff(tmp_path, BEFORE, POLICY + LOOSER)
 
     assert result.exit_code == 1
     assert "new.yaml:1: version: must rise" in result.output
@@ -46,16 +47,16 @@ def test_no_difference_is_said(tmp_path: Path) -> None:
 
 
 def test_json_and_github_say_the_same(tmp_path: Path) -> None:
-    report = json.loads(diff(tmp_path, POLICY, POLICY + LOOSER, "--format", "json").output)
-    lines = diff(tmp_path, POLICY, POLICY + LOOSER, "--format", "github").output.splitlines()
+    report = json.loads(diff(tmp_path, BEFORE, POLICY + LOOSER, "--format", "json").output)
+    lines = diff(tmp_path, BEFORE, POLICY + LOOSER, "--format", "github").output.splitlines()
 
     assert report["loosens"] is True
     assert [(c["effect"], c["field"]) for c in report["changes"]] == [
+        ("tightens", "defaults.timeout"),
         ("loosens", "defaults.budget.ratio"),
-        ("tightens", "defaults.breaker.open"),
     ]
     assert report["findings"][0]["field"] == "version"
-    assert [line.split(" ")[0] for line in lines] == ["::error", "::warning", "::notice"]
+    assert [line.split(" ")[0] for line in lines] == ["::error", "::notice", "::warning"]
 
 
 @pytest.mark.parametrize(
