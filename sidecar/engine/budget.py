@@ -23,12 +23,13 @@ class RetryBudget:
     window though they were paid in two. (One held back for longer than the window does not count in between.)
     """
 
-    __slots__ = ("_granted", "_policy", "_requests", "_retries", "exhausted")
+    __slots__ = ("_granted", "_policy", "_retries", "exhausted", "requests")
 
     def __init__(self, policy: BudgetPolicy, now: float) -> None:
         self._policy = policy
         width = policy.window / BUCKETS
-        self._requests = Window(width, now)
+        self.requests = Window(width, now)
+        """Original requests that were admitted: the deposits."""
         self._retries = Window(width, now, BUCKETS + 1)
         self._granted = Window(width, now, 1)
         self.exhausted = 0
@@ -36,7 +37,7 @@ class RetryBudget:
 
     def deposit(self, now: float) -> None:
         """One original request was admitted."""
-        self._requests.add(now)
+        self.requests.add(now)
 
     def withdraw(self, now: float) -> bool:
         """Pay for one retry. False, and nothing spent, if the budget is short."""
@@ -70,8 +71,8 @@ class RetryBudget:
 
     def requests_in_window(self, now: float) -> int:
         """Deposits that still count."""
-        self._requests.advance(now)
-        return self._requests.total
+        self.requests.advance(now)
+        return self.requests.total
 
     def retries_in_window(self, now: float) -> int:
         """Retries that were granted or have left and still count."""
@@ -85,7 +86,7 @@ class RetryBudget:
         """
         if policy.window != self._policy.window:
             width = policy.window / BUCKETS
-            self._requests = self._requests.resized(width, now, min(1.0, policy.window / self._policy.window))
+            self.requests = self.requests.resized(width, now, min(1.0, policy.window / self._policy.window))
             self._retries = self._retries.resized(width, now)
             self._granted = self._granted.resized(width, now)
         self._policy = policy

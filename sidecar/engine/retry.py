@@ -1,5 +1,6 @@
 """The judgement: one request over all its attempts, and whether another one is made."""
 
+from bisect import bisect_left
 from enum import Enum
 from typing import Final
 
@@ -118,7 +119,12 @@ class Exchange:
             and not (not limiter.waiting and stretchable and limiter.stretch(now))
         ):
             return self._wait(now, self.deadline - self.policy.retry.min_remaining, _CONCURRENCY_LIMIT)
-        destination.budget.deposit(now)
+        # Two windows count this request; `Window.add` without its call is 50 ns less, for each of five on the path.
+        window = destination.budget.requests
+        if now >= window.edge:
+            window.advance(now)
+        window.newest += 1
+        window.total += 1
         window = destination.requests_lately
         if now >= window.edge:
             window.advance(now)
@@ -195,7 +201,9 @@ class Exchange:
         destination = self.destination
         tally = destination.tally
         seconds = now - self.attempt_began
-        tally.attempt_seconds.observe(seconds)
+        histogram = tally.attempt_seconds
+        histogram.counts[bisect_left(histogram.bounds, seconds)] += 1
+        histogram.sum += seconds
         self._state = _IDLE
         if status < 400:
             tally.attempts[self._kind][_SUCCESS] += 1
@@ -268,8 +276,11 @@ class Exchange:
         """The exchange is over, its response delivered or not: count the request."""
         tally = self.destination.tally
         tally.requests[result] += 1
-        tally.request_seconds.observe(now - self.began)
-        if result == _SUCCESS and self.attempts > 1:
+        seconds = now - self.began
+        histogram = tally.request_seconds
+        histogram.counts[bisect_left(histogram.bounds, seconds)] += 1
+        histogram.sum += seconds
+        if self.attempts > 1 and result == _SUCCESS:
             tally.retry_successes += 1
 
     # Private, in the order in which they are called

@@ -178,9 +178,18 @@ class Exchange(retry.Exchange):
         self.request_open = True
         self._body = ReplayBuffer(self._route.replay_bytes)
 
+    def whole_body(self, data: bytes) -> None:
+        """All of the body has come already; called before `begin`."""
+        body = self._body = ReplayBuffer(self._route.replay_bytes)
+        body.keep(data)
+
     def begin(self, now: float) -> None:
         """Ask for admission, and make the first attempt."""
-        self._admitted(self.admit(now), now)
+        admission = self.admit(now)
+        if admission is _GO:
+            self._attempt(now)
+            return
+        self._admitted(admission, now)
         if self._phase is _WAITING:
             self._wake(now)  # a recovery makes room as time goes by, without an answer that would tell
 
@@ -447,9 +456,13 @@ class Exchange(retry.Exchange):
         body = self._body
         if body is None:
             upstream.send(self, wire + b"\r\n")
+            if not self._overdue:
+                patience = self.attempt_began + self.policy.per_attempt_timeout
+                self._caller.timer.arm(patience if patience < self.deadline else self.deadline)  # noqa: FURB136 - 80 ns
+                return
         else:
             self._caller.valve.release(Valve.BUFFER | Valve.PEER)
-            upstream.send(self, b"%b\r\n%b" % (wire, body.content()))
+            upstream.send(self, wire + b"\r\n" + body.content())
             body.sent()
         self._arm_attempt()
 
@@ -457,9 +470,10 @@ class Exchange(retry.Exchange):
         if self.request_open:
             self._caller.timer.arm(max(self._body_moment, self.attempt_began) + self.policy.idle_timeout)
             return
-        patience = self.attempt_began + self.policy.per_attempt_timeout
-        # No min(): 80 ns.
-        self._caller.timer.arm(self.deadline if self._overdue or self.deadline < patience else patience)
+        at = self.deadline
+        if not self._overdue:
+            at = min(at, self.attempt_began + self.policy.per_attempt_timeout)
+        self._caller.timer.arm(at)
 
     def _pass_on(self, body: ReplayBuffer, data: bytes) -> None:
         """Send a piece of the request, or keep it until there is somebody to send it to, or both."""
@@ -647,8 +661,12 @@ class Exchange(retry.Exchange):
         upstream = self._upstream
         if upstream is not None:
             self._upstream = None
-            self._part(upstream, now)
-        self._end(now, result_of(self._status))
+            if self.request_open:
+                upstream.retire()  # half of a request has gone that way
+            else:
+                upstream.release(now)
+        status = self._status
+        self._end(now, _SUCCESS if status < 400 else result_of(status))
         if self._close:
             self._caller.last()
         else:
@@ -707,7 +725,7 @@ class Exchange(retry.Exchange):
 
     def _end(self, now: float, result: Result) -> None:
         self._phase = _OVER
-        self._caller.timer.disarm()
+        self._caller.timer.at = math.inf
         self._plane.busy -= 1
         self.finish(now, result)
         if self._trail is not None or self._refusal is not None or self._overdue or self._plane.sample:
