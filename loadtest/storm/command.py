@@ -5,7 +5,7 @@ import signal
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from itertools import groupby
+from itertools import groupby, product
 from pathlib import Path
 
 import click
@@ -14,7 +14,7 @@ from loadtest import machine
 from loadtest.files import allow_files
 from loadtest.options import CannotRunError, StoppedError, names, opened
 from loadtest.progress import Watch
-from loadtest.storm.record import record
+from loadtest.storm.record import record, runs_of
 from loadtest.storm.scenario import scenarios
 from loadtest.storm.stage import FailedError, Run, run
 from loadtest.storm.subjects import SUBJECTS
@@ -40,6 +40,13 @@ LATE = 0.1  # seconds
 @click.option(
     "--seconds-scale", type=click.FloatRange(0.1, 10), default=1.0, help="Makes each part of a scenario so much longer."
 )
+@click.option(
+    "--from",
+    "records",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Measure nothing: tables and plots of what --json wrote earlier; may be given several times.",
+)
 @click.option("--seed", type=click.IntRange(0), default=1, help="Of arrivals and of work: the same for all subjects.")
 @click.option("--assert", "asserts", is_flag=True, help="Exit 1 if the sidecar is not the best, or a run failed.")
 @click.pass_context
@@ -51,6 +58,7 @@ def storm(
     json_to: str | None,
     plots: Path | None,
     seconds_scale: float,
+    records: tuple[Path, ...],
     seed: int,
     asserts: bool,
 ) -> None:
@@ -70,6 +78,30 @@ def storm(
             raise CannotRunError("--plots: matplotlib is not installed: pip install -e '.[loadtest]'")
         plots.mkdir(parents=True, exist_ok=True)
     json_file = opened(ctx, json_to) if json_to is not None else None
+    if records:
+        runs, failures = _recorded(records, scenario, subject), []
+    else:
+        runs, failures = _measured(scenario, versions, seed, seconds_scale)
+    grouped = [list(group) for _, group in groupby(runs, key=lambda done: done.scenario.name)]
+    missed = [shortfall for group in grouped for shortfall in shortfalls(group)]
+    if plots is not None:
+        draw = import_module("loadtest.storm.plots").draw  # half a second to import, and an extra
+        for group in grouped:
+            draw(group, plots)
+    if json_to != "-":
+        console().print(report(runs, failures, missed))
+    if json_file is not None:
+        json.dump(record(runs, failures, missed, versions, machine.facts(), seconds_scale), json_file, indent=1)
+        json_file.write("\n")
+    if not runs:
+        raise CannotRunError("no run could be made")
+    if asserts and (missed or failures):
+        ctx.exit(1)
+
+
+def _measured(
+    scenario: tuple[str, ...], versions: dict[str, str], seed: int, seconds_scale: float
+) -> tuple[list[Run], list[str]]:
     pairs = [(SCENARIOS[name].scaled(seconds_scale), SUBJECTS[who]) for name in scenario for who in versions]
     runs: list[Run] = []
     failures: list[str] = []
@@ -87,21 +119,19 @@ def storm(
                     watch.say(_line(runs[-1]))
     except KeyboardInterrupt as error:
         raise StoppedError("interrupted; nothing is left running") from error
-    grouped = [list(group) for _, group in groupby(runs, key=lambda done: done.scenario.name)]
-    missed = [shortfall for group in grouped for shortfall in shortfalls(group)]
-    if plots is not None:
-        draw = import_module("loadtest.storm.plots").draw  # half a second to import, and an extra
-        for group in grouped:
-            draw(group, plots)
-    if json_to != "-":
-        console().print(report(runs, failures, missed))
-    if json_file is not None:
-        json.dump(record(runs, failures, missed, versions, machine.facts()), json_file, indent=1)
-        json_file.write("\n")
-    if not runs:
-        raise CannotRunError("no run could be made")
-    if asserts and (missed or failures):
-        ctx.exit(1)
+    return runs, failures
+
+
+def _recorded(records: tuple[Path, ...], scenario: tuple[str, ...], subject: tuple[str, ...]) -> list[Run]:
+    """What was measured earlier, in the order of scenarios and subjects; the last record of a pair counts."""
+    known: dict[tuple[str, str], Run] = {}
+    for path in records:
+        try:
+            found = runs_of(json.loads(path.read_text(encoding="utf-8")), SCENARIOS)
+        except (ValueError, KeyError, TypeError) as error:
+            raise CannotRunError(f"--from: {path}: not a record of these scenarios: {error!r}") from error
+        known.update({(done.scenario.name, done.subject): done for done in found})
+    return [known[pair] for pair in product(scenario, subject) if pair in known]
 
 
 def _versions(subjects: tuple[str, ...]) -> dict[str, str]:

@@ -48,6 +48,17 @@ class FailedError(Exception):
 
 def run(scenario: Scenario, subject: Subject, seed: int, factor: float, tell: Tell) -> Run:
     """Play the scenario, already scaled by `factor`; takes its seconds, the deadline and the start of the proxies."""
+    try:
+        return _played(scenario, subject, seed, factor, tell)
+    except NotStartedError:
+        pass  # a port that was free when it was looked for may have been taken since: once more, with others
+    try:
+        return _played(scenario, subject, seed, factor, tell)
+    except NotStartedError as error:
+        raise FailedError(f"{scenario.name}, {subject.name}: {error}") from error
+
+
+def _played(scenario: Scenario, subject: Subject, seed: int, factor: float, tell: Tell) -> Run:
     with TemporaryDirectory(prefix="storm-") as scratch, ExitStack() as children:
         folder = Path(scratch)
         try:
@@ -63,7 +74,7 @@ def run(scenario: Scenario, subject: Subject, seed: int, factor: float, tell: Te
             doors = _doors(children, folder, scenario, subject, ports["destinations"])
             planned, late = _bounded(scenario, subject, seed, Doors(doors, seed), ports["control"], tell)
             attempts = [Attempt(*fields) for fields in json.loads(_asked(ports["control"], "/report"))]
-        except (NotStartedError, OSError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise FailedError(f"{scenario.name}, {subject.name}: {error or type(error).__name__}") from error
     return Run(scenario, subject.name, seed, figures(scenario, planned, attempts), late)
 

@@ -15,14 +15,20 @@ COLUMNS = (
     "before %",
     "during %",
     "after %",
-    "recovers s",
+    "back s",
     "amplified",
-    "worst s",
-    "wasted %",
-    "dup POSTs",
-    "too early",
+    "worst",
+    "waste %",
+    "doubled",
+    "early",
     "p50 ms",
     "p99 ms",
+)
+
+LEGEND = (
+    "before, during, after the trouble: requests answered well, by when they were made (in brackets: of the others)",
+    "back: seconds until all is well and stays so; amplified: attempts per request, worst: in the worst second",
+    "waste: work done for nobody; doubled: POSTs executed twice; early: attempts before their Retry-After",
 )
 
 
@@ -59,7 +65,7 @@ def _table(runs: Sequence[Run]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1))
     table.add_column("", no_wrap=True)
     for column in COLUMNS:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for run in runs:
         table.add_row(SUBJECTS[run.subject].title, *cells(run), style="bold" if run.subject == SUBJECT else "")
     return table
@@ -72,7 +78,7 @@ def _judgement(scenarios: Mapping[str, list[Run]], shortfalls: Sequence[Shortfal
     missed = {shortfall.scenario for shortfall in shortfalls}
     met = len(judged) - len(missed)
     said = f"at least as good as the best of the others in every figure in {met} of {len(judged)} scenarios"
-    lines = [f"the sidecar is {said}"]
+    lines = [*LEGEND, f"the sidecar is {said}"]
     lines += [
         f"  {shortfall.scenario}: {shortfall.title} {shortfall.value:.3g}, {shortfall.best} {shortfall.reached:.3g}"
         for shortfall in shortfalls

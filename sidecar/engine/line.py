@@ -14,7 +14,7 @@ STALL: Final = 0.25
 """Seconds without a turn after which what the line did before is forgotten."""
 MEMORY: Final = 1.0
 """Seconds after which a join or a turn counts for 1/e of a new one."""
-SPARE: Final = 0.25
+SPARE: Final = 0.3
 """The share of its time that an original must still have to go first as the oldest: the answer takes time as well, and
 a line in which everybody is served at the last moment loses all of them to the first hiccup."""
 LAST: Final = 0.05

@@ -75,7 +75,7 @@ def test_a_short_hang_loses_nothing(seconds: float, utilisation: float, seed: in
 def test_a_long_hang_is_over_when_its_cause_is_gone() -> None:
     hang = fleet(Trouble(6.0, 11.0, speed=0.0), 0.8, seed=1)
 
-    assert hang.success(6.0, 11.0) > 0.35  # whose time is not over when it is: 60 %, if none were lost to chance
+    assert hang.success(6.0, 11.0) > 0.3  # whose time is not over when it is: 60 %, if none were lost to chance
     assert hang.success(11.0, 16.0) > 0.99
     assert hang.amplification < 1.1
 

@@ -42,6 +42,8 @@ def test_a_short_hang_behind_the_sidecar_keeps_every_promise(tmp_path: Path) -> 
     assert run["duplicates"] == run["violations"] == 0
     assert max(run["goodput"]) > 0
     assert list(scratch.iterdir()) == []
+    again = storm("--from", str(path), scratch=scratch)
+    assert again.stdout == ran.stdout
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,7 @@ def test_a_short_hang_behind_the_sidecar_keeps_every_promise(tmp_path: Path) -> 
     [
         (("--scenario", "hurricane"), "'hurricane' is none of hang, fast-503"),
         (("--subject", "nginx"), "'nginx' is none of none, naive, envoy, envoy-tuned, sidecar, all"),
+        (("--from", "pyproject.toml"), "--from: pyproject.toml: not a record of these scenarios"),
         (("--json", "/nowhere/storm.json"), "--json: /nowhere/storm.json: No such file or directory"),
     ],
 )
