@@ -13,6 +13,7 @@ from loadtest.child import NotStartedError
 from loadtest.contender import BrokenOffError
 from loadtest.cores import Cores
 from loadtest.files import allow_files
+from loadtest.logs import logs
 from loadtest.options import CannotRunError, StoppedError, names, opened
 from loadtest.plan import Plan
 from loadtest.progress import Watch
@@ -147,6 +148,7 @@ def _notes(plan: Plan, facts: dict[str, str | int]) -> list[str]:
     ]
 
 
+main.add_command(logs)
 main.add_command(soak)
 main.add_command(storm)
 
