@@ -61,8 +61,8 @@ MUTANTS = (
     Mutant(
         "requests pay for longer than the window",
         "budget",
-        ("Window(width, now)\n        self._retries"),
-        ("Window(width, now, BUCKETS + 1)\n        self._retries"),
+        "self.requests = Window(width, now)",
+        "self.requests = Window(width, now, BUCKETS + 1)",
     ),
     Mutant(
         "a refund is given twice",
@@ -198,7 +198,7 @@ MUTANTS = (
     ),
     Mutant("an endpoint is blamed for all", "destination", "row > self.breaker.consecutive and ", ""),
     Mutant("an endpoint is blamed while all is open", "destination", " and self.breaker._state is CLOSED", ""),
-    Mutant("an original earns nothing", "retry", "        destination.budget.deposit(now)\n", ""),
+    Mutant("an original earns nothing", "retry", "window = destination.budget.requests", "window = breaker._attempts"),
     Mutant(
         "attempts are counted before idempotence",
         "retry",

@@ -92,10 +92,10 @@ def test_only_a_long_hang_lowers_it_under_what_is_usually_in_flight(hang: float,
 def test_a_hang_does_not_hide_what_is_usually_in_flight() -> None:
     limit = adaptive()
     limit.limit = 100.0
-    for k in range(520):  # 50 in flight, in two whole periods and a piece of one that the hang makes longer
-        serve(limit, 0.5, k * 0.01)
+    for k in range(520):  # 50 in flight, then 60, then 55 in a piece of a period that the hang makes longer
+        serve(limit, 0.5 if k <= 200 else 0.6 if k <= 400 else 0.55, k * 0.01)
     for k in range(20):
-        serve(limit, 0.3, 12.0 + k * 0.01)
+        serve(limit, 0.55, 12.0 + k * 0.01)
 
     for k in range(290):
         limit.fall(12.2 + k * 0.01)
