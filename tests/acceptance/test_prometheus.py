@@ -283,7 +283,9 @@ def test_every_metric_of_the_table_has_arrived(story: Story) -> None:
     assert lacking == []
 
 
-WITHOUT_SERIES = {"sidecar_policy_dry_run_decisions_total", "sidecar_policy_dry_run_differences_total", 
+WITHOUT_SERIES = {
+    "sidecar_policy_dry_run_decisions_total",
+    "sidecar_policy_dry_run_differences_total",
     "sidecar_policy_exception_expiry_timestamp_seconds",  # this policy has no exceptions
     "sidecar_policy_exception_uses_total",
     "sidecar_policy_expiry_timestamp_seconds",  # nor an end
