@@ -60,7 +60,7 @@ def running(
                 "service": "checkout",
                 "admin": {"listen": "127.0.0.1:0"},
                 "policy": {"file": "policy.yaml"},
-                "egress": {"listen": ["127.0.0.1:0"]},
+                "egress": {"listen": ["127.0.0.2:0"]},  # an address of its own: port 0 twice would be one listener
                 "destinations": {
                     name: {"listen": "127.0.0.1:0", **entry}  # type: ignore[dict-item]
                     for name, entry in destinations.items()
