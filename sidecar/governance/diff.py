@@ -17,9 +17,8 @@ from sidecar.governance.document import PolicyException
 from sidecar.governance.exceptions import Grant, State, state_of
 from sidecar.governance.finding import Finding
 from sidecar.governance.guardrails import Bound, written
-from sidecar.governance.limits import WireLimits
+from sidecar.governance.limits import WireLimits, limit_text
 from sidecar.governance.platform_policy import Platform
-from sidecar.governance.units import Duration, Size
 
 EVERY_SERVICE: Final = "every service"
 
@@ -275,16 +274,8 @@ def _limit_changes(old: Platform, new: Platform) -> Iterator[Change]:
         if field.name in _LOOSER_LIMITS:
             effect = Effect.LOOSENS if _end(after) > _end(before) else Effect.TIGHTENS
         place = _line(new, "limits", field.name)
-        texts = (_limit(field.name, before), _limit(field.name, after))
+        texts = (limit_text(field.name, before), limit_text(field.name, after))
         yield Change(effect, f"limits.{field.name}", *texts, EVERY_SERVICE, place)
-
-
-def _limit(name: str, value: float | None) -> str:
-    if value is None:
-        return "off"
-    if isinstance(value, float):
-        return str(Duration(value))
-    return str(Size(value)) if name.endswith("_bytes") else str(value)
 
 
 def _other_changes(old: Platform, new: Platform) -> Iterator[Change]:

@@ -7,11 +7,11 @@ from typing import Final
 from sidecar.governance.bootstrap import Bootstrap
 from sidecar.governance.exceptions import State
 from sidecar.governance.guardrails import written
-from sidecar.governance.limits import WireLimits
+from sidecar.governance.limits import WireLimits, limit_text
 from sidecar.governance.meaning import POLICY_MEANINGS, SETTING_MEANINGS, SIDECAR_MEANINGS
 from sidecar.governance.resolve import Origin, Resolution, Source
 from sidecar.governance.snapshot import DestinationSnapshot, Snapshot
-from sidecar.governance.units import Duration, Size
+from sidecar.governance.units import Duration
 from sidecar.governance.yaml import Tree
 
 WHOSE: Final[Mapping[Source, str]] = {
@@ -79,7 +79,7 @@ def explain_sidecar(snapshot: Snapshot) -> Iterator[Explanation]:
     """Every number that belongs to no destination: what the wire accepts, and how long draining may take."""
     platform, bootstrap = snapshot.documents.platform, snapshot.documents.bootstrap
     for name in WireLimits.__dataclass_fields__:
-        value = _limit(name, getattr(snapshot.limits, name))
+        value = limit_text(name, getattr(snapshot.limits, name))
         yield _plain(platform.tree, ("limits", name), value, Source.DEFAULT, POLICY_MEANINGS[f"limits.{name}"])
     sample = written(snapshot.access_log_sample)
     meaning = POLICY_MEANINGS["access_log.sample"]
@@ -119,11 +119,3 @@ def _drain(bootstrap: Bootstrap, snapshot: Snapshot) -> Explanation:
 
 def _built_in(value: str) -> Origin:
     return Origin(value, Source.BASELINE, None, None)
-
-
-def _limit(name: str, value: float | None) -> str:
-    if value is None:
-        return "off"
-    if isinstance(value, float):
-        return str(Duration(value))
-    return str(Size(value)) if name.endswith("_bytes") else str(value)

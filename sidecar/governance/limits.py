@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sidecar.engine.policy import require
+from sidecar.governance.units import Duration, Size
 
 _KIB = 1 << 10
 _MIB = 1 << 20
@@ -75,3 +76,12 @@ class WireLimits:
             self.tunnel_idle_timeout,
         )
         require(1 <= self.dns_ttl <= 86400, "dns_ttl", "must be between 1s and 24h", self.dns_ttl)
+
+
+def limit_text(name: str, value: float | None) -> str:
+    """The limit called `name`, as a policy would say it."""
+    if value is None:
+        return "off"
+    if isinstance(value, float):
+        return str(Duration(value))
+    return str(Size(value)) if name.endswith("_bytes") else str(value)

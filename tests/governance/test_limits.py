@@ -1,7 +1,7 @@
 import pytest
 
 from sidecar.engine.policy import InvalidPolicy
-from sidecar.governance.limits import WireLimits
+from sidecar.governance.limits import WireLimits, limit_text
 
 
 def test_the_limits_are_those_that_are_promised() -> None:
@@ -37,3 +37,16 @@ def test_a_limit_that_protects_nobody_is_refused(field: str, value: float, rule:
         WireLimits(**{field: value})
 
     assert (caught.value.field, caught.value.rule, caught.value.value) == (field, rule, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("body_bytes", None, "off"),
+        ("head_bytes", 65536, "64KiB"),
+        ("headers", 100, "100"),
+        ("head_timeout", 15.0, "15s"),
+    ],
+)
+def test_a_limit_is_told_as_a_policy_says_it(name: str, value: float | None, text: str) -> None:
+    assert limit_text(name, value) == text
