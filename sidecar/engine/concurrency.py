@@ -87,11 +87,6 @@ class ConcurrencyLimit:
         self._rises = True
         self.adopt(policy, now)
 
-    @property
-    def room(self) -> bool:
-        """Whether one more may be in flight."""
-        return self.in_flight < int(self.limit)
-
     def adopt(self, policy: ConcurrencyPolicy, now: float) -> None:
         """Another policy from now on; what is known stays. A fixed limit is `initial`, inside the policy's bounds."""
         del now

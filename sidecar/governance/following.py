@@ -196,7 +196,7 @@ class Following:
 
     def _refused(self, findings: tuple[Finding, ...], *, asked: bool) -> None:
         self._failures_in_a_row += 1
-        news = self.reloads.failed(findings, self._wall())
+        news = self.reloads.failed(findings)
         if news or asked:
             for finding in findings:
                 self._tell(

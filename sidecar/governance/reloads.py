@@ -21,7 +21,6 @@ class Reloads:
     in_force_since: float
     successes: int = 0
     failures: int = 0
-    last_attempt: float | None = None
     findings: tuple[Finding, ...] = ()
     """Of the last attempt; empty when it was good."""
 
@@ -32,7 +31,6 @@ class Reloads:
 
     def succeeded(self, snapshot: Snapshot, now: float) -> bool:
         """Another snapshot is in force. Whether its bytes are others than before."""
-        self.last_attempt = now
         self.successes += 1
         self.findings = ()
         same_documents = snapshot.digest == self.snapshot.digest and snapshot.files == self.snapshot.files
@@ -42,9 +40,8 @@ class Reloads:
         self.snapshot = snapshot
         return changed
 
-    def failed(self, findings: Sequence[Finding], now: float) -> bool:
+    def failed(self, findings: Sequence[Finding]) -> bool:
         """The last good snapshot stays in force. Whether something else is wrong than at the last attempt."""
-        self.last_attempt = now
         self.failures += 1
         news = tuple(findings) != self.findings
         self.findings = tuple(findings)
