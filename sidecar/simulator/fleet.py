@@ -1,0 +1,471 @@
+"""The fleet itself: pods that call, services that work, and requests on their way between them.
+
+A service works on a request to its end even when nobody waits for the answer any more: that is what keeps an outage
+alive after its cause has gone. Its workers stand behind one queue, as if its load balancer were perfect; a request that
+waits for a service further down holds no worker.
+"""
+
+import gc
+import math
+from array import array
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Final, Self
+
+from sidecar.engine.destination import Destination
+from sidecar.engine.outcome import Fault, Result, result_of
+from sidecar.engine.policy import DestinationPolicy
+from sidecar.engine.retry import Admission, Exchange
+from sidecar.engine.verdict import Refusal, Retry, Verdict
+from sidecar.simulator.agenda import Agenda, Lane
+from sidecar.simulator.models import Pace, Slowness, draw
+from sidecar.simulator.scenario import Scenario, Service, Trouble
+from sidecar.simulator.ungoverned import EndlessBudget, ungoverned
+
+SLOT: Final = 0.25
+"""Seconds of one point of every curve."""
+FAST: Final = 0.001
+"""Seconds in which a service that does no work answers, or refuses a connection."""
+AFTER: Final = 0.5
+"""Seconds that a run goes on after the last deadline."""
+PROGRESS: Final = 1.0
+"""Seconds of virtual time between two words about how far it is."""
+
+_GO: Final = Admission.GO
+_WAIT: Final = Admission.WAIT
+_OK: Final = 200
+_FOREVER: Final = math.inf
+_ABANDONED: Final = Result.ABANDONED
+_SLOWNESS: Final = frozenset({"hang", "brownout", "cold"})
+_FAULTS: Final = frozenset({502, 504})
+"""What the proxy says where there was no answer: no service of a scenario says so itself."""
+
+
+class Curve:
+    """Counts per slot of SLOT seconds."""
+
+    __slots__ = ("slots",)
+
+    def __init__(self, seconds: float) -> None:
+        self.slots = array("L", bytes(8 * (math.ceil(seconds / SLOT) + 1)))
+
+    def add(self, now: float) -> None:
+        """One more at this instant."""
+        self.slots[int(now / SLOT)] += 1
+
+    def total(self) -> int:
+        """All of them."""
+        return sum(self.slots)
+
+
+class Pod:
+    """One pod of a service, with what its sidecar knows of each destination."""
+
+    __slots__ = ("backlog", "destinations", "down", "epoch")
+
+    def __init__(self, destinations: list[Destination]) -> None:
+        self.destinations = destinations
+        self.epoch = 0
+        """How often it was restarted: what began earlier is lost."""
+        self.down: Trouble | None = None
+        self.backlog = 0
+
+
+class Hop:
+    """What one service's pods have to do with one service that they call."""
+
+    __slots__ = ("callee", "index", "policy", "requests", "share", "slow", "unsafe")
+
+    def __init__(self, callee: "Station", index: int, share: float, unsafe: float) -> None:
+        self.callee = callee
+        self.index = index
+        self.share = share
+        self.unsafe = unsafe
+        self.policy: DestinationPolicy
+        self.slow: Lane
+        self.requests: Curve
+        """Requests that were sent at least once, by when they first were."""
+
+
+class Station:
+    """One service: its pods, its workers, its queue, and what it was asked and answered."""
+
+    __slots__ = (
+        "answers",
+        "attempts",
+        "begun",
+        "draw",
+        "good",
+        "hops",
+        "idle",
+        "leaving",
+        "longest_queue",
+        "pace",
+        "pods",
+        "queue",
+        "service",
+        "troubles",
+        "wasted",
+    )
+
+    def __init__(self, service: Service, random: Random, troubles: Sequence[Trouble], seconds: float) -> None:
+        self.service = service
+        self.draw = draw(service.spread, service.service_time, random)
+        self.pace = Pace(
+            Slowness(one.begins, one.ends, one.speed, 1.0 if one.kind == "cold" else one.speed)
+            for one in troubles
+            if one.kind in _SLOWNESS
+        )
+        self.troubles = [trouble for trouble in troubles if trouble.kind not in _SLOWNESS]
+        self.idle = service.workers
+        self.queue: deque[tuple[Call, int]] = deque()
+        self.longest_queue = 0
+        self.pods: list[Pod] = []
+        self.hops: list[Hop] = []
+        self.leaving: Lane | None = None
+        self.attempts = Curve(seconds)
+        self.answers = 0
+        self.wasted = 0
+        """Answers that nobody waited for any more."""
+        self.begun = Curve(seconds)
+        """Requests from outside, by when they came."""
+        self.good = Curve(seconds)
+        """Those of them that were answered well, by when they came."""
+
+
+class Job:
+    """A request that a pod works on by calling others, one after the other. From outside if it has no `inbound`."""
+
+    __slots__ = ("began", "epoch", "inbound", "outbound", "over", "pod", "station", "step", "ticket")
+
+    def __init__(self, station: Station, pod: Pod, now: float, inbound: "Call | None", ticket: int) -> None:
+        self.station = station
+        self.pod = pod
+        self.epoch = pod.epoch
+        self.began = now
+        self.inbound = inbound
+        self.ticket = ticket
+        self.outbound: Call | None = None
+        self.step = 0
+        self.over = False
+
+
+class Call(Exchange):
+    """One call of one pod: the engine's exchange, and the job that it is made for."""
+
+    __slots__ = ("ended", "epoch", "hop", "job", "kept", "ticket")
+
+    def __init__(self, hop: Hop, job: Job, now: float, repeatable_until: float) -> None:
+        super().__init__(job.pod.destinations[hop.index], now, repeatable_until)
+        self.hop = hop
+        self.job = job
+        self.ticket = 0
+        """Which attempt is listened to; a change makes everything void that was put down for the last one."""
+        self.ended = False
+        self.kept = 0
+        """The status that is delivered if the retry may not leave after all."""
+
+
+class Fleet:
+    """One run of a scenario. `policy` names the policy of a caller towards a callee.
+
+    `governed` False takes budget, breaker and limit away. `words` hears how far it is, as a share from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        policy: Callable[[str, str], DestinationPolicy],
+        *,
+        governed: bool = True,
+        words: Callable[[float], None] | None = None,
+    ) -> None:
+        self.scenario = scenario
+        self.latencies = array("d")
+        """Seconds, of the good answers to requests from outside."""
+        self.refusals: Counter[Refusal] = Counter()
+        """What callers were told instead of a retry, or of an answer."""
+        self._agenda = Agenda()
+        self._random = Random(scenario.seed)  # noqa: S311 - a run has to be reproducible, not secret
+        self._chance = self._random.random
+        self._governed = governed
+        self._words = words
+        services = scenario.services
+        patience = max(policy(name, callee).timeout for name, one in services.items() for callee in one.calls)
+        self._until = scenario.seconds + patience * (len(services) - 1) + AFTER
+        self.stations = {
+            name: Station(one, self._random, [t for t in scenario.troubles if t.service == name], self._until)
+            for name, one in services.items()
+        }
+        for station in self.stations.values():
+            self._furnish(station, policy)
+
+    def run(self) -> Self:
+        """Let it all happen. The garbage collector rests: requests are freed without it, and there are many."""
+        agenda = self._agenda
+        for station in self.stations.values():
+            if station.service.rate:
+                self._await_arrival(station)
+            for trouble in station.troubles:
+                if trouble.kind == "restart":
+                    agenda.at(trouble.begins, self._go_down, (station, trouble))
+                    agenda.at(trouble.ends, self._come_back, station)
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            done = 0.0
+            while done < self._until:
+                done = min(done + PROGRESS, self._until)
+                agenda.run(done)
+                if self._words is not None:
+                    self._words(done / self._until)
+        finally:
+            if collecting:
+                gc.enable()
+        return self
+
+    # Building
+
+    def _furnish(self, station: Station, policy: Callable[[str, str], DestinationPolicy]) -> None:
+        service = station.service
+        for index, (callee, share) in enumerate(service.calls.items()):
+            hop = Hop(self.stations[callee], index, share, service.unsafe)
+            asked = policy(service.name, callee)
+            hop.policy = asked if self._governed else ungoverned(asked)
+            hop.slow = self._agenda.lane(hop.policy.per_attempt_timeout, self._slow)
+            hop.requests = Curve(self._until)
+            station.hops.append(hop)
+        station.pods = [Pod(self._fresh(station)) for _ in range(service.pods)]
+        if service.rate and service.deadline < _FOREVER:
+            station.leaving = self._agenda.lane(service.deadline, self._leave)
+
+    def _fresh(self, station: Station) -> list[Destination]:
+        destinations = []
+        for hop in station.hops:
+            destination = Destination(hop.callee.service.name, hop.policy, self._chance, self._agenda.now)
+            if not self._governed:
+                destination.budget = EndlessBudget(hop.policy.budget, self._agenda.now)
+            destinations.append(destination)
+        return destinations
+
+    # A request from outside, and the work of a pod
+
+    def _await_arrival(self, station: Station) -> None:
+        service = station.service
+        instant = self._agenda.now - math.log(1.0 - self._chance()) / (service.rate * service.pods)
+        if instant < self.scenario.seconds:
+            self._agenda.at(instant, self._arrive, station)
+
+    def _arrive(self, station: Station, _: int) -> None:
+        self._await_arrival(station)
+        pods = station.pods
+        pod = pods[int(self._chance() * len(pods))]
+        down = pod.down
+        if down is None:
+            self._begin(station, pod)
+        elif self._chance() < down.backlog:
+            pod.backlog += 1
+        else:
+            station.begun.add(self._agenda.now)
+
+    def _begin(self, station: Station, pod: Pod) -> None:
+        now = self._agenda.now
+        station.begun.add(now)
+        job = Job(station, pod, now, None, 0)
+        if station.leaving is not None:
+            station.leaving.add(now, job, 0)
+        self._go_on(job, _OK)
+
+    def _go_on(self, job: Job, status: int) -> None:
+        """The last call was answered so: make the next one, or answer."""
+        hops = job.station.hops
+        while status < 400 and job.step < len(hops):
+            hop = hops[job.step]
+            job.step += 1
+            if hop.share < 1.0 and self._chance() >= hop.share:
+                continue
+            unsafe = hop.unsafe and self._chance() < hop.unsafe
+            call = job.outbound = Call(hop, job, self._agenda.now, -_FOREVER if unsafe else _FOREVER)
+            self._admit(call)
+            return
+        job.over = True
+        if job.inbound is not None:
+            self._answered(job.inbound, job.ticket, status)
+        elif status < 400:
+            job.station.good.add(job.began)
+            self.latencies.append(self._agenda.now - job.began)
+
+    def _leave(self, job: Job, _: int) -> None:
+        """Who asked from outside waits no longer."""
+        if job.over or job.epoch != job.pod.epoch:
+            return
+        job.over = True
+        call, job.outbound = job.outbound, None
+        if call is not None and not call.ended:
+            now = self._agenda.now
+            call.ended = True
+            call.abandon(now)
+            call.finish(now, _ABANDONED)
+            self._wake(call.destination)
+
+    # One call: what a proxy does
+
+    def _admit(self, call: Call) -> None:
+        admission = call.admit(self._agenda.now)
+        if admission is _GO:
+            self._send(call)
+        elif admission is _WAIT:
+            self._agenda.at(call.deadline - call.policy.retry.min_remaining, self._give_up, call, call.ticket)
+        else:
+            assert isinstance(admission, Refusal)
+            self._end(call, 503, Result.REFUSED, admission)
+
+    def _give_up(self, call: Call, ticket: int) -> None:
+        if call.ticket == ticket and not call.ended and self._is_there(call):
+            call.give_up_waiting(self._agenda.now)
+            self._end(call, 503, Result.REFUSED, Refusal.CONCURRENCY_LIMIT)
+
+    def _send(self, call: Call) -> None:
+        now = self._agenda.now
+        call.ticket = ticket = call.ticket + 1
+        hop = call.hop
+        if call.attempts == 1:
+            hop.requests.add(now)
+        if call.deadline < now + call.policy.per_attempt_timeout:
+            self._agenda.at(call.deadline, self._too_late, call, ticket)
+        else:
+            hop.slow.add(now, call, ticket)
+        self._receive(hop.callee, call, ticket)
+
+    def _answered(self, call: Call, ticket: int, status: int, retry_after: float | None = None) -> None:
+        if call.ticket == ticket and not call.ended and self._is_there(call):
+            self._heed(call, call.on_status(self._agenda.now, status, retry_after), status)
+
+    def _slow(self, call: Call, ticket: int) -> None:
+        if call.ticket != ticket or call.ended or not self._is_there(call):
+            return
+        now = self._agenda.now
+        if now >= call.deadline:
+            self._too_late(call, ticket)
+            return
+        verdict = call.on_slow(now)
+        if isinstance(verdict, Retry):
+            self._heed(call, verdict, 504)
+        else:
+            self._agenda.at(call.deadline, self._too_late, call, ticket)
+
+    def _too_late(self, call: Call, ticket: int) -> None:
+        if call.ticket == ticket and not call.ended and self._is_there(call):
+            self._heed(call, call.on_fault(self._agenda.now, Fault.TIMEOUT, sent=True), 504)
+
+    def _heed(self, call: Call, verdict: Verdict, status: int) -> None:
+        now = self._agenda.now
+        if isinstance(verdict, Retry):
+            call.ticket += 1
+            call.kept = status
+            self._agenda.at(now + verdict.delay, self._depart, call, call.ticket)
+        else:
+            self._end(call, status, Result.FAULT if status in _FAULTS else result_of(status), verdict.refusal)
+        self._wake(call.destination)
+
+    def _depart(self, call: Call, ticket: int) -> None:
+        if call.ticket != ticket or call.ended or not self._is_there(call):
+            return
+        admission = call.depart(self._agenda.now)
+        if admission is _GO:
+            self._send(call)
+        else:
+            assert isinstance(admission, Refusal)
+            self._end(call, call.kept, Result.SERVER_ERROR, admission)
+
+    def _end(self, call: Call, status: int, result: Result, refusal: Refusal | None) -> None:
+        call.ended = True
+        call.finish(self._agenda.now, result)
+        if refusal is not None:
+            self.refusals[refusal] += 1
+        job = call.job
+        job.outbound = None
+        if not job.over:
+            self._go_on(job, status)
+
+    def _wake(self, destination: Destination) -> None:
+        if not destination.limiter.waiting:
+            return
+        while (waiter := destination.next_waiter(self._agenda.now)) is not None:
+            assert isinstance(waiter, Call)
+            waiter.ticket += 1
+            self._admit(waiter)
+
+    @staticmethod
+    def _is_there(call: Call) -> bool:
+        """Whether the pod that made the call is still the same one."""
+        return call.job.epoch == call.job.pod.epoch
+
+    # The other end: what a service does
+
+    def _receive(self, station: Station, call: Call, ticket: int) -> None:
+        now = self._agenda.now
+        station.attempts.add(now)
+        for trouble in station.troubles:
+            if trouble.begins <= now < trouble.ends and (trouble.share >= 1.0 or self._chance() < trouble.share):
+                if trouble.kind == "error":
+                    self._agenda.at(now + FAST, self._fail, (call, trouble.status, trouble.retry_after), ticket)
+                else:
+                    self._agenda.at(now + FAST, self._refuse, call, ticket)
+                return
+        if not station.service.workers:
+            self._agenda.at(now + FAST, self._worked, call, ticket)
+        elif station.idle:
+            station.idle -= 1
+            self._agenda.at(station.pace.finished(now, station.draw()), self._worked, call, ticket)
+        elif len(station.queue) < station.service.queue:
+            station.queue.append((call, ticket))
+            station.longest_queue = max(station.longest_queue, len(station.queue))
+        else:
+            self._agenda.at(now + FAST, self._fail, (call, 503, None), ticket)
+
+    def _worked(self, call: Call, ticket: int) -> None:
+        """A worker has done with it, and takes the next; nobody tells it that its caller has gone."""
+        station = call.hop.callee
+        now = self._agenda.now
+        if station.queue:
+            following, its_ticket = station.queue.popleft()
+            self._agenda.at(station.pace.finished(now, station.draw()), self._worked, following, its_ticket)
+        elif station.service.workers:
+            station.idle += 1
+        station.answers += 1
+        if call.ticket != ticket or call.ended:
+            station.wasted += 1
+        if station.service.failing and self._chance() < station.service.failing:
+            self._answered(call, ticket, 503)
+        elif station.hops:
+            pods = station.pods
+            self._go_on(Job(station, pods[int(self._chance() * len(pods))], now, call, ticket), _OK)
+        else:
+            self._answered(call, ticket, _OK)
+
+    def _fail(self, what: tuple[Call, int, float | None], ticket: int) -> None:
+        call, status, retry_after = what
+        self._answered(call, ticket, status, retry_after)
+
+    def _refuse(self, call: Call, ticket: int) -> None:
+        if call.ticket == ticket and not call.ended and self._is_there(call):
+            self._heed(call, call.on_fault(self._agenda.now, Fault.CONNECT_FAILURE, sent=False), 502)
+
+    # A restart
+
+    def _go_down(self, what: tuple[Station, Trouble], _: int) -> None:
+        station, trouble = what
+        for pod in station.pods:
+            pod.epoch += 1
+            pod.down = trouble
+
+    def _come_back(self, station: Station, _: int) -> None:
+        """All at once, each with what waited for it: the lockstep that is to be survived."""
+        for pod in station.pods:
+            pod.destinations = self._fresh(station)
+            pod.down = None
+            waiting, pod.backlog = pod.backlog, 0
+            for _request in range(waiting):
+                self._begin(station, pod)

@@ -1,0 +1,351 @@
+"""A fleet and what happens to it, as a file says it: services, who calls whom, and troubles."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from sidecar.governance.decoder import Decoder
+from sidecar.governance.document import ServiceName
+from sidecar.governance.finding import Finding, InvalidDocument
+from sidecar.governance.settings import Document
+from sidecar.governance.units import Duration
+from sidecar.governance.yaml import Path as Place
+from sidecar.governance.yaml import Tree, parse
+
+_RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)/s")
+DEFAULT_SECONDS: Final = 60.0
+
+
+class Rate(float):
+    """Requests per second. Written `50/s`."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, written: object) -> Self:
+        """Read what was written. Raises ValueError with the rule it breaks; a bare number has no unit."""
+        match = _RATE.fullmatch(written) if isinstance(written, str) else None
+        if match is None or not float(match[1]):
+            raise ValueError("must be a rate over 0 with its unit, like 50/s")
+        return cls(match[1])
+
+    def __str__(self) -> str:
+        return f"{float(self):g}/s"
+
+
+class ServiceEntry(Document, frozen=True, kw_only=True):
+    """One service of the fleet.
+
+    `pods` each have a sidecar of their own. A service with a `rate` is called from outside, so often by each pod. One
+    with a `capacity`, or a `utilisation` of it at the rates given, works on requests: first come first served, each for
+    a time drawn around `service_time`. It then makes its `calls`, one after the other, each with that probability.
+    """
+
+    pods: Annotated[int, Meta(ge=1, le=100_000)] = 1
+    rate: Rate | UnsetType = UNSET
+    deadline: Duration | UnsetType = UNSET
+    unsafe: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    capacity: Rate | UnsetType = UNSET
+    utilisation: Annotated[float, Meta(ge=0.01, le=10)] | UnsetType = UNSET
+    service_time: Duration = Duration(0.02)
+    spread: Literal["fixed", "exponential", "lognormal"] = "exponential"
+    queue: Annotated[int, Meta(ge=0, le=100_000_000)] | UnsetType = UNSET
+    failing: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    calls: dict[ServiceName, Annotated[float, Meta(ge=0, le=1)]] = msgspec.field(default_factory=dict)
+
+
+class TroubleEntry(Document, frozen=True, kw_only=True):
+    """One thing that goes wrong.
+
+    hang: no work is done; brownout: work at `speed`; cold: from `speed` up to full speed; error: a `share` of the
+    requests is answered with `status` at once; dead: connections are refused; restart: the pods are gone and forget
+    everything, and a `backlog` of the requests that came meanwhile comes at once when they are back. It happens `times`
+    times, `every` so often.
+    """
+
+    service: ServiceName
+    kind: Literal["hang", "brownout", "cold", "error", "dead", "restart"]
+    at: Duration
+    lasts: Duration = Duration(1.0)
+    speed: Annotated[float, Meta(ge=0.01, le=1)] = 0.4
+    status: Annotated[int, Meta(ge=400, le=599)] = 503
+    share: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    retry_after: Duration | UnsetType = UNSET
+    backlog: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    every: Duration | UnsetType = UNSET
+    times: Annotated[int, Meta(ge=1, le=1000)] = 1
+
+
+class ScenarioDocument(Document, frozen=True, kw_only=True):
+    """The file. `warm_up` is not counted; requests come for `duration`."""
+
+    name: str = ""
+    seed: int = 1
+    duration: Duration = Duration(DEFAULT_SECONDS)
+    warm_up: Duration = Duration(5.0)
+    policy: str | UnsetType = UNSET
+    services: dict[ServiceName, ServiceEntry]
+    trouble: list[TroubleEntry] = msgspec.field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What ServiceEntry says, in numbers: seconds, requests per second. `workers` is 0 where there is no work to do."""
+
+    name: str
+    pods: int = 1
+    rate: float = 0.0
+    deadline: float = float("inf")
+    unsafe: float = 0.0
+    workers: int = 0
+    service_time: float = 0.02
+    spread: str = "exponential"
+    queue: float = float("inf")
+    failing: float = 0.0
+    calls: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What TroubleEntry says, once."""
+
+    service: str
+    kind: str
+    begins: float
+    ends: float
+    speed: float = 1.0
+    status: int = 503
+    share: float = 1.0
+    retry_after: float | None = None
+    backlog: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A fleet, in the order in which services call each other, and what happens to it."""
+
+    name: str
+    seed: int
+    seconds: float
+    warm_up: float
+    services: Mapping[str, Service]
+    troubles: Sequence[Trouble]
+    policy: Path | None = None
+
+    @property
+    def begins(self) -> float:
+        """When the first trouble begins; the end where there is none."""
+        return min((trouble.begins for trouble in self.troubles), default=self.seconds)
+
+    @property
+    def ends(self) -> float:
+        """When the last trouble is over."""
+        return max((trouble.ends for trouble in self.troubles), default=self.seconds)
+
+    def loads(self) -> dict[str, float]:
+        """Requests per second that come to each service when all is well."""
+        return loads(self.services)
+
+    def at(self, utilisation: float | None = None, blip: float | None = None) -> Self:
+        """The same at another utilisation of every capacity, or with every trouble lasting so many seconds.
+
+        Where one trouble follows another, what comes later moves.
+        """
+        services, troubles, seconds = self.services, self.troubles, self.seconds
+        if utilisation is not None:
+            arriving = self.loads()
+            services = {
+                name: replace(one, workers=workers_for(arriving[name] / utilisation, one.service_time))
+                if one.workers
+                else one
+                for name, one in services.items()
+            }
+        if blip is not None and troubles:
+            longer = blip - (troubles[0].ends - troubles[0].begins)
+            first = troubles[0].ends
+            troubles = [
+                replace(
+                    trouble,
+                    begins=trouble.begins + (longer if trouble.begins >= first else 0.0),
+                    ends=trouble.ends + longer,
+                )
+                for trouble in troubles
+            ]
+            seconds = max(seconds, seconds + longer)
+        return replace(self, services=services, troubles=troubles, seconds=seconds)
+
+    def shrunk(self, requests: float) -> Self:
+        """The same in small, so that it comes to about so many requests; never larger.
+
+        Rates, workers and pods shrink alike, so that each pod sees what it saw.
+        """
+        per_second = sum(one.rate * one.pods for one in self.services.values())
+        share = min(1.0, requests / (per_second * self.seconds))
+        services = {}
+        for name, one in self.services.items():
+            pods = max(1, round(one.pods * share))
+            rate = one.rate * one.pods * share / pods
+            services[name] = replace(
+                one, pods=pods, rate=rate, workers=max(1, round(one.workers * share)) if one.workers else 0
+            )
+        return replace(self, services=services)
+
+
+def workers_for(capacity: float, service_time: float) -> int:
+    """How many workers answer so many requests per second."""
+    return max(1, round(capacity * service_time))
+
+
+def loads(services: Mapping[str, Service]) -> dict[str, float]:
+    """Requests per second that come to each service when all is well, callers first."""
+    coming = {name: one.rate * one.pods for name, one in services.items()}
+    for name, one in services.items():
+        for callee, share in one.calls.items():
+            coming[callee] += coming[name] * share
+    return coming
+
+
+def load(file: Path) -> Scenario:
+    """Read a scenario. Raises InvalidDocument with everything that is wrong in it."""
+    findings: list[Finding] = []
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise InvalidDocument([Finding(str(file), None, "", f"can not be read: {error.strerror or error}")]) from None
+    tree = parse(content, str(file))
+    decoder = Decoder(tree, findings)
+    document = decoder.document(ScenarioDocument, {"services": {}})
+    scenario = None if document is None else _Reader(document, decoder, tree, file).scenario()
+    if findings or scenario is None:
+        raise InvalidDocument(findings)
+    return scenario
+
+
+class _Reader:
+    """Checks what the parts of one document say about each other."""
+
+    def __init__(self, document: ScenarioDocument, decoder: Decoder, tree: Tree, file: Path) -> None:
+        self._document = document
+        self._decoder = decoder
+        self._tree = tree
+        self._file = file
+
+    def scenario(self) -> Scenario | None:
+        document = self._document
+        entries = document.services
+        if not entries:
+            return None  # said already, or nothing else to be said
+        for name, entry in entries.items():
+            self._check(name, entry)
+        order = self._order()
+        if order is None:
+            return None
+        services = self._services(order)
+        troubles = [once for number, entry in enumerate(document.trouble) for once in self._troubles(number, entry)]
+        if document.warm_up >= min((one.begins for one in troubles), default=float(document.duration)):
+            self._decoder.broken(("warm_up",), "must be over before the first trouble begins", str(document.warm_up))
+        late = max((one.ends for one in troubles), default=0.0)
+        if late >= document.duration:
+            rule = f"must go on after the last trouble, which ends at {Duration(late)}"
+            self._decoder.broken(("duration",), rule, str(document.duration))
+        return Scenario(
+            name=document.name or self._file.stem,
+            seed=document.seed,
+            seconds=float(document.duration),
+            warm_up=float(document.warm_up),
+            services=services,
+            troubles=sorted(troubles, key=lambda one: one.begins),
+            policy=None if document.policy is UNSET else self._file.parent / document.policy,
+        )
+
+    def _check(self, name: str, entry: ServiceEntry) -> None:
+        here: Place = ("services", name)
+        for callee in entry.calls:
+            if callee not in self._document.services:
+                self._decoder.lacking((*here, "calls", callee), "is no service of this file")
+        if entry.rate is not UNSET and not entry.calls:
+            self._decoder.lacking((*here, "rate"), "is of no use to a service that calls none")
+        if entry.rate is UNSET and not any(name in other.calls for other in self._document.services.values()):
+            self._decoder.lacking(here, "is called by nobody: give it a rate, or a caller")
+        if entry.capacity is not UNSET and entry.utilisation is not UNSET:
+            self._decoder.lacking(
+                (*here, "utilisation"), "does not go with capacity: the rates give the one or the other"
+            )
+        if entry.service_time <= 0:
+            self._decoder.broken((*here, "service_time"), "must be over 0s", str(entry.service_time))
+
+    def _order(self) -> list[str] | None:
+        """Callers before those they call; None, with a finding, where there is a circle."""
+        entries = self._document.services
+        graph = {name: [callee for callee in entry.calls if callee in entries] for name, entry in entries.items()}
+        try:
+            return list(reversed(list(TopologicalSorter(graph).static_order())))
+        except CycleError as error:
+            self._decoder.lacking(("services",), f"must not call in a circle: {' → '.join(error.args[1])}")
+            return None
+
+    def _services(self, order: Sequence[str]) -> dict[str, Service]:
+        entries = self._document.services
+        services = {}
+        for name in order:
+            entry = entries[name]
+            services[name] = Service(
+                name=name,
+                pods=entry.pods,
+                rate=0.0 if entry.rate is UNSET else float(entry.rate),
+                deadline=float("inf") if entry.deadline is UNSET else float(entry.deadline),
+                unsafe=entry.unsafe,
+                service_time=float(entry.service_time) or 1.0,
+                spread=entry.spread,
+                queue=float("inf") if entry.queue is UNSET else entry.queue,
+                failing=entry.failing,
+                calls={callee: share for callee, share in entry.calls.items() if callee in entries},
+            )
+        coming = loads(services)
+        for name, one in services.items():
+            entry = entries[name]
+            if entry.capacity is not UNSET:
+                services[name] = replace(one, workers=workers_for(entry.capacity, one.service_time))
+            elif entry.utilisation is not UNSET:
+                services[name] = replace(one, workers=workers_for(coming[name] / entry.utilisation, one.service_time))
+        return services
+
+    def _troubles(self, number: int, entry: TroubleEntry) -> list[Trouble]:
+        here: Place = ("trouble", number)
+        service = self._document.services.get(entry.service)
+        if service is None:
+            self._decoder.broken((*here, "service"), "is no service of this file", entry.service)
+            return []
+        has_work = service.capacity is not UNSET or service.utilisation is not UNSET
+        if entry.kind in {"hang", "brownout", "cold"} and not has_work:
+            self._decoder.broken((*here, "kind"), f"needs a capacity or a utilisation of {entry.service}", entry.kind)
+        if entry.kind == "restart" and not service.calls:
+            self._decoder.broken(
+                (*here, "kind"), f"needs a service with calls, and {entry.service} has none", entry.kind
+            )
+        if entry.lasts <= 0:
+            self._decoder.broken((*here, "lasts"), "must be over 0s", str(entry.lasts))
+        if entry.times > 1 and (entry.every is UNSET or entry.every < entry.lasts):
+            self._decoder.lacking((*here, "times"), "needs an every that is at least as long as it lasts")
+            return []
+        every = 0.0 if entry.every is UNSET else float(entry.every)
+        return [
+            Trouble(
+                service=entry.service,
+                kind=entry.kind,
+                begins=float(entry.at) + turn * every,
+                ends=float(entry.at) + turn * every + float(entry.lasts),
+                speed=0.0 if entry.kind == "hang" else entry.speed,
+                status=entry.status,
+                share=entry.share,
+                retry_after=None if entry.retry_after is UNSET else float(entry.retry_after),
+                backlog=entry.backlog,
+            )
+            for turn in range(entry.times)
+        ]

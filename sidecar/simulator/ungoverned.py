@@ -1,0 +1,36 @@
+"""What a fleet is compared with: the same retries without what governs them. The engine's parts, made null."""
+
+from dataclasses import replace
+from typing import Final
+
+from sidecar.engine.budget import RetryBudget
+from sidecar.engine.policy import BreakerPolicy, ConcurrencyPolicy, DestinationPolicy, LimitKind
+
+NEVER: Final = 1_000_000_000
+
+
+class EndlessBudget(RetryBudget):
+    """Pays for every retry: a budget that no policy may ask for, since no document can switch the budget off."""
+
+    def withdraw(self, now: float) -> bool:
+        """Always true."""
+        del now
+        return True
+
+    def deposit(self, now: float) -> None:
+        """Nothing is counted."""
+
+    def refund(self, withdrawn_at: float) -> None:
+        """Nothing is counted."""
+
+    def depart(self, withdrawn_at: float, now: float) -> None:
+        """Nothing is counted."""
+
+
+def ungoverned(policy: DestinationPolicy) -> DestinationPolicy:
+    """The policy with a breaker that never trips and a limit that is never reached; its budget is made endless too."""
+    return replace(
+        policy,
+        breaker=BreakerPolicy(min_requests=NEVER, consecutive_failures=NEVER),
+        concurrency=ConcurrencyPolicy(LimitKind.FIXED, initial=NEVER, max_in_flight=NEVER),
+    )
