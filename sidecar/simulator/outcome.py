@@ -1,0 +1,126 @@
+"""What a run came to: success, amplification and recovery, by the definitions that the measured storms use too."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sidecar.simulator.fleet import SLOT, Fleet
+
+WELL: Final = 0.95
+"""Share of the requests of a slot that are answered well when there is no trouble."""
+STILL: Final = 1.0
+"""Seconds before the end: a fleet that is not well until then has not recovered."""
+SLOTS_PER_SECOND: Final = round(1 / SLOT)
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """What one service saw. Attempts per request: of the calls to it, and of the requests from outside."""
+
+    service: str
+    amplification: float
+    worst_second: float
+    attempts_per_request: float
+    wasted: float
+    """Share of its answers that nobody waited for any more."""
+    longest_queue: int
+    attempts: tuple[float, ...]
+    """Per second, in each slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Shares are of 1, times in seconds. None is what there is none of: no request, no recovery."""
+
+    requests: int
+    before: float | None
+    during: float | None
+    after: float | None
+    recovery: float | None
+    """From the end of the last trouble until at least WELL of the requests are answered well, and stay so."""
+    seconds_after: float
+    """For how long that was watched."""
+    amplification: float
+    """The worst of all services: attempts per request that was sent to it."""
+    worst_second: float
+    p50: float | None
+    p99: float | None
+    refusals: Mapping[str, int]
+    depths: Sequence[Depth]
+    offered: tuple[float, ...]
+    """Requests from outside per second, in each slot, by when they came."""
+    good: tuple[float, ...]
+    """Those that were answered well."""
+
+    @property
+    def metastable(self) -> bool:
+        """The trouble is over and the outage is not."""
+        return self.recovery is None
+
+
+def outcome(fleet: Fleet) -> Outcome:
+    """What a run that is over came to."""
+    scenario = fleet.scenario
+    slots = math.ceil(scenario.seconds / SLOT)
+    entries = [station for station in fleet.stations.values() if station.service.rate]
+    offered = [sum(station.begun.slots[slot] for station in entries) for slot in range(slots)]
+    good = [sum(station.good.slots[slot] for station in entries) for slot in range(slots)]
+    first, begins, ends = (int(instant / SLOT) for instant in (scenario.warm_up, scenario.begins, scenario.ends))
+    depths = [_depth(fleet, name, sum(offered)) for name, one in fleet.stations.items() if one.attempts.total()]
+    latencies = sorted(fleet.latencies)
+    return Outcome(
+        requests=sum(offered),
+        before=_share(good[first:begins], offered[first:begins]),
+        during=_share(good[begins:ends], offered[begins:ends]),
+        after=_share(good[ends:], offered[ends:]),
+        recovery=_recovery(good[ends:], offered[ends:]),
+        seconds_after=scenario.seconds - scenario.ends,
+        amplification=max((depth.amplification for depth in depths), default=1.0),
+        worst_second=max((depth.worst_second for depth in depths), default=1.0),
+        p50=_quantile(latencies, 0.5),
+        p99=_quantile(latencies, 0.99),
+        refusals={refusal.value: count for refusal, count in fleet.refusals.most_common()},
+        depths=depths,
+        offered=tuple(count / SLOT for count in offered),
+        good=tuple(count / SLOT for count in good),
+    )
+
+
+def _depth(fleet: Fleet, name: str, outside: int) -> Depth:
+    station = fleet.stations[name]
+    hops = [hop for other in fleet.stations.values() for hop in other.hops if hop.callee is station]
+    attempts = station.attempts.slots
+    requests = [sum(counts) for counts in zip(*(hop.requests.slots for hop in hops), strict=True)]
+    retried = [max(0, sent - asked) for sent, asked in zip(_seconds(attempts), _seconds(requests), strict=True)]
+    asked = _seconds(requests)
+    return Depth(
+        service=name,
+        amplification=sum(attempts) / sum(requests),
+        # What is compared with is what is usual: an outage in which nobody asks for the first time has no ratio.
+        worst_second=1 + max(retried, default=0) / max(1.0, sorted(asked)[len(asked) // 2]),
+        attempts_per_request=sum(attempts) / outside if outside else 0.0,
+        wasted=station.wasted / station.answers if station.answers else 0.0,
+        longest_queue=station.longest_queue,
+        attempts=tuple(count / SLOT for count in attempts[: math.ceil(fleet.scenario.seconds / SLOT)]),
+    )
+
+
+def _seconds(slots: Sequence[int]) -> list[int]:
+    return [sum(slots[start : start + SLOTS_PER_SECOND]) for start in range(0, len(slots), SLOTS_PER_SECOND)]
+
+
+def _share(good: Sequence[int], offered: Sequence[int]) -> float | None:
+    return sum(good) / sum(offered) if sum(offered) else None
+
+
+def _recovery(good: Sequence[int], offered: Sequence[int]) -> float | None:
+    bad = [slot for slot, asked in enumerate(offered) if good[slot] < WELL * asked]
+    if not bad:
+        return 0.0
+    recovered = (bad[-1] + 1) * SLOT
+    return None if recovered > len(offered) * SLOT - STILL else recovered
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float | None:
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
