@@ -17,6 +17,7 @@ _COMMANDS: Final = {
     "report": "Tell an incident on one page, for those who were not there.",
     "explain": "Say what would happen to a request, and which rule decides.",
     "policy": "Check, compare and explain policies.",
+    "simulate": "Simulate a fleet under a policy: does a blip stay a blip?",
 }
 
 

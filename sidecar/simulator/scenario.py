@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.governance.decoder import Decoder
-from sidecar.governance.document import ServiceName
+from sidecar.governance.document import DestinationName
 from sidecar.governance.finding import Finding, InvalidDocument
 from sidecar.governance.settings import Document
 from sidecar.governance.units import Duration
@@ -57,7 +57,7 @@ class ServiceEntry(Document, frozen=True, kw_only=True):
     spread: Literal["fixed", "exponential", "lognormal"] = "exponential"
     queue: Annotated[int, Meta(ge=0, le=100_000_000)] | UnsetType = UNSET
     failing: Annotated[float, Meta(ge=0, le=1)] = 0.0
-    calls: dict[ServiceName, Annotated[float, Meta(ge=0, le=1)]] = msgspec.field(default_factory=dict)
+    calls: dict[DestinationName, Annotated[float, Meta(ge=0, le=1)]] = msgspec.field(default_factory=dict)
 
 
 class TroubleEntry(Document, frozen=True, kw_only=True):
@@ -69,7 +69,7 @@ class TroubleEntry(Document, frozen=True, kw_only=True):
     times, `every` so often.
     """
 
-    service: ServiceName
+    service: DestinationName
     kind: Literal["hang", "brownout", "cold", "error", "dead", "restart"]
     at: Duration
     lasts: Duration = Duration(1.0)
@@ -90,7 +90,7 @@ class ScenarioDocument(Document, frozen=True, kw_only=True):
     duration: Duration = Duration(DEFAULT_SECONDS)
     warm_up: Duration = Duration(5.0)
     policy: str | UnsetType = UNSET
-    services: dict[ServiceName, ServiceEntry]
+    services: dict[DestinationName, ServiceEntry]
     trouble: list[TroubleEntry] = msgspec.field(default_factory=list)
 
 
@@ -179,6 +179,10 @@ class Scenario:
             ]
             seconds = max(seconds, seconds + longer)
         return replace(self, services=services, troubles=troubles, seconds=seconds)
+
+    def reseeded(self, seed: int) -> Self:
+        """The same with other dice."""
+        return replace(self, seed=seed)
 
     def shrunk(self, requests: float) -> Self:
         """The same in small, so that it comes to about so many requests; never larger.
