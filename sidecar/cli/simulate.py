@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
@@ -100,7 +100,7 @@ def simulate(
     json_to: str | None,
     html_to: str | None,
 ) -> None:
-    """Simulate a fleet under a policy: does a blip stay a blip?
+    """Simulate a fleet under a policy, to see whether a blip stays a blip.
 
     The engine is the one that `sidecar run` runs; pods, services and their troubles are simulated, on virtual time.
     """
@@ -117,16 +117,14 @@ def simulate(
     outcomes = dict(
         zip(
             (one.name for one in contenders),
-            _watched(scenario.name, lambda words: compare(scenario, contenders, words)),
+            _watched(scenario.name, partial(compare, scenario, contenders)),
             strict=True,
         )
     )
+    rows = [percent / 100 for percent in utilisations]
     charts = []
     for contender in contenders if mapped else ():
-        rows = [percent / 100 for percent in utilisations]
-        cells = _watched(
-            f"the map of {contender.name}", lambda words, one=contender: chart(scenario, one, rows, blips, words)
-        )
+        cells = _watched(f"the map of {contender.name}", partial(chart, scenario, contender, rows, blips))
         charts.append(Chart(contender, cells, scenario.seconds - scenario.ends))
     if json_to is not None:
         text = json.dumps(report.record(scenario, outcomes, charts), indent=2)

@@ -31,7 +31,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One place of the metastability map: a utilisation, a blip of so many seconds, and the recovery from it or None."""
+    """One place of the metastability map: a utilisation, a blip of so many seconds, the recovery from it or None."""
 
     utilisation: float
     blip: float

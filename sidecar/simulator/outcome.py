@@ -92,13 +92,14 @@ def _depth(fleet: Fleet, name: str, outside: int) -> Depth:
     hops = [hop for other in fleet.stations.values() for hop in other.hops if hop.callee is station]
     attempts = station.attempts.slots
     requests = [sum(counts) for counts in zip(*(hop.requests.slots for hop in hops), strict=True)]
-    retried = [max(0, sent - asked) for sent, asked in zip(_seconds(attempts), _seconds(requests), strict=True)]
     asked = _seconds(requests)
+    retried = [max(0, sent - first) for sent, first in zip(_seconds(attempts), asked, strict=True)]
+    usual = sorted(asked[: math.ceil(fleet.scenario.seconds)])
     return Depth(
         service=name,
         amplification=sum(attempts) / sum(requests),
         # What is compared with is what is usual: an outage in which nobody asks for the first time has no ratio.
-        worst_second=1 + max(retried, default=0) / max(1.0, sorted(asked)[len(asked) // 2]),
+        worst_second=1 + max(retried, default=0) / max(1, usual[len(usual) // 2]),
         attempts_per_request=sum(attempts) / outside if outside else 0.0,
         wasted=station.wasted / station.answers if station.answers else 0.0,
         longest_queue=station.longest_queue,

@@ -1,4 +1,4 @@
-"""Plots as inline SVG: lines over time, and the map of where a fleet recovers. Colours are classes; the page has them."""
+"""Plots as inline SVG: lines over time, and the map of where a fleet recovers. Colours are classes of the page."""
 
 import math
 from collections.abc import Sequence
@@ -42,8 +42,10 @@ def lines(title: str, series: Sequence[Line], slot: float, shaded: Sequence[tupl
         value = top * step / 4
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
         parts.append(f'<text class="tick end" x="{LEFT - 6}" y="{y(value) + 4:.1f}">{_number(value)}{unit}</text>')
-    for second in range(0, int(seconds) + 1, max(1, math.ceil(seconds / 12 / 5) * 5)):
-        parts.append(f'<text class="tick mid" x="{x(second):.1f}" y="{HEIGHT - 8}">{second} s</text>')
+    parts += [
+        f'<text class="tick mid" x="{x(second):.1f}" y="{HEIGHT - 8}">{second} s</text>'
+        for second in range(0, int(seconds) + 1, max(1, math.ceil(seconds / 12 / 5) * 5))
+    ]
     for one in series:
         points = [
             f"{x((place + 0.5) * slot):.1f},{y(value):.1f}"
@@ -52,14 +54,15 @@ def lines(title: str, series: Sequence[Line], slot: float, shaded: Sequence[tupl
         ]
         parts.append(f'<polyline class="line {one.style}" points="{" ".join(points)}"/>')
     keys = "".join(
-        f'<span class="key"><svg width="18" height="8" aria-hidden="true"><line class="line {one.style}" x1="0" x2="18" '
-        f'y1="4" y2="4"/></svg>{escape(one.title)}</span>'
+        '<span class="key"><svg width="18" height="8" aria-hidden="true">'
+        f'<line class="line {one.style}" x1="0" x2="18" y1="4" y2="4"/></svg>{escape(one.title)}</span>'
         for one in series
     )
     label = escape(title)
     return (
         f'<figure><figcaption>{label}<span class="keys">{keys}</span></figcaption>'
-        f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg></figure>'
+        f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+        "</figure>"
     )
 
 
@@ -86,12 +89,13 @@ def heat(
             opacity = 1.0 if recovery is None else 0.12 + 0.75 * depth
             parts.append(
                 f'<rect class="{style}" x="{x}" y="{y}" width="{CELL - 2}" height="{CELL - 2}" '
-                f'fill-opacity="{opacity:.2f}"/><text class="place" x="{x + CELL / 2 - 1}" y="{y + CELL / 2 + 4}">{told}</text>'
+                f'fill-opacity="{opacity:.2f}"/>'
+                f'<text class="place on-{style}" x="{x + CELL / 2 - 1}" y="{y + CELL / 2 + 4}">{told}</text>'
             )
     bottom = TOP + len(rows) * CELL
     for column, blip in enumerate(columns):
-        x = LEFT + column * CELL + CELL / 2
-        parts.append(f'<text class="tick mid" x="{x}" y="{bottom + 16}">{blip:g} s</text>')
+        middle = LEFT + column * CELL + CELL / 2
+        parts.append(f'<text class="tick mid" x="{middle}" y="{bottom + 16}">{blip:g} s</text>')
     label = escape(title)
     width, height = LEFT + len(columns) * CELL + RIGHT, bottom + BOTTOM
     return (

@@ -17,17 +17,21 @@ CSS: Final = """
 --trouble:#f59e0b26;--good:#15803d;--bad:#b91c1c}
 @media(prefers-color-scheme:dark){:root{--ink:#e6e9f0;--soft:#9aa5b8;--paper:#10141c;--grid:#273042;--a:#6aa7ff;
 --b:#ff9b66;--trouble:#f59e0b30;--good:#4ade80;--bad:#f87171}}
-*{box-sizing:border-box}body{margin:0 auto;padding:32px 20px 64px;max-width:800px;background:var(--paper);color:var(--ink);
-font:16px/1.55 system-ui,sans-serif}h1{font-size:1.6rem;line-height:1.25;margin:0 0 4px}h2{font-size:1.15rem;margin:40px 0 8px}
+*{box-sizing:border-box}body{margin:0 auto;padding:32px 20px 64px;max-width:800px;background:var(--paper);
+color:var(--ink);font:16px/1.55 system-ui,sans-serif}
+h1{font-size:1.6rem;line-height:1.25;margin:0 0 4px}h2{font-size:1.15rem;margin:40px 0 8px}
 p{margin:6px 0}.soft,figcaption,.tick{color:var(--soft)}.verdict{font-size:1.1rem;margin:18px 0}
-.verdict b.good{color:var(--good)}.verdict b.bad{color:var(--bad)}table{border-collapse:collapse;width:100%;margin:12px 0;
+.verdict b.good{color:var(--good)}.verdict b.bad{color:var(--bad)}
+table{border-collapse:collapse;width:100%;margin:12px 0;
 font-variant-numeric:tabular-nums}th,td{padding:6px 10px;border-bottom:1px solid var(--grid);text-align:right}
 th:first-child,td:first-child{text-align:left}thead th{color:var(--soft);font-weight:600;font-size:.86rem}
 figure{margin:22px 0}figcaption{font-size:.9rem;margin-bottom:6px}.keys{float:right}.key{margin-left:14px}
 .key svg{margin-right:6px;vertical-align:middle}svg.plot{width:100%;height:auto}svg.map{max-width:100%;height:auto}
 .grid{stroke:var(--grid)}.tick{font-size:11px;fill:var(--soft)}.end{text-anchor:end}.mid{text-anchor:middle}
-.line{fill:none;stroke-width:2;stroke-linejoin:round}.line.a{stroke:var(--a)}.line.b{stroke:var(--b);stroke-dasharray:6 3}
+.line{fill:none;stroke-width:2;stroke-linejoin:round}.line.a{stroke:var(--a)}
+.line.b{stroke:var(--b);stroke-dasharray:6 3}
 .trouble{fill:var(--trouble)}.recovers{fill:var(--a)}.never{fill:var(--bad)}
+.on-never{fill:#fff!important}td{white-space:nowrap}
 .place{font-size:12px;text-anchor:middle;fill:var(--ink);font-variant-numeric:tabular-nums}
 @media print{body{max-width:none}}
 """
@@ -100,8 +104,8 @@ def page(scenario: Scenario, outcomes: Mapping[str, Outcome], charts: Sequence[C
     if charts:
         parts.append("<h2>Where the outage outlives its cause</h2>")
         parts.append(
-            '<p class="soft">Rows: how much of its capacity the fleet uses when all is well. Columns: how long the blip '
-            f"lasts. Each place: seconds from its end to recovery; ∞: none in {charts[0].watched:g} s. "
+            '<p class="soft">Rows: how much of its capacity the fleet uses when all is well. Columns: how long the '
+            f"blip lasts. Each place: seconds from its end to recovery; ∞: none in {charts[0].watched:g} s. "
             "The scenario in small, every pod with its own load.</p>"
         )
         for chart in charts:
@@ -124,8 +128,7 @@ def fleet_in_words(scenario: Scenario) -> str:
     for name, one in scenario.services.items():
         load = f"{one.pods} pods of {name}" if one.pods > 1 else name
         if one.workers:
-            capacity = one.workers / one.service_time
-            load += f" ({coming[name]:,.0f}/s, {coming[name] / capacity:.0%} of its capacity)"
+            load += f" ({coming[name]:,.0f}/s, {coming[name] / one.capacity:.0%} of its capacity)"
         else:
             load += f" ({coming[name]:,.0f}/s)"
         told.append(load)
@@ -174,7 +177,7 @@ def _depths(outcomes: Mapping[str, Outcome]) -> str:
 
 def share(value: float | None) -> str:
     """A share as people read it."""
-    return "–" if value is None else f"{value:.1%}"
+    return "-" if value is None else f"{value:.1%}"
 
 
 def seconds(value: float | None) -> str:
@@ -184,4 +187,4 @@ def seconds(value: float | None) -> str:
 
 def milliseconds(value: float | None) -> str:
     """A latency as people read it."""
-    return "–" if value is None else f"{value * 1000:,.0f} ms"
+    return "-" if value is None else f"{value * 1000:,.0f} ms"

@@ -110,6 +110,11 @@ class Service:
     failing: float = 0.0
     calls: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def capacity(self) -> float:
+        """Requests per second that its workers answer at full speed."""
+        return self.workers / self.service_time
+
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
@@ -161,9 +166,7 @@ class Scenario:
         if utilisation is not None:
             arriving = self.loads()
             services = {
-                name: replace(one, workers=workers_for(arriving[name] / utilisation, one.service_time))
-                if one.workers
-                else one
+                name: staffed(one, arriving[name] / utilisation) if one.workers else one
                 for name, one in services.items()
             }
         if blip is not None and troubles:
@@ -195,15 +198,19 @@ class Scenario:
         for name, one in self.services.items():
             pods = max(1, round(one.pods * share))
             rate = one.rate * one.pods * share / pods
-            services[name] = replace(
-                one, pods=pods, rate=rate, workers=max(1, round(one.workers * share)) if one.workers else 0
-            )
+            smaller = replace(one, pods=pods, rate=rate)
+            services[name] = staffed(smaller, one.capacity * share) if one.workers else smaller
         return replace(self, services=services)
 
 
-def workers_for(capacity: float, service_time: float) -> int:
-    """How many workers answer so many requests per second."""
-    return max(1, round(capacity * service_time))
+def staffed(service: Service, capacity: float) -> Service:
+    """The service with workers for so many requests per second.
+
+    A fraction of a worker there is not: the time that each request takes is changed by as much, so that the capacity is
+    the one that was asked for.
+    """
+    workers = max(1, round(capacity * service.service_time))
+    return replace(service, workers=workers, service_time=workers / capacity)
 
 
 def loads(services: Mapping[str, Service]) -> dict[str, float]:
@@ -315,9 +322,9 @@ class _Reader:
         for name, one in services.items():
             entry = entries[name]
             if entry.capacity is not UNSET:
-                services[name] = replace(one, workers=workers_for(entry.capacity, one.service_time))
-            elif entry.utilisation is not UNSET:
-                services[name] = replace(one, workers=workers_for(coming[name] / entry.utilisation, one.service_time))
+                services[name] = staffed(one, float(entry.capacity))
+            elif entry.utilisation is not UNSET and coming[name]:
+                services[name] = staffed(one, coming[name] / entry.utilisation)
         return services
 
     def _troubles(self, number: int, entry: TroubleEntry) -> list[Trouble]:

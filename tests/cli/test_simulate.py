@@ -1,0 +1,96 @@
+"""`sidecar simulate` as it is typed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SMALL = """\
+name: a small storm
+duration: 25s
+services:
+  checkout: {pods: 4, rate: 50/s, deadline: 3s, calls: {payments: 1}}
+  payments: {utilisation: 0.8}
+trouble:
+  - {service: payments, kind: hang, at: 8s, lasts: 4s}
+"""
+
+
+@pytest.fixture
+def storm(tmp_path: Path) -> Path:
+    file = tmp_path / "storm.yaml"
+    file.write_text(SMALL)
+    return file
+
+
+def simulate(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sidecar", "simulate", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+        check=False,
+    )
+
+
+def test_a_budgetless_policy_collapses_and_the_baseline_does_not(storm: Path, tmp_path: Path) -> None:
+    page, record = tmp_path / "storm.html", tmp_path / "storm.json"
+
+    ran = simulate(
+        *(storm, "--policy", "config/policy.yaml", "--against", "ungoverned", "--html", page, "--json", record),
+        *("--assert", "amplification < 1.2", "--assert", "after > 0%"),
+    )
+
+    told = json.loads(record.read_text())["outcomes"]
+    assert ran.returncode == 0, ran.stderr
+    assert "never" in ran.stdout
+    assert told["ungoverned"]["metastable"]
+    assert not told["config/policy.yaml"]["metastable"]
+    assert "<svg" in page.read_text()
+
+
+def test_a_figure_that_does_not_hold_is_named_with_exit_one(storm: Path) -> None:
+    ran = simulate(storm, "--assert", "during > 99.9%", "--json", "-")
+
+    assert ran.returncode == 1
+    assert "does not hold: during > 99.9%: it was" in ran.stderr
+    assert json.loads(ran.stdout)["scenario"]["name"] == "a small storm"
+
+
+def test_the_same_seed_gives_the_same_figures(storm: Path) -> None:
+    one, again, other = (simulate(storm, "--json", "-", "--seed", seed).stdout for seed in (3, 3, 4))
+
+    assert one == again
+    assert one != other
+
+
+def test_a_map_is_printed(storm: Path) -> None:
+    ran = simulate(storm, "--map", "--utilisations", "40,90", "--blips", "1,2")
+
+    assert ran.returncode == 0, ran.stderr
+    assert "baseline:" in ran.stdout
+    assert "90%" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["absent.yaml"], "absent.yaml: can not be read"),
+        (["config/scenarios/hang.yaml", "--policy", "absent.yaml"], "absent.yaml: can not be read"),
+        (["config/scenarios/hang.yaml", "--against", "absent.yaml"], "absent.yaml: can not be read"),
+        (["config/scenarios/hang.yaml", "--assert", "joy > 1"], "joy is none of"),
+        (["config/scenarios/hang.yaml", "--blips", "soon"], "must be numbers with commas"),
+        (["config/scenarios/hang.yaml", "--html", "/nowhere/x.html"], "/nowhere is not a directory"),
+        (["config/policy.yaml"], "policy.yaml"),
+    ],
+)
+def test_what_can_not_be_simulated_is_one_clear_message_and_exit_two(arguments: list[str], said: str) -> None:
+    ran = simulate(*arguments)
+
+    assert ran.returncode == 2
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr

@@ -1,0 +1,136 @@
+"""The laws of a simulated fleet, and what it was made to show."""
+
+from dataclasses import replace
+
+import pytest
+
+from sidecar.engine.policy import BudgetPolicy, DestinationPolicy
+from sidecar.engine.verdict import Refusal
+from sidecar.simulator.fleet import SLOT, Fleet
+from sidecar.simulator.outcome import outcome
+from sidecar.simulator.scenario import Scenario, Service, Trouble, staffed
+
+POLICY = DestinationPolicy(timeout=3.0, per_attempt_timeout=1.0)
+HANG = Trouble("payments", "hang", 8.0, 11.0, speed=0.0)
+ERRORS = Trouble("payments", "error", 8.0, 13.0)
+
+
+def scenario(*troubles: Trouble, utilisation: float = 0.8, seconds: float = 30.0, **entry: object) -> Scenario:
+    checkout = Service("checkout", pods=4, rate=50.0, calls={"payments": 1.0}, **entry)  # type: ignore[arg-type]
+    payments = staffed(Service("payments", workers=1), 200.0 / utilisation)
+    return Scenario("test", 1, seconds, 4.0, {"checkout": checkout, "payments": payments}, troubles)
+
+
+def fleet(one: Scenario, policy: DestinationPolicy = POLICY, *, governed: bool = True) -> Fleet:
+    return Fleet(one, lambda _, __: policy, governed=governed).run()
+
+
+def test_all_is_well_where_nothing_is_wrong() -> None:
+    run = fleet(scenario())
+    figures = outcome(run)
+
+    assert figures.before == 1.0
+    assert figures.amplification == 1.0
+    assert figures.recovery == 0.0
+    assert figures.requests == pytest.approx(200 * 30, rel=0.05)
+    assert figures.requests == run.stations["payments"].answers
+    assert figures.p50 == pytest.approx(0.02, rel=0.5)
+
+
+def test_a_run_is_the_same_again_with_the_same_seed_and_another_with_another() -> None:
+    one, again = outcome(fleet(scenario(HANG))), outcome(fleet(scenario(HANG)))
+    other = outcome(fleet(replace(scenario(HANG), seed=2)))
+
+    assert one == again
+    assert one != other
+
+
+def test_a_hang_at_high_load_goes_metastable_without_governance_and_not_with_it() -> None:
+    governed = outcome(fleet(scenario(HANG)))
+    bare = outcome(fleet(scenario(HANG), governed=False))
+
+    assert governed.recovery is not None
+    assert governed.recovery < 3.0
+    assert governed.amplification <= 1.1 + 0.05
+    assert bare.metastable
+    assert bare.amplification > 1.5
+
+
+def test_at_low_load_even_ungoverned_retries_recover() -> None:
+    bare = outcome(fleet(scenario(replace(HANG, ends=8.5), utilisation=0.2), governed=False))
+
+    assert bare.recovery is not None
+
+
+def test_fast_errors_are_repeated_within_the_budget_only() -> None:
+    run = fleet(scenario(ERRORS), replace(POLICY, budget=BudgetPolicy(ratio=0.1, min_retries=3)))
+    depth = next(one for one in outcome(run).depths if one.service == "payments")
+
+    requests = sum(sum(hop.requests.slots) for hop in run.stations["checkout"].hops)
+    retries = sum(depth.attempts) * SLOT - requests
+    pods_and_windows = 4 * (30 / 10 + 1)
+    assert retries <= 0.1 * requests + 3 * pods_and_windows
+    assert run.refusals[Refusal.BREAKER_OPEN] > 0
+
+
+def test_a_retry_after_is_waited_for_in_virtual_time_too() -> None:
+    throttled = Trouble("payments", "error", 8.0, 8.5, status=429, retry_after=2.0)
+
+    run = fleet(scenario(throttled), replace(POLICY, timeout=6.0, budget=BudgetPolicy(ratio=1.0, burst=10.0)))
+
+    attempts = run.stations["payments"].attempts.slots
+    requests = run.stations["checkout"].hops[0].requests.slots
+    early = [slot for slot in range(len(attempts)) if attempts[slot] > requests[slot] and slot * SLOT < 10.0]
+    assert early == []
+    assert sum(attempts) > sum(requests)
+
+
+def test_refused_connections_are_repeated_for_unsafe_requests_too_and_errors_are_not() -> None:
+    refused = fleet(scenario(replace(ERRORS, kind="dead", share=0.2), unsafe=1.0))
+    failed = fleet(scenario(replace(ERRORS, share=0.2), unsafe=1.0))
+
+    assert refused.stations["payments"].attempts.total() > refused.stations["checkout"].begun.total()
+    assert failed.stations["payments"].attempts.total() <= failed.stations["checkout"].begun.total()
+    assert failed.refusals[Refusal.NOT_IDEMPOTENT] > 0
+
+
+def test_who_asked_leaves_at_the_deadline_and_the_work_is_done_for_nobody() -> None:
+    run = fleet(scenario(HANG, deadline=0.5), governed=False)
+
+    assert run.stations["payments"].wasted > 0
+    assert max(run.latencies) <= 0.5 + 0.02
+
+
+def test_retries_of_every_layer_multiply_where_nothing_holds_them() -> None:
+    services = {
+        "web": Service("web", pods=2, rate=50.0, calls={"orders": 1.0}),
+        "orders": Service("orders", pods=2, calls={"ledger": 1.0}),
+        "ledger": staffed(Service("ledger", workers=1), 1000.0),
+    }
+    chain = Scenario("chain", 1, 30.0, 4.0, services, [Trouble("ledger", "error", 8.0, 12.0)])
+
+    bare = {one.service: one for one in outcome(fleet(chain, governed=False)).depths}
+    governed = {one.service: one for one in outcome(fleet(chain)).depths}
+
+    assert bare["ledger"].worst_second > 7.0  # three attempts of three
+    assert governed["ledger"].worst_second < 1.5
+    assert governed["ledger"].attempts_per_request < 1.1
+
+
+def test_pods_that_restart_lose_what_was_under_way_and_come_back_with_what_waited() -> None:
+    run = fleet(scenario(Trouble("checkout", "restart", 8.0, 10.0, backlog=1.0), utilisation=0.5))
+
+    begun, good = run.stations["checkout"].begun, run.stations["checkout"].good
+    down, back = slice(round(8.0 / SLOT), round(10.0 / SLOT)), round(10.0 / SLOT)
+    assert sum(begun.slots[down]) == 0
+    assert begun.slots[back] > 300
+    assert begun.total() - good.total() < 20
+
+
+def test_a_full_queue_answers_503() -> None:
+    one = scenario(HANG)
+    short = {**one.services, "payments": replace(one.services["payments"], queue=10)}
+
+    run = fleet(replace(one, services=short))
+
+    assert run.stations["payments"].longest_queue == 10

@@ -1,0 +1,101 @@
+"""Scenarios are read strictly, and every one that is shipped is right."""
+
+from pathlib import Path
+
+import pytest
+
+from sidecar.governance.finding import InvalidDocument
+from sidecar.simulator.scenario import Scenario, load
+
+SHIPPED = sorted((Path(__file__).parents[2] / "config" / "scenarios").glob("*.yaml"))
+GOOD = """\
+duration: 20s
+services:
+  checkout: {pods: 4, rate: 10/s, calls: {payments: 1}}
+  payments: {utilisation: 0.8, service_time: 10ms}
+trouble:
+  - {service: payments, kind: hang, at: 8s, lasts: 2s}
+"""
+
+
+def read(tmp_path: Path, text: str) -> Scenario:
+    file = tmp_path / "storm.yaml"
+    file.write_text(text)
+    return load(file)
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_a_shipped_scenario_is_right_and_has_trouble(file: Path) -> None:
+    scenario = load(file)
+
+    assert scenario.warm_up < scenario.begins < scenario.ends < scenario.seconds
+    assert sum(scenario.loads().values()) > 0
+
+
+def test_there_are_shipped_scenarios() -> None:
+    assert {file.stem for file in SHIPPED} >= {"hang", "chain", "lockstep", "brownout"}
+
+
+def test_a_utilisation_gives_the_capacity_exactly(tmp_path: Path) -> None:
+    payments = read(tmp_path, GOOD).services["payments"]
+
+    assert payments.capacity == pytest.approx(40 / 0.8)
+    assert payments.workers == 1
+
+
+def test_loads_go_down_the_chain_by_the_shares(tmp_path: Path) -> None:
+    text = GOOD.replace("service_time: 10ms", "service_time: 10ms, calls: {ledger: 0.25}") + ""
+    scenario = read(tmp_path, text.replace("trouble:", "  ledger: {capacity: 20/s}\ntrouble:"))
+
+    assert scenario.loads() == {"checkout": 40.0, "payments": 40.0, "ledger": 10.0}
+    assert list(scenario.services) == ["checkout", "payments", "ledger"]
+
+
+def test_in_small_every_pod_has_its_load_and_every_service_its_utilisation(tmp_path: Path) -> None:
+    scenario = read(tmp_path, GOOD.replace("pods: 4", "pods: 400"))
+
+    small = scenario.shrunk(8000)
+
+    assert small.services["checkout"].pods == 40
+    assert small.services["checkout"].rate == pytest.approx(10.0)
+    assert small.loads()["payments"] / small.services["payments"].capacity == pytest.approx(0.8)
+
+
+def test_another_utilisation_and_a_longer_blip_move_what_they_should(tmp_path: Path) -> None:
+    scenario = read(tmp_path, GOOD).at(utilisation=0.5, blip=5.0)
+
+    assert scenario.services["payments"].capacity == pytest.approx(80.0)
+    assert (scenario.begins, scenario.ends) == (8.0, 13.0)
+    assert scenario.seconds - scenario.ends == 10.0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("rate: 10/s", "rate: 10"), "storm.yaml:3: services.checkout.rate: must be a rate over 0 with its unit"),
+        (("rate: 10/s", "rate: 0/s"), "must be a rate over 0"),
+        (("pods: 4", "pods: 0"), "services.checkout.pods: must be between 1 and 100000"),
+        (("{payments: 1}", "{payment: 1}"), "services.checkout.calls.payment: is no service of this file"),
+        (("{payments: 1}", "{payments: 2}"), "services.checkout.calls.payments: must be between 0 and 1"),
+        (("utilisation: 0.8", "utilisation: 0.8, capacity: 9/s"), "utilisation: does not go with capacity"),
+        (("service_time: 10ms", "service_time: 10ms, calls: {checkout: 1}"), "services: must not call in a circle"),
+        (("kind: hang", "kind: flood"), "storm.yaml:6: trouble[0].kind"),
+        (("service: payments, kind", "service: paymants, kind"), "trouble[0].service: is no service of this file"),
+        (("service: payments, kind: hang", "service: checkout, kind: hang"), "needs a capacity or a utilisation"),
+        (("service: payments, kind: hang", "service: payments, kind: restart"), "needs a service with calls"),
+        (("at: 8s", "at: 4s"), "warm_up: must be over before the first trouble begins"),
+        (("lasts: 2s", "lasts: 12s"), "duration: must go on after the last trouble, which ends at 20s"),
+        (("lasts: 2s", "lasts: 2s, times: 3"), "trouble[0].times: needs an every"),
+        (("duration: 20s", "duration: 20s\nfrob: 1"), "storm.yaml:2: frob: is not known"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(change: tuple[str, str], said: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidDocument) as wrong:
+        read(tmp_path, GOOD.replace(*change))
+
+    assert said in str(wrong.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidDocument, match="can not be read"):
+        load(tmp_path / "absent.yaml")

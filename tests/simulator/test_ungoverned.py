@@ -1,0 +1,20 @@
+"""What is compared with: nothing holds back."""
+
+from sidecar.engine.policy import DestinationPolicy
+from sidecar.simulator.ungoverned import NEVER, EndlessBudget, ungoverned
+
+
+def test_an_endless_budget_pays_for_every_retry_without_any_request() -> None:
+    budget = EndlessBudget(DestinationPolicy().budget, 0.0)
+
+    assert all(budget.withdraw(0.0) for _ in range(1000))
+    assert budget.exhausted == 0
+
+
+def test_only_what_governs_is_taken_away() -> None:
+    policy = DestinationPolicy(timeout=3.0)
+
+    bare = ungoverned(policy)
+
+    assert (bare.timeout, bare.retry) == (policy.timeout, policy.retry)
+    assert bare.concurrency.max_in_flight == bare.breaker.consecutive_failures == NEVER
