@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
@@ -152,8 +153,9 @@ def _contenders(scenario: Scenario, policy: Path | None, against: str | None) ->
 
 def _policies(scenario: Scenario, file: Path | None) -> dict[tuple[str, str], DestinationPolicy]:
     """What each service is governed by towards each that it calls, resolved as `sidecar run` resolves it."""
+    now = datetime.now(UTC)
     return {
-        (name, callee): from_flags(name, [f"{callee}={NOWHERE}"], None, file).destinations[callee].policy
+        (name, callee): from_flags(name, [f"{callee}={NOWHERE}"], None, file, now).destinations[callee].policy
         for name, one in scenario.services.items()
         for callee in one.calls
     }

@@ -18,7 +18,7 @@ from sidecar.engine.outcome import Fault, Result, result_of
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.retry import Admission, Exchange
 from sidecar.engine.verdict import Refusal, Retry, Verdict
-from sidecar.simulator.agenda import Agenda, Lane
+from sidecar.simulator.agenda import TICK, Agenda, Lane
 from sidecar.simulator.models import Pace, Slowness, draw
 from sidecar.simulator.scenario import Scenario, Service, Trouble
 from sidecar.simulator.ungoverned import EndlessBudget, ungoverned
@@ -312,19 +312,21 @@ class Fleet:
     # One call: what a proxy does
 
     def _admit(self, call: Call) -> None:
-        admission = call.admit(self._agenda.now)
+        self._follow(call, call.admit(self._agenda.now))
+
+    def _follow(self, call: Call, admission: Admission | Refusal) -> None:
         if admission is _GO:
             self._send(call)
         elif admission is _WAIT:
-            self._agenda.at(call.deadline - call.policy.retry.min_remaining, self._give_up, call, call.ticket)
+            self._agenda.at(max(call.wake_at, self._agenda.now + TICK), self._wake_up, call, call.ticket)
         else:
             assert isinstance(admission, Refusal)
             self._end(call, 503, Result.REFUSED, admission)
 
-    def _give_up(self, call: Call, ticket: int) -> None:
+    def _wake_up(self, call: Call, ticket: int) -> None:
+        """It has waited for as long as it was to wait, and its turn has not come in between."""
         if call.ticket == ticket and not call.ended and self._is_there(call):
-            call.give_up_waiting(self._agenda.now)
-            self._end(call, 503, Result.REFUSED, Refusal.CONCURRENCY_LIMIT)
+            self._follow(call, call.wake(self._agenda.now))
 
     def _send(self, call: Call) -> None:
         now = self._agenda.now

@@ -14,10 +14,14 @@ STEPS_OF_WARMING: Final = 20
 
 
 def draw(spread: str, mean: float, random: Random) -> Callable[[], float]:
-    """Draws seconds of work with this mean: `fixed`, `exponential` or `lognormal`. Raises KeyError for another word."""
+    """Draw seconds of work with this mean: `fixed`, `even`, `exponential` or `lognormal`.
+
+    Even is anything from half of the mean to one and a half. Raises KeyError for another word.
+    """
     location = math.log(mean) - LOGNORMAL_SIGMA**2 / 2
     draws: dict[str, Callable[[], float]] = {
         "fixed": lambda: mean,
+        "even": lambda: mean * (0.5 + random.random()),
         "exponential": lambda: -mean * math.log(1.0 - random.random()),
         "lognormal": lambda: random.lognormvariate(location, LOGNORMAL_SIGMA),
     }

@@ -17,7 +17,7 @@ CSS: Final = """
 --trouble:#f59e0b26;--good:#15803d;--bad:#b91c1c}
 @media(prefers-color-scheme:dark){:root{--ink:#e6e9f0;--soft:#9aa5b8;--paper:#10141c;--grid:#273042;--a:#6aa7ff;
 --b:#ff9b66;--trouble:#f59e0b30;--good:#4ade80;--bad:#f87171}}
-*{box-sizing:border-box}body{margin:0 auto;padding:32px 20px 64px;max-width:800px;background:var(--paper);
+*{box-sizing:border-box}body{margin:0 auto;padding:32px 20px 64px;max-width:880px;background:var(--paper);
 color:var(--ink);font:16px/1.55 system-ui,sans-serif}
 h1{font-size:1.6rem;line-height:1.25;margin:0 0 4px}h2{font-size:1.15rem;margin:40px 0 8px}
 p{margin:6px 0}.soft,figcaption,.tick{color:var(--soft)}.verdict{font-size:1.1rem;margin:18px 0}
@@ -140,10 +140,8 @@ def verdict(name: str, one: Outcome) -> str:
     who = escape(name)
     if one.metastable:
         return f'<b class="bad">{who}: the outage outlives its cause.</b> No recovery in {one.seconds_after:g} s.'
-    return (
-        f'<b class="good">{who}: recovers {one.recovery:.2g} s after the trouble.</b> '
-        f"At most {one.amplification:.2f} attempts per request."
-    )
+    when = f"{one.recovery:.2g} s after the trouble" if one.recovery else "as soon as the trouble ends"
+    return f'<b class="good">{who}: recovers {when}.</b> At most {one.amplification:.2f} attempts per request.'
 
 
 def _table(outcomes: Mapping[str, Outcome]) -> str:

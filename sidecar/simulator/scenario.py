@@ -54,7 +54,7 @@ class ServiceEntry(Document, frozen=True, kw_only=True):
     capacity: Rate | UnsetType = UNSET
     utilisation: Annotated[float, Meta(ge=0.01, le=10)] | UnsetType = UNSET
     service_time: Duration = Duration(0.02)
-    spread: Literal["fixed", "exponential", "lognormal"] = "exponential"
+    spread: Literal["fixed", "even", "exponential", "lognormal"] = "exponential"
     queue: Annotated[int, Meta(ge=0, le=100_000_000)] | UnsetType = UNSET
     failing: Annotated[float, Meta(ge=0, le=1)] = 0.0
     calls: dict[DestinationName, Annotated[float, Meta(ge=0, le=1)]] = msgspec.field(default_factory=dict)

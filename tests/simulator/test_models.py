@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sidecar.simulator.models import Pace, Slowness, draw
 
 
-@pytest.mark.parametrize("spread", ["fixed", "exponential", "lognormal"])
+@pytest.mark.parametrize("spread", ["fixed", "even", "exponential", "lognormal"])
 def test_drawn_times_have_the_mean_that_was_asked_for(spread: str) -> None:
     times = draw(spread, 0.02, Random(7))
 

@@ -1,0 +1,98 @@
+"""What is simulated is held against what was measured: the storms of docs/storms.md, played again in virtual time.
+
+Bounds, of the shares in points of a hundred: before and after 2, during 5; amplification 0.03, recovery one second.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from loadtest.storm.scenario import Fault, Scenario, scenarios
+from sidecar.engine.policy import DestinationPolicy
+from sidecar.governance.snapshot import from_flags
+from sidecar.simulator import scenario as simulated
+from sidecar.simulator.fleet import SLOT, Fleet
+from sidecar.simulator.outcome import Outcome, outcome
+from tests.governance.documents import NOW
+
+ROOT = Path(__file__).parents[2]
+STORMS = scenarios()
+PLAYABLE = ["hang", "fast-503", "brownout", "throttling", "steady-503", "flapping", "short-hang"]
+"""One dependency, one endpoint, no cache: what a station of the simulator is."""
+
+
+def measured(storm: str, subject: str) -> dict[str, float | None]:
+    """A row of the page: shares as percent, recovery in seconds, None where it never came."""
+    section = (ROOT / "docs" / "storms.md").read_text().partition(f"### {storm}:")[2].partition("\n### ")[0]
+    row = next(line for line in section.splitlines() if line.replace("*", "").startswith(f"| {subject} |"))
+    cells = [cell.strip().strip("*") for cell in row.split("|")[2:7]]
+    names = ("before", "during", "after", "recovery", "amplification")
+    return {name: None if cell == "never" else float(cell) for name, cell in zip(names, cells, strict=True)}
+
+
+def trouble(storm: Scenario, fault: Fault) -> simulated.Trouble:
+    begins = storm.before + fault.at
+    kind = "error" if fault.status is not None else "brownout" if fault.speed else "hang"
+    wait = None if fault.retry_after is None else float(fault.retry_after)
+    return simulated.Trouble(
+        "dependency", kind, begins, begins + fault.seconds, fault.speed or 0.0, fault.status or 503, fault.share, wait
+    )
+
+
+def play(storm: Scenario, *, governed: bool = True) -> Outcome:
+    policy = policy_of(storm)
+    services = {
+        "caller": simulated.Service(
+            "caller",
+            pods=storm.proxies,
+            rate=storm.rate / storm.proxies,
+            deadline=storm.deadline,
+            unsafe=storm.posts,
+            calls={"dependency": 1.0},
+        ),
+        "dependency": simulated.Service(
+            "dependency", workers=storm.workers, service_time=storm.service, spread="even", queue=storm.queue
+        ),
+    }
+    troubles = [trouble(storm, fault) for fault in storm.faults]
+    whole = simulated.Scenario(storm.title, 1, storm.seconds, 1.0, services, troubles)
+    return outcome(Fleet(whole, lambda _, __: policy, governed=governed).run())
+
+
+def success(played: Outcome, begins: float, ends: float) -> float:
+    """Percent, of the requests that came in that time."""
+    slots = slice(round(begins / SLOT), round(ends / SLOT))
+    return 100 * sum(played.good[slots]) / sum(played.offered[slots])
+
+
+def policy_of(storm: Scenario) -> DestinationPolicy:
+    shipped = from_flags("caller", ["d=http://127.0.0.1:1"], None, ROOT / "config" / "policy.yaml", NOW)
+    return replace(shipped.destinations["d"].policy, timeout=storm.deadline, per_attempt_timeout=storm.per_try)
+
+
+@pytest.mark.parametrize("name", PLAYABLE)
+def test_a_storm_comes_to_in_virtual_time_what_it_came_to_on_sockets(name: str) -> None:
+    on_sockets, played = measured(name, "sidecar"), play(STORMS[name])
+
+    assert played.recovery is not None
+    assert on_sockets["recovery"] is not None
+    assert abs(played.recovery - on_sockets["recovery"]) <= 1.0
+    assert abs(played.amplification - (on_sockets["amplification"] or 0.0)) <= 0.03
+    storm = STORMS[name]
+    parts = {
+        "before": (1.0, storm.before, 2.0),
+        "during": (storm.before, storm.ends, 5.0),
+        "after": (storm.ends, storm.seconds, 2.0),
+    }
+    for part, (begins, ends, bound) in parts.items():
+        assert abs(success(played, begins, ends) - (on_sockets[part] or 0.0)) <= bound, part
+
+
+@pytest.mark.parametrize("name", ["hang", "brownout"])
+def test_retries_that_nothing_holds_never_recover_in_either(name: str) -> None:
+    on_sockets, played = measured(name, "3 tries in the client"), play(STORMS[name], governed=False)
+
+    assert on_sockets["recovery"] is None
+    assert played.metastable
+    assert abs(played.amplification - (on_sockets["amplification"] or 0.0)) <= 0.6
