@@ -17,15 +17,14 @@ TOO_LATE = 0.5
 """Seconds a child process may be behind its clock before the figures say more about the machine than about retries."""
 
 
-@dataclass(frozen=True, slots=True)
-class SceneFigures:
-    """One scene as one side's callers met it, by the requests issued in it."""
+class Shares:
+    """What the counts of a scene, or of a whole side, come to."""
 
-    phase: Phase
-    seconds: float
+    __slots__ = ()
+
     requests: int
     succeeded: int
-    attempts: int  # that arrived at the dependency meanwhile
+    attempts: int
     served: int
     wasted: int
 
@@ -46,6 +45,19 @@ class SceneFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class SceneFigures(Shares):
+    """One scene as one side's callers met it, by the requests issued in it."""
+
+    phase: Phase
+    seconds: float
+    requests: int
+    succeeded: int
+    attempts: int  # that arrived at the dependency meanwhile
+    served: int
+    wasted: int
+
+
+@dataclass(frozen=True, slots=True)
 class Recovery:
     """How one trouble ended for the callers. `seconds` after its end all was well; None: never while it was watched."""
 
@@ -55,7 +67,7 @@ class Recovery:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(Shares):
     """One side. Rates are per second, over whole seconds; amplification is attempts that arrived / requests issued.
 
     For the worst second see `amplification_by_second`.
@@ -73,21 +85,6 @@ class Figures:
     scenes: tuple[SceneFigures, ...]
     recoveries: tuple[Recovery, ...]
     late: float
-
-    @property
-    def success(self) -> float | None:
-        """The share of all requests that succeeded."""
-        return ratio(self.succeeded, self.requests)
-
-    @property
-    def amplification(self) -> float | None:
-        """Attempts per request over the whole run."""
-        return ratio(self.attempts, self.requests)
-
-    @property
-    def wasted_share(self) -> float | None:
-        """The share of the dependency's work that was done for callers who had gone."""
-        return ratio(self.wasted, self.served + self.wasted)
 
     @property
     def last_recovery(self) -> Recovery | None:

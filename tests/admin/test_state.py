@@ -11,17 +11,11 @@ from sidecar.admin.state import AdminState
 from sidecar.admin.views import INDEX, Views
 from sidecar.telemetry.metrics import Metrics
 from tests.admin.states import SetState
+from tests.fakes.watched import Watched
 
 
-class WatchedState(SetState):
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: set[str] = set()
-
-    def __getattribute__(self, name: str) -> object:
-        if name != "asked" and not name.startswith("_"):
-            self.asked.add(name)
-        return super().__getattribute__(name)
+class WatchedState(Watched, SetState):
+    pass
 
 
 async def test_everything_an_admin_state_must_offer_is_behind_an_address(

@@ -1,29 +1,15 @@
 import pytest
 
 from sidecar.demo.naive import NaiveClient
+from tests.demo.scripted import ScriptedClient
 
 
-class ScriptedCaller:
-    def __init__(self, *answers: int | OSError) -> None:
-        self.answers = list(answers)
-        self.patiences: list[float] = []
-        self.ids: list[str] = []
-
-    async def get(self, request_id: str, patience: float) -> int:
-        self.ids.append(request_id)
-        self.patiences.append(patience)
-        answer = self.answers.pop(0)
-        if isinstance(answer, OSError):
-            raise answer
-        return answer
-
-
-def naive(caller: ScriptedCaller) -> NaiveClient:
+def naive(caller: ScriptedClient) -> NaiveClient:
     return NaiveClient(caller, retries=3, backoff=0.0, per_try=1.0)
 
 
 async def test_a_success_is_not_tried_again() -> None:
-    caller = ScriptedCaller(200)
+    caller = ScriptedClient(200)
 
     status = await naive(caller).get("r-1", 3.0)
 
@@ -32,7 +18,7 @@ async def test_a_success_is_not_tried_again() -> None:
 
 
 async def test_failures_and_cut_connections_are_tried_three_times_more() -> None:
-    caller = ScriptedCaller(503, ConnectionResetError(), TimeoutError(), 200)
+    caller = ScriptedClient(503, ConnectionResetError(), TimeoutError(), 200)
 
     status = await naive(caller).get("r-1", 3.0)
 
@@ -41,7 +27,7 @@ async def test_failures_and_cut_connections_are_tried_three_times_more() -> None
 
 
 async def test_the_last_failure_is_returned() -> None:
-    caller = ScriptedCaller(503, 503, 503, 502)
+    caller = ScriptedClient(503, 503, 503, 502)
 
     status = await naive(caller).get("r-1", 3.0)
 
@@ -49,14 +35,14 @@ async def test_the_last_failure_is_returned() -> None:
 
 
 async def test_the_last_fault_is_raised() -> None:
-    caller = ScriptedCaller(503, 503, 503, ConnectionResetError("cut"))
+    caller = ScriptedClient(503, 503, 503, ConnectionResetError("cut"))
 
     with pytest.raises(ConnectionResetError, match="cut"):
         await naive(caller).get("r-1", 3.0)
 
 
 async def test_the_callers_own_error_is_not_tried_again() -> None:
-    caller = ScriptedCaller(404)
+    caller = ScriptedClient(404)
 
     status = await naive(caller).get("r-1", 3.0)
 
@@ -64,7 +50,7 @@ async def test_the_callers_own_error_is_not_tried_again() -> None:
 
 
 async def test_nothing_is_tried_past_the_deadline() -> None:
-    caller = ScriptedCaller(503, 503, 503, 503)
+    caller = ScriptedClient(503, 503, 503, 503)
     client = NaiveClient(caller, retries=3, backoff=60.0, per_try=1.0)
 
     with pytest.raises(TimeoutError):

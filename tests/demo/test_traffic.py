@@ -5,23 +5,7 @@ import pytest
 
 from sidecar.demo.counts import Requests
 from sidecar.demo.traffic import Traffic, arrivals
-
-
-class ScriptedClient:
-    """Ends its n-th request as scripted: a status, or an error."""
-
-    def __init__(self, *answers: int | OSError) -> None:
-        self.answers = list(answers)
-        self.patiences: list[float] = []
-        self.ids: list[str] = []
-
-    async def get(self, request_id: str, patience: float) -> int:
-        self.ids.append(request_id)
-        self.patiences.append(patience)
-        answer = self.answers.pop(0)
-        if isinstance(answer, OSError):
-            raise answer
-        return answer
+from tests.demo.scripted import ScriptedClient
 
 
 class PatientClient:

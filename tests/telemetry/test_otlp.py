@@ -10,6 +10,7 @@ from sidecar import __version__
 from sidecar.engine.trace import AttemptSpan, ExchangeTrace, TraceEvent
 from sidecar.telemetry.otlp import OtlpExporter
 from tests.fakes.receiver import Receiver, Span
+from tests.telemetry.traces import TRACE
 
 FIRST = AttemptSpan(
     span_id=0xA1, kind="first", resend=0, host="10.0.0.1", port=8080, scheme="http", outcome="503", began=1.0, ended=1.1
@@ -17,21 +18,12 @@ FIRST = AttemptSpan(
 SECOND = AttemptSpan(
     span_id=0xA2, kind="retry", resend=1, host="10.0.0.2", port=8080, scheme="http", outcome="200", began=1.2, ended=1.5
 )
-RETRIED = ExchangeTrace(
+RETRIED = replace(
+    TRACE,
     trace_id=0x0AF7651916CD43DD8448EB211C80319C,
     parent_id=0xB7AD6B7169203331,
     span_id=0xE0,
-    flags=1,
-    destination="payments",
-    method="GET",
     path="/charges/7",
-    status=200,
-    result="success",
-    refusal=None,
-    policy_version=7,
-    request_id="r-1",
-    began=1.0,
-    ended=2.0,
     attempts=(FIRST, SECOND),
     events=(TraceEvent("backoff", 1.1, {"seconds": 0.1, "cause": "status_503"}),),
 )

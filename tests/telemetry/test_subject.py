@@ -2,18 +2,12 @@
 
 from sidecar.telemetry.metrics import SubjectCollector
 from sidecar.telemetry.subject import Subject
+from tests.fakes.watched import Watched
 from tests.telemetry.subjects import SetSubject
 
 
-class WatchedSubject(SetSubject):
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: set[str] = set()
-
-    def __getattribute__(self, name: str) -> object:
-        if name != "asked" and not name.startswith("_"):
-            self.asked.add(name)
-        return super().__getattribute__(name)
+class WatchedSubject(Watched, SetSubject):
+    pass
 
 
 def test_everything_a_subject_must_offer_is_read_by_a_scrape() -> None:
