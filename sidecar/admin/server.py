@@ -11,7 +11,7 @@ from sidecar.admin.live_page import LivePage
 from sidecar.admin.state import AdminState
 from sidecar.admin.views import Views
 from sidecar.governance.address import Address
-from sidecar.telemetry.metrics import Metrics
+from sidecar.telemetry.exporter import Exporter
 
 
 class AdminServer:
@@ -26,7 +26,7 @@ class AdminServer:
     ) -> None:
         if token == "":
             raise ValueError("admin token: must not be empty")
-        self._views = Views(state, Metrics(state, clock), clock)
+        self._views = Views(state, Exporter(state, clock), clock)
         self._page = LivePage(Live(state, clock))
         self._guard = Guard(hosts, token)
         self._runners: list[web.AppRunner] = []

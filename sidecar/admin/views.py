@@ -1,5 +1,6 @@
 """What the admin plane shows. Everything is read at the instant it is asked for; one view changes something."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final
@@ -7,13 +8,18 @@ from typing import Final
 import msgspec
 from aiohttp import hdrs, web
 
+from sidecar.admin.guard import SECURITY_HEADERS, problem
 from sidecar.admin.state import AdminState
 from sidecar.engine.destination import Destination
 from sidecar.engine.histogram import Histogram
 from sidecar.engine.outcome import AttemptKind, Result
+from sidecar.telemetry.exporter import Exporter
 from sidecar.telemetry.exposition import negotiate
-from sidecar.telemetry.metrics import Metrics
 
+MAX_SCRAPES: Final = 8
+"""At once: each holds a megabyte while it is read, and the listener for scrapers may be open to a whole cluster."""
+SCRAPE_SECONDS: Final = 20.0
+"""What a scraper may take to read it."""
 INDEX: Final = {
     "/": "the live page; as JSON with ?format=json",
     "/events": "what the live page is fed by: server-sent events",
@@ -29,10 +35,11 @@ INDEX: Final = {
 class Views:
     """The routes over one AdminState. `clock` gives the engine's time, in seconds."""
 
-    def __init__(self, state: AdminState, metrics: Metrics, clock: Callable[[], float]) -> None:
+    def __init__(self, state: AdminState, exporter: Exporter, clock: Callable[[], float]) -> None:
         self._state = state
-        self._metrics = metrics
+        self._exporter = exporter
         self._clock = clock
+        self._scrapes = 0
 
     def probes(self) -> list[web.RouteDef]:
         """What kubelet and scrapers need, and nothing else."""
@@ -62,10 +69,29 @@ class Views:
         warnings = list(self._state.warnings())
         return _json({"ready": not reasons, "reasons": reasons, "warnings": warnings}, status)
 
-    async def metrics(self, request: web.Request) -> web.Response:
-        """A scrape."""
+    async def metrics(self, request: web.Request) -> web.StreamResponse:
+        """A scrape, written in the pieces that it is made in: a megabyte at once would hold up everybody's requests."""
+        if self._scrapes >= MAX_SCRAPES:
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_SCRAPES} scrapes are under way already")
         content_type = negotiate(request.headers.get(hdrs.ACCEPT, ""))
-        return web.Response(body=self._metrics.scrape(content_type), headers={hdrs.CONTENT_TYPE: content_type})
+        response = web.StreamResponse(headers={**SECURITY_HEADERS, hdrs.CONTENT_TYPE: content_type})
+        self._scrapes += 1
+        try:
+            pieces = await self._exporter.scrape(content_type)
+            response.content_length = sum(map(len, pieces))
+            async with asyncio.timeout(SCRAPE_SECONDS):
+                await response.prepare(request)
+                if request.method != hdrs.METH_HEAD:
+                    for piece in pieces:
+                        await response.write(piece)
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+        except ConnectionError:
+            pass  # the scraper has gone
+        finally:
+            self._scrapes -= 1
+        return response
 
     async def policy(self, _: web.Request) -> web.Response:
         """The policy in force and how loading it last went."""

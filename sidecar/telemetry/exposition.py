@@ -1,7 +1,6 @@
-"""Metric families as text: what prometheus_client writes, in a third of its time.
+"""The two text formats of Prometheus: how a family begins, how numbers and labels are written, how the text ends.
 
-A scrape runs on the event loop, and every request waits while it does. prometheus_client's own encoder takes 14 ms for
-the 2,700 series of 20 destinations, mostly by escaping names that need no escaping.
+They differ in how a counter family is called and how the text ends.
 """
 
 import math
@@ -17,33 +16,41 @@ def negotiate(accept: str) -> str:
     return OPENMETRICS if "application/openmetrics-text" in accept.lower() else TEXT
 
 
+def family(name: str, documentation: str, kind: str, content_type: str) -> str:
+    """The two lines that begin a family; `name` is that of its samples, with `_total` for a counter."""
+    if content_type == OPENMETRICS:
+        called = name.removesuffix("_total") if kind == "counter" else name
+        return f"# HELP {called} {escape(documentation)}\n# TYPE {called} {kind}\n"
+    return f"# HELP {name} {_escape_help(documentation)}\n# TYPE {name} {kind}\n"
+
+
+def ending(content_type: str) -> bytes:
+    """What comes after the last family."""
+    return b"# EOF\n" if content_type == OPENMETRICS else b""
+
+
 def encode(registry: CollectorRegistry, content_type: str) -> bytes:
-    """All samples of a registry. The two formats differ in how a counter family is called and how the text ends."""
-    openmetrics = content_type == OPENMETRICS
+    """All samples of a registry, without the ending."""
     lines: list[str] = []
-    append = lines.append
-    for family in registry.collect():
-        name = family.name if openmetrics or family.type != "counter" else f"{family.name}_total"
-        append(
-            f"# HELP {name} {_escape(family.documentation) if openmetrics else _escape_help(family.documentation)}\n"
-        )
-        append(f"# TYPE {name} {family.type}\n")
-        for sample in family.samples:
-            labels = ",".join([f'{label}="{_escape(value)}"' for label, value in sample.labels.items()])
-            shown = _number(sample.value)
-            append(f"{sample.name}{{{labels}}} {shown}\n" if labels else f"{sample.name} {shown}\n")
-    if openmetrics:
-        append("# EOF\n")
+    for described in registry.collect():
+        name = f"{described.name}_total" if described.type == "counter" else described.name
+        lines.append(family(name, described.documentation, described.type, content_type))
+        for sample in described.samples:
+            labels = ",".join([f'{label}="{escape(value)}"' for label, value in sample.labels.items()])
+            shown = number(sample.value)
+            lines.append(f"{sample.name}{{{labels}}} {shown}\n" if labels else f"{sample.name} {shown}\n")
     return "".join(lines).encode()
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A value; whole ones without a fraction if they are integers."""
     if math.isfinite(value):
         return repr(value)
     return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
+    """A label's value; in OpenMetrics a help text too."""
     if "\\" in text or '"' in text or "\n" in text:
         return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
     return text

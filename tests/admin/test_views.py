@@ -1,10 +1,11 @@
 """Each address shows what its name says, and nothing but a reload changes anything."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientError, web
 from aiohttp.test_utils import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -12,11 +13,11 @@ from sidecar.admin.guard import Guard
 from sidecar.admin.live import Live
 from sidecar.admin.live_page import LivePage
 from sidecar.admin.state import ReloadResult
-from sidecar.admin.views import INDEX, Views
+from sidecar.admin.views import INDEX, MAX_SCRAPES, Views
 from sidecar.engine.outcome import AttemptKind, Result
 from sidecar.engine.retry import Admission, Exchange
 from sidecar.engine.verdict import Refusal, Retry
-from sidecar.telemetry.metrics import Metrics
+from sidecar.telemetry.exporter import Exporter
 from sidecar.telemetry.subject import Reloads
 from tests.admin.states import FINDING, SetState
 
@@ -28,7 +29,7 @@ Open = Callable[[SetState], Awaitable[Client]]
 def opened(aiohttp_client: Callable[[web.Application], Awaitable[Client]]) -> Open:
     async def open_views(state: SetState) -> Client:
         app = web.Application(middlewares=[Guard([], None).middleware])
-        app.add_routes(Views(state, Metrics(state, lambda: 1.0), lambda: 1.0).everything())
+        app.add_routes(Views(state, Exporter(state, lambda: 1.0), lambda: 1.0).everything())
         app.add_routes(LivePage(Live(state, lambda: 1.0)).routes())
         return await aiohttp_client(app)
 
@@ -90,6 +91,45 @@ async def test_metrics_come_in_the_format_that_was_asked_for(opened: Open, accep
     assert response.headers["Content-Type"] == content_type
     families = {family.name for family in text_string_to_metric_families(await response.text())}
     assert "sidecar_budget_balance" in families
+
+
+async def test_a_scrape_says_how_long_it_is_also_to_one_who_only_asks_that(opened: Open) -> None:
+    client = await opened(SetState())
+
+    whole = await client.get("/metrics")
+    asked = await client.head("/metrics")
+
+    assert whole.content_length == len(await whole.read())
+    assert (asked.status, asked.content_length) == (200, whole.content_length)
+    assert whole.headers["Content-Security-Policy"] == asked.headers["Content-Security-Policy"] != ""
+
+
+async def test_more_scrapes_than_there_is_memory_for_are_refused_and_the_others_made(opened: Open) -> None:
+    client = await opened(SetState())
+
+    answers = await asyncio.gather(*(client.get("/metrics") for _ in range(4 * MAX_SCRAPES)))
+    later = await client.get("/metrics")
+
+    made, refused = ([one for one in answers if one.status == status] for status in (200, 503))
+    assert len(made) >= MAX_SCRAPES
+    assert len(made) + len(refused) == len(answers)
+    assert refused
+    assert "scrapes are under way" in (await refused[0].json())["detail"]
+    assert later.status == 200
+
+
+async def test_a_scraper_that_does_not_read_is_let_go(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stuck(response: web.StreamResponse, _: bytes) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("sidecar.admin.views.SCRAPE_SECONDS", 0.05)
+    monkeypatch.setattr(web.StreamResponse, "write", stuck)
+    client = await opened(SetState())
+
+    response = await client.get("/metrics")
+
+    with pytest.raises(ClientError):
+        await response.read()
 
 
 async def test_policy_shows_the_policy_and_the_last_reload(opened: Open) -> None:

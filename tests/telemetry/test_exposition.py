@@ -1,4 +1,4 @@
-"""The faster encoder says what prometheus_client says."""
+"""What is written is what prometheus_client writes."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
-from sidecar.telemetry.exposition import OPENMETRICS, TEXT, encode, negotiate
+from sidecar.telemetry.exposition import OPENMETRICS, TEXT, encode, ending, negotiate
 
 
 class OneOfEach(Collector):
@@ -36,13 +36,13 @@ def registry() -> CollectorRegistry:
 
 
 def test_the_classic_text_is_what_prometheus_client_writes(registry: CollectorRegistry) -> None:
-    written = encode(registry, TEXT)
+    written = encode(registry, TEXT) + ending(TEXT)
 
     assert written.decode() == generate_latest(registry).decode()
 
 
 def test_openmetrics_is_what_prometheus_client_writes(registry: CollectorRegistry) -> None:
-    written = encode(registry, OPENMETRICS)
+    written = encode(registry, OPENMETRICS) + ending(OPENMETRICS)
 
     assert written.decode() == openmetrics.generate_latest(registry).decode()  # type: ignore[no-untyped-call]
 
@@ -51,7 +51,7 @@ def test_a_whole_number_is_written_without_a_fraction() -> None:
     registry = CollectorRegistry()
     registry.register(_Ten())
 
-    assert b"ten 10\n" in encode(registry, TEXT)
+    assert b"ten 10\n" in encode(registry, TEXT) + ending(TEXT)
 
 
 class _Ten(Collector):

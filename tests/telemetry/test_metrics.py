@@ -1,5 +1,6 @@
 """The table is what is exported, what is documented, and what the engine counted."""
 
+import asyncio
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -23,8 +24,9 @@ from sidecar.engine.policy import (
 )
 from sidecar.engine.retry import Admission, Exchange
 from sidecar.engine.verdict import Refusal, Retry
+from sidecar.telemetry.exporter import Exporter
 from sidecar.telemetry.exposition import OPENMETRICS, TEXT
-from sidecar.telemetry.metrics import METRICS, Kind, Metrics, SubjectCollector, reference
+from sidecar.telemetry.metrics import METRICS, Kind, reference
 from sidecar.telemetry.subject import Connections, Reloads
 from tests.telemetry.subjects import SetSubject, destination
 
@@ -33,8 +35,12 @@ DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 Samples = dict[str, dict[frozenset[tuple[str, str]], float]]
 
 
+def text_of(subject: SetSubject, content_type: str = TEXT, now: float = 0.0) -> bytes:
+    return b"".join(asyncio.run(Exporter(subject, lambda: now).scrape(content_type)))
+
+
 def scrape(subject: SetSubject, now: float = 0.0) -> Samples:
-    return samples_of(families_of(Metrics(subject, lambda: now).scrape(TEXT)))
+    return samples_of(families_of(text_of(subject, now=now)))
 
 
 def families_of(text: bytes) -> Iterable[Family]:
@@ -84,7 +90,7 @@ def test_no_two_metrics_share_a_name() -> None:
 
 
 def test_the_scrape_has_every_metric_of_the_table_with_its_type_and_help() -> None:
-    text = Metrics(SetSubject(), lambda: 0.0).scrape(TEXT).decode()
+    text = text_of(SetSubject()).decode()
 
     types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
     helps = dict(re.findall(r"^# HELP (\S+) (.+)$", text, re.MULTILINE))
@@ -117,7 +123,7 @@ def test_every_sample_has_a_documented_label_value() -> None:
 
 
 def test_nothing_is_exported_about_when_a_series_was_created() -> None:
-    assert b"_created" not in Metrics(SetSubject(), lambda: 0.0).scrape(TEXT)
+    assert b"_created" not in text_of(SetSubject())
 
 
 def test_the_processs_own_metrics_are_there() -> None:
@@ -127,10 +133,8 @@ def test_the_processs_own_metrics_are_there() -> None:
 
 
 def test_openmetrics_says_the_same_as_the_classic_text() -> None:
-    metrics = Metrics(SetSubject(), lambda: 0.0)
-
-    classic = samples_of(families_of(metrics.scrape(TEXT)))
-    modern = samples_of(parse_openmetrics(metrics.scrape(OPENMETRICS).decode()))  # type: ignore[no-untyped-call]
+    classic = samples_of(families_of(text_of(SetSubject())))
+    modern = samples_of(parse_openmetrics(text_of(SetSubject(), OPENMETRICS).decode()))  # type: ignore[no-untyped-call]
 
     for metric in METRICS:
         name = f"{metric.name}_bucket" if metric.kind is Kind.HISTOGRAM else metric.name
@@ -323,30 +327,10 @@ def test_what_the_process_says_is_exported() -> None:
 def test_a_failed_reload_is_seen_without_its_text() -> None:
     reloads = Reloads(3, 2, 1_790_000_000.0, "policy.yaml:12: budget.ratio: must be between 0 and 1.0, got 7")
 
-    text = Metrics(SetSubject(reloads=reloads), lambda: 0.0).scrape(TEXT).decode()
+    text = text_of(SetSubject(reloads=reloads)).decode()
 
     assert "sidecar_policy_reload_success 0\n" in text
     assert "policy.yaml" not in text
-
-
-def test_more_destinations_than_there_is_room_for_are_left_out_whole_and_counted() -> None:
-    names = [f"service-{n}" for n in range(200)]
-    subject = SetSubject(destinations={name: destination(name) for name in names}, shadows={})
-    collector = SubjectCollector(subject, lambda: 0.0, max_series=1000)
-
-    first = samples_of(collector.collect())
-    second = samples_of(collector.collect())
-
-    kept = {dict(series)["destination"] for series in first["sidecar_budget_balance"]}
-    of_destinations = {
-        name: series for name, series in first.items() if any("destination" in dict(labelled) for labelled in series)
-    }
-    assert kept == set(names[: len(kept)])
-    assert 0 < len(kept) < 200
-    assert sum(map(len, of_destinations.values())) <= 1000
-    each = sum(map(len, of_destinations.values())) // len(kept)
-    assert first["sidecar_series_dropped_total"] == {labels(): each * (200 - len(kept))}
-    assert second["sidecar_series_dropped_total"] == {labels(): 2 * each * (200 - len(kept))}
 
 
 def test_traffic_does_not_make_series() -> None:

@@ -1,6 +1,7 @@
 """Nothing is asked of the process that is not exported."""
 
-from sidecar.telemetry.metrics import SubjectCollector
+from sidecar.telemetry.exporter import Exporter
+from sidecar.telemetry.exposition import TEXT
 from sidecar.telemetry.subject import Subject
 from tests.fakes.watched import Watched
 from tests.telemetry.subjects import SetSubject
@@ -14,14 +15,6 @@ def test_everything_a_subject_must_offer_is_read_by_a_scrape() -> None:
     subject = WatchedSubject()
     offered = {name for name in vars(Subject) if not name.startswith("_")}
 
-    list(SubjectCollector(subject, lambda: 0.0).collect())
+    list(Exporter(subject, lambda: 0.0).slices(TEXT))
 
     assert offered <= subject.asked
-
-
-def test_describing_the_metrics_reads_nothing() -> None:
-    subject = WatchedSubject()
-
-    list(SubjectCollector(subject, lambda: 0.0).describe())
-
-    assert subject.asked == set()
