@@ -26,6 +26,7 @@ from sidecar.governance.certified import Certified
 from sidecar.governance.clock_watch import ClockWatch
 from sidecar.governance.document import INGRESS_NAME
 from sidecar.governance.exceptions import State, begins_at, ends_at, state_of
+from sidecar.governance.finding import Finding
 from sidecar.governance.following import Following, Source
 from sidecar.governance.guardrails import written
 from sidecar.governance.intake import Intake, Loaded
@@ -139,6 +140,9 @@ class Sidecar:
         self._look(self._wall())
         for warning in snapshot.warnings:
             self._log.logger.warning("policy_warning", warning=warning)
+        for note in snapshot.waiting:
+            self._log.logger.warning("policy_warning", warning=str(note))
+        self._tell_left_out({})
         self._log.lifecycle(
             "start",
             service=snapshot.service,
@@ -191,7 +195,12 @@ class Sidecar:
         """Read the documents again. What is wrong leaves the last good snapshot, and all state, in force."""
         self._look(self._wall())
         findings = await self._following.reload()
-        return ReloadResult(ok=not findings, version=self._snapshot.version, findings=list(map(asdict, findings)))
+        return ReloadResult(
+            ok=not findings,
+            version=self._snapshot.version,
+            findings=list(map(asdict, findings)),
+            left_out=[asdict(finding) for each in self._snapshot.left_out.values() for finding in each],
+        )
 
     # governance.following.Host
 
@@ -241,6 +250,13 @@ class Sidecar:
             self._log.logger.warning("restart_needed", reason="addresses to listen on have changed")
         if snapshot.traces != before.traces:
             self._log.logger.warning("restart_needed", reason="where traces go has changed")
+        self._tell_left_out(before.left_out)
+
+    def _tell_left_out(self, told: Mapping[str, Sequence[Finding]]) -> None:
+        for name, findings in self._snapshot.left_out.items():
+            for finding in findings:
+                if finding not in told.get(name, ()):
+                    self._log.logger.error("override_left_out", destination=name, finding=str(finding))
 
     def _bind(self, snapshot: Snapshot) -> list[tuple[Address, socket.socket]]:
         """A socket for every address. Raises PortTaken, and binds nothing then."""
@@ -311,6 +327,8 @@ class Sidecar:
 
     def _settle_uses(self) -> Mapping[str, int]:
         requests = {name: route.destination.tally.requests_total for name, route in self._routes.items()}
+        if self._ingress is not None:
+            requests[INGRESS_NAME] = self._ingress.destination.tally.requests_total
         return self._uses.settle(self._snapshot, requests)
 
     def _build_router(self, snapshot: Snapshot) -> Router:
@@ -454,7 +472,16 @@ class Sidecar:
 
     def warnings(self) -> Sequence[str]:
         """What an operator should know although it is ready."""
-        return [*self._following.warnings, *self._snapshot.warnings]
+        snapshot = self._snapshot
+        left_out = [f"left out: {finding}" for each in snapshot.left_out.values() for finding in each]
+        return [*self._following.warnings, *snapshot.warnings, *map(str, snapshot.waiting), *left_out]
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """Overrides that are not in force because the exception they need is over, counted by destination."""
+        left_out = self._snapshot.left_out
+        names = [*self._snapshot.destinations, *([] if self._snapshot.ingress is None else [INGRESS_NAME])]
+        return {name: len(left_out.get(name, ())) for name in names}
 
     @property
     def shadows(self) -> Mapping[str, Shadow]:
@@ -568,8 +595,8 @@ def _exceptions(snapshot: Snapshot, uses: Mapping[str, int], now: datetime) -> l
     """The exceptions for this service. `remaining_seconds` are those of its life; 0 before and after."""
     asked = {
         excepted.grant.id: excepted.asked.place
-        for destination in snapshot.destinations.values()
-        for excepted in destination.excepted.values()
+        for resolution in snapshot.resolutions.values()
+        for excepted in resolution.excepted.values()
     }
     views: list[dict[str, object]] = []
     for grant in snapshot.exceptions:
@@ -601,10 +628,10 @@ def _exceptions(snapshot: Snapshot, uses: Mapping[str, int], now: datetime) -> l
 def _moved(before: Snapshot, after: Snapshot) -> list[str]:
     """The numbers that differ, as `ledger budget.ratio 0.35 -> 0.1`."""
     return [
-        f"{name} {setting} {origin.value} -> {destination.provenance[setting].value}"
-        for name, destination in after.destinations.items()
-        for setting, origin in before.destinations[name].provenance.items()
-        if origin.value != destination.provenance[setting].value
+        f"{name} {setting} {origin.value} -> {resolution.provenance[setting].value}"
+        for name, resolution in after.resolutions.items()
+        for setting, origin in before.resolutions[name].provenance.items()
+        if origin.value != resolution.provenance[setting].value
     ]
 
 

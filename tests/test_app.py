@@ -220,12 +220,17 @@ async def test_an_exception_that_is_over_is_absent_when_the_documents_are_read_a
             now[0] += timedelta(days=1)
             over = await sidecar.reload()
             ratio = sidecar.destinations["payments"].policy.budget.ratio
+            told, counted = sidecar.warnings(), sidecar.left_out
 
-    assert live.ok
-    assert [finding["rule"] for finding in over.findings] == [
+    assert (live.ok, live.left_out, over.ok) == (True, [], True)
+    assert [finding["rule"] for finding in over.left_out] == [
         f"must be at most 0.2 (guardrail, built in); exception EX-1 ({tmp_path}/policy.yaml:4) expired on 2026-12-05"
     ]
     assert ratio == 0.1
+    assert counted == {"payments": 1}
+    assert [line for line in told if line.startswith("left out: ") and "expired on 2026-12-05" in line]
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
+    assert [line["level"] for line in lines if line["event"] == "override_left_out"] == ["error"]
 
 
 async def test_uses_of_an_exception_are_the_requests_it_governed(tmp_path: Path) -> None:
@@ -309,7 +314,11 @@ async def test_an_ingress_that_is_taken_away_is_closed_and_never_a_way_out(tmp_p
     async with Origin(replying(response(200))) as app, Origin(replying(response(200))) as origin:
         plain = snapshot_for(origin.port)
         ingress = IngressSnapshot(
-            Address("127.0.0.1", 0), Endpoint("http", "127.0.0.1", app.port), INGRESS_BASELINE.policy, {}
+            Address("127.0.0.1", 0),
+            Endpoint("http", "127.0.0.1", app.port),
+            INGRESS_BASELINE.policy,
+            {},
+            INGRESS_BASELINE,
         )
         plain = replace(plain, egress=replace(plain.egress, listen=()))
         payments = replace(plain.destinations["payments"], listen=())

@@ -10,11 +10,15 @@ from sidecar.telemetry.subject import Subject
 
 @dataclass(frozen=True, slots=True)
 class ReloadResult:
-    """What a reload asked for by hand came to. `findings` (file, line, field, rule, value…) is empty when `ok`."""
+    """What a reload asked for by hand came to. `findings` (file, line, field, rule, value…) is empty when `ok`.
+
+    `left_out` are findings too, about overrides without which it is in force: their exception is over.
+    """
 
     ok: bool
     version: int
     findings: Sequence[Mapping[str, object]]
+    left_out: Sequence[Mapping[str, object]] = ()
 
 
 class AdminState(Subject, Protocol):

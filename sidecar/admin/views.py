@@ -119,7 +119,13 @@ class Views:
         """Load the policy: 200 when it is in force, 422 with what is wrong when the last good one stays."""
         result = await self._state.reload()
         status = HTTPStatus.OK if result.ok else HTTPStatus.UNPROCESSABLE_ENTITY
-        return _json({"ok": result.ok, "version": result.version, "findings": list(result.findings)}, status)
+        view = {
+            "ok": result.ok,
+            "version": result.version,
+            "findings": list(result.findings),
+            "left_out": list(result.left_out),
+        }
+        return _json(view, status)
 
 
 def view_of(destination: Destination, now: float) -> dict[str, object]:

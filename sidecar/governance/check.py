@@ -21,7 +21,7 @@ from sidecar.governance.exceptions import Grant, State, ends_at, state_of
 from sidecar.governance.finding import Finding, InvalidDocument
 from sidecar.governance.guardrails import written
 from sidecar.governance.platform_policy import Platform
-from sidecar.governance.snapshot import Snapshot, compiled, set_aside
+from sidecar.governance.snapshot import Snapshot, compiled
 from sidecar.governance.yaml import parse
 
 SOON = timedelta(days=7)
@@ -149,7 +149,9 @@ class _Bench:
             self._findings.extend(error.findings)
         else:
             self._snapshots.append((against, snapshot))
-            self._notes.extend(set_aside(snapshot.destinations.values()))
+            self._notes.extend(snapshot.waiting)
+            for left_out in snapshot.left_out.values():
+                self._findings.extend(left_out)
         return Judged(candidate.name, Kind.SIDECAR, summary, against)
 
     def _policy_of(self, bootstrap: Bootstrap) -> Delivery | None:
@@ -215,8 +217,8 @@ def _grant_rules(
             yield here, f"ends in {_span(ends_at(exception) - now)}: the guardrail holds again from {exception.expires}"
     for snapshot in users:
         if snapshot.service in grant.services:
-            destination = snapshot.destinations.get(exception.destination)
-            used = destination is not None and any(e.grant.id == grant.id for e in destination.excepted.values())
+            resolution = snapshot.resolutions.get(exception.destination)
+            used = resolution is not None and any(e.grant.id == grant.id for e in resolution.excepted.values())
             if not used:
                 yield here, f"is not used: {snapshot.service} asks for nothing past the guardrail"
 

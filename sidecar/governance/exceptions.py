@@ -101,17 +101,21 @@ _UNHEARD = Ruling(None, None, "")
 
 @dataclass(frozen=True, slots=True)
 class Exemptions:
-    """The exceptions of a policy as one service, calling one destination at one instant, is concerned by them."""
+    """The exceptions of a policy as one service, calling one destination at one instant, is concerned by them.
+
+    `forgiving` asks what would be, were none of them over yet.
+    """
 
     grants: Sequence[Grant]
     service: str
     destination: str
     now: datetime
+    forgiving: bool = False
 
     def rule(self, setting: str, value: object, bound: Bound) -> Ruling:
         """Judge a value that breaks `bound`. The first live exception that goes far enough lets it pass."""
         own = [grant for grant in self._about(setting) if self._own(grant)]
-        by_state = [(state_of(grant.exception, self.now), grant) for grant in own]
+        by_state = [(self._state(grant), grant) for grant in own]
         by_state.sort(key=lambda pair: _NEARNESS.index(pair[0]))
         for state, grant in by_state:
             if bound.excuses(value, grant.value):
@@ -124,6 +128,10 @@ class Exemptions:
             if self.service in grant.services:
                 return Ruling(None, None, f"{grant} is for destination {grant.exception.destination}")
         return _UNHEARD
+
+    def _state(self, grant: Grant) -> State:
+        state = state_of(grant.exception, self.now)
+        return State.LIVE if self.forgiving and state is State.EXPIRED else state
 
     def _about(self, setting: str) -> Iterator[Grant]:
         return (grant for grant in self.grants if grant.exception.setting == setting)

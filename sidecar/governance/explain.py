@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar.governance.bootstrap import Bootstrap
-from sidecar.governance.exceptions import State
+from sidecar.governance.exceptions import State, ends_at
 from sidecar.governance.guardrails import written
 from sidecar.governance.limits import WireLimits, limit_text
 from sidecar.governance.meaning import POLICY_MEANINGS, SETTING_MEANINGS, SIDECAR_MEANINGS
@@ -102,8 +102,10 @@ def _steps(setting: str, resolution: Resolution) -> Iterator[Step]:
             yield Step(origin, "in force" if origin is in_force else "overruled")
         told = origin
     excepted = resolution.excepted.get(setting)
-    if excepted is not None and excepted.state is not State.LIVE:
-        yield Step(excepted.asked, f"set aside: its exception is {excepted.state.value}")
+    if excepted is not None and excepted.state is State.PENDING:
+        yield Step(excepted.asked, "set aside: its exception is not live yet")
+    if excepted is not None and excepted.state is State.EXPIRED:
+        yield Step(excepted.asked, f"left out: its exception expired at {ends_at(excepted.grant.exception):%FT%RZ}")
 
 
 def _plain(tree: Tree | None, path: tuple[str, ...], value: str, source: Source, meaning: str) -> Explanation:

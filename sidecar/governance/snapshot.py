@@ -55,6 +55,8 @@ class DestinationSnapshot:
     """How it came to its settings, layer by layer."""
     tls: Origination = USUAL
     """How https endpoints are spoken to."""
+    left_out: tuple[Finding, ...] = ()
+    """Overrides that are not in force: see `Snapshot.left_out`."""
 
     @property
     def https(self) -> bool:
@@ -84,7 +86,11 @@ class IngressSnapshot:
     app: Endpoint
     policy: DestinationPolicy
     provenance: Mapping[str, Origin]
+    resolution: Resolution
+    """How it came to its settings, layer by layer."""
     tls: Termination | None = None
+    left_out: tuple[Finding, ...] = ()
+    """Overrides that are not in force: see `Snapshot.left_out`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +141,40 @@ class Snapshot:
     dry_run: bool = False
 
     @property
+    def resolutions(self) -> Mapping[str, Resolution]:
+        """How each destination came to its settings, by name; the way to the service is `ingress`."""
+        found = {name: destination.resolution for name, destination in self.destinations.items()}
+        return found if self.ingress is None else {**found, INGRESS_NAME: self.ingress.resolution}
+
+    @property
+    def left_out(self) -> Mapping[str, tuple[Finding, ...]]:
+        """Overrides that are not in force because the exception they need is over, by destination that has any.
+
+        Where documents are judged they are refused. A sidecar that meets them runs without them: a pod that restarts
+        must not die of what ends by itself. On the baseline they are those that only the missing policy could allow.
+        """
+        found = {name: destination.left_out for name, destination in self.destinations.items()}
+        if self.ingress is not None:
+            found[INGRESS_NAME] = self.ingress.left_out
+        return {name: findings for name, findings in found.items() if findings}
+
+    @property
+    def waiting(self) -> Iterator[Finding]:
+        """A note for each number that waits for its exception to begin."""
+        for name, resolution in self.resolutions.items():
+            where = "ingress" if name == INGRESS_NAME else f"destinations.{name}"
+            for setting, excepted in resolution.excepted.items():
+                asked, begin = excepted.asked, excepted.grant.exception.not_before
+                if excepted.state is State.PENDING and asked.file is not None:
+                    yield Finding(
+                        asked.file,
+                        asked.line,
+                        f"{where}.overrides.{setting}",
+                        f"{asked.value} is set aside: {excepted.grant} is not live before {begin}; "
+                        f"in force is {resolution.provenance[setting].value}",
+                    )
+
+    @property
     def turns(self) -> Iterator[datetime]:
         """The instants at which `at` may come to something else: exceptions begin and end."""
         for grant in self.exceptions:
@@ -156,7 +196,7 @@ class Snapshot:
         """
         if tuple(state_of(grant.exception, now) for grant in self.exceptions) == self.states:
             return self
-        return _resolved(self.documents, [], now)
+        return _resolved(self.documents, now)
 
 
 def load(sidecar_file: Path, now: datetime) -> Snapshot:
@@ -191,11 +231,17 @@ def local_delivery(bootstrap: Bootstrap, findings: list[Finding]) -> Delivery | 
 def compiled(bootstrap: Bootstrap, delivery: Delivery | None, findings: list[Finding], now: datetime) -> Snapshot:
     """Both documents, as the snapshot they amount to at `now`; without a policy the baseline.
 
-    Raises InvalidDocument with `findings` and everything else that is wrong.
+    What is wrong only because an exception is over is `left_out` of it. Raises InvalidDocument with `findings` and
+    everything else that is wrong.
     """
-    snapshot = _resolved(Documents(bootstrap, Platform.read(delivery, findings)), findings, now)
-    if findings:
-        raise InvalidDocument(sorted(findings, key=lambda finding: (finding.file, finding.line or 0)))
+    platform = Platform.read(delivery, findings)
+    documents = Documents(bootstrap, platform)
+    snapshot = _resolved(documents, now)
+    if delivery is not None and platform.tree is None:
+        raise InvalidDocument(findings)  # nobody is refused by guardrails that would not be in force
+    left_out = [finding for each in snapshot.left_out.values() for finding in each]
+    if findings or (left_out and _resolved(documents, now, forgiving=True).left_out):
+        raise InvalidDocument(sorted((*findings, *left_out), key=lambda finding: (finding.file, finding.line or 0)))
     return snapshot
 
 
@@ -204,10 +250,8 @@ def baseline(bootstrap: Bootstrap, now: datetime) -> Snapshot:
 
     Overrides that only the missing policy could allow are left out, and each is a warning.
     """
-    findings: list[Finding] = []
-    snapshot = _resolved(Documents(bootstrap, Platform.read(None, [])), findings, now)
-    left_out = tuple(f"left out, for want of a policy that allows it: {finding}" for finding in findings)
-    return replace(snapshot, warnings=(*bootstrap.warnings, *left_out))
+    snapshot = _resolved(Documents(bootstrap, Platform.read(None, [])), now)
+    return replace(snapshot, warnings=bootstrap.warnings)
 
 
 def digest_of(contents: Iterable[bytes]) -> str:
@@ -223,16 +267,20 @@ class Documents:
     platform: Platform
 
 
-def _resolved(documents: Documents, findings: list[Finding], now: datetime) -> Snapshot:
-    """What the documents amount to at `now`; what is wrong is added to `findings`, and is not in force."""
+def _resolved(documents: Documents, now: datetime, *, forgiving: bool = False) -> Snapshot:
+    """What the documents amount to at `now`; what is wrong is `left_out`.
+
+    `forgiving` is as if no exception were over yet.
+    """
     bootstrap, platform = documents.bootstrap, documents.platform
     service = bootstrap.sidecar.service
     destinations = {}
     for name, entry in bootstrap.sidecar.destinations.items():
         resolution = platform.destination(name)
+        findings: list[Finding] = []
         if bootstrap.tree is not None:
             overrides = Layer(Source.OVERRIDE, entry.overrides, bootstrap.tree, ("destinations", name, "overrides"))
-            exemptions = Exemptions(platform.grants, service, name, now)
+            exemptions = Exemptions(platform.grants, service, name, now, forgiving)
             resolution = resolution.under(overrides, platform.bounds, findings, exemptions)
         destinations[name] = _destination(
             name,
@@ -242,8 +290,9 @@ def _resolved(documents: Documents, findings: list[Finding], now: datetime) -> S
             listen=bootstrap.listen[name],
             key_origins=_key_origins(name, bootstrap.tree),
             tls=origination_of(name, entry.tls, bootstrap, verify=bool(resolution.values["tls.verify"])),
+            left_out=tuple(findings),
         )
-    ingress = _ingress(documents, findings, now)
+    ingress = _ingress(documents, now, forgiving=forgiving)
     grants = tuple(grant for grant in platform.grants if service in grant.services)
     states = tuple(state_of(grant.exception, now) for grant in grants)
     return _snapshot(documents, destinations, ingress, grants, states)
@@ -258,6 +307,7 @@ def _destination(
     listen: tuple[Address, ...],
     key_origins: Mapping[str, Origin],
     tls: Origination,
+    left_out: tuple[Finding, ...],
 ) -> DestinationSnapshot:
     key = entry.idempotency_key
     retention = 0.0 if key.retention is UNSET else float(key.retention)
@@ -271,28 +321,32 @@ def _destination(
         key=key,
         resolution=resolution,
         tls=tls,
+        left_out=left_out,
     )
 
 
-def _ingress(documents: Documents, findings: list[Finding], now: datetime) -> IngressSnapshot | None:
+def _ingress(documents: Documents, now: datetime, *, forgiving: bool) -> IngressSnapshot | None:
     """The way to the service: what is built in for it, what the platform says about it, the team's overrides."""
     bootstrap, platform = documents.bootstrap, documents.platform
     settings = bootstrap.sidecar.ingress
     if settings is UNSET:
         return None
     resolution = INGRESS_BASELINE
+    findings: list[Finding] = []
     if platform.ingress is not None:
         resolution = resolution.under(platform.ingress, platform.bounds, findings)
     if bootstrap.tree is not None:
         overrides = Layer(Source.OVERRIDE, settings.overrides, bootstrap.tree, ("ingress", "overrides"))
-        exemptions = Exemptions(platform.grants, bootstrap.sidecar.service, INGRESS_NAME, now)
+        exemptions = Exemptions(platform.grants, bootstrap.sidecar.service, INGRESS_NAME, now, forgiving)
         resolution = resolution.under(overrides, platform.bounds, findings, exemptions)
     return IngressSnapshot(
         listen=settings.listen,
         app=settings.app,
         policy=resolution.policy,
         provenance=resolution.provenance,
+        resolution=resolution,
         tls=None if settings.tls is UNSET else termination_of(settings.tls, bootstrap),
+        left_out=tuple(findings),
     )
 
 
@@ -341,7 +395,6 @@ def _snapshot(
         warnings=(
             *bootstrap.warnings,
             *platform.warnings,
-            *map(str, set_aside(destinations.values())),
             *_unverified(destinations),
         ),
         documents=documents,
@@ -352,24 +405,6 @@ def _snapshot(
         rollout=platform.rollout,
         dry_run=platform.dry_run,
     )
-
-
-def set_aside(destinations: Iterable[DestinationSnapshot]) -> Iterator[Finding]:
-    """A note for each number that waits for its exception, or has lost it."""
-    for destination in destinations:
-        for setting, excepted in destination.excepted.items():
-            exception, asked = excepted.grant.exception, excepted.asked
-            if excepted.state is State.LIVE:
-                continue
-            over = excepted.state is State.EXPIRED
-            when = f"is over since {exception.expires}" if over else f"is not live before {exception.not_before}"
-            yield Finding(
-                asked.file or "",
-                asked.line,
-                f"destinations.{destination.name}.overrides.{setting}",
-                f"{asked.value} is set aside: {excepted.grant} {when}; "
-                f"in force is {destination.provenance[setting].value}",
-            )
 
 
 def _unverified(destinations: Mapping[str, DestinationSnapshot]) -> Iterator[str]:

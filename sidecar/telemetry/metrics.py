@@ -400,6 +400,13 @@ METRICS: Final = (
         moment=lambda moment: [((life.id,), life.uses) for life in moment.subject.exceptions],
     ),
     Metric(
+        "sidecar_policy_overrides_left_out",
+        Kind.GAUGE,
+        "Overrides of the service that are not in force because the exception they need is over.",
+        (Label("destination", ("the policy's name",)),),
+        moment=lambda moment: [((name,), count) for name, count in moment.subject.left_out.items()],
+    ),
+    Metric(
         "sidecar_policy_origin",
         Kind.GAUGE,
         "1 for where the policy in force came from, 0 for the others. baseline: no valid policy could be had.",

@@ -101,6 +101,10 @@ class Subject(Protocol):
         """The exceptions that the policy has for this service."""
 
     @property
+    def left_out(self) -> Mapping[str, int]:
+        """Overrides that are not in force because the exception they need is over, by destination."""
+
+    @property
     def standing(self) -> PolicyStanding:
         """How the policy in force came to be."""
 

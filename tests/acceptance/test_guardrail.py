@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from sidecar.app import Sidecar
-from sidecar.governance.finding import InvalidDocument
+from sidecar.cli import main
+from sidecar.governance.finding import Finding, InvalidDocument
 from sidecar.governance.intake import Intake
 from sidecar.governance.snapshot import load
 from sidecar.telemetry.log import Format, Level, Log
@@ -21,6 +23,7 @@ ASKED = "    overrides:\n      budget: {ratio: 5}\n"
 PLACE = "sidecar.yaml:7: destinations.payments.overrides.budget.ratio"
 FREE_PORTS = 'admin: {listen: "127.0.0.1:0"}\negress: {listen: ["127.0.0.1:0"]}\n'
 NAMES = ("sidecar.yaml", "policy.yaml")
+KEYS = ("file", "line", "field", "rule", "value")
 RULE = "must be at most 0.2 (guardrail, policy.yaml:4)"
 HALF = EXCEPTION.replace("value: 0.35", "value: 0.5")
 
@@ -51,6 +54,13 @@ CASES = {
 def write(*texts: str) -> None:
     for name, text in zip(NAMES, texts, strict=True):
         Path(name).write_text(text, encoding="utf-8")
+
+
+def at_check(log: Path) -> list[str]:
+    del log
+    result = CliRunner().invoke(main, ["policy", "check", *NAMES, "--at", "2026-12-01", "--format", "json"])
+    assert result.exit_code == 1
+    return [str(Finding(*(f[key] for key in KEYS))) for f in json.loads(result.output)["findings"]]
 
 
 def at_load(log: Path) -> list[str]:
@@ -86,7 +96,7 @@ def at_reload(log: Path) -> list[str]:
     return [line["finding"] for line in lines if line["event"] == "reload_refused"]
 
 
-@pytest.mark.parametrize("judged", [at_load, at_reload])
+@pytest.mark.parametrize("judged", [at_check, at_load, at_reload])
 @pytest.mark.parametrize(("exception", "reasons"), CASES.values(), ids=CASES)
 def test_a_budget_of_five_is_refused_for_its_own_stated_reason(
     exception: str,

@@ -219,7 +219,7 @@ async def test_a_reload_that_succeeds(opened: Open) -> None:
 
     response = await client.post("/policy/reload")
 
-    assert (response.status, await response.json()) == (200, {"ok": True, "version": 8, "findings": []})
+    assert (response.status, await response.json()) == (200, {"ok": True, "version": 8, "findings": [], "left_out": []})
     assert state.reload_count == 1
 
 
@@ -229,7 +229,7 @@ async def test_a_reload_that_finds_faults_shows_them(opened: Open) -> None:
     response = await client.post("/policy/reload")
 
     assert response.status == 422
-    assert await response.json() == {"ok": False, "version": 7, "findings": [FINDING]}
+    assert await response.json() == {"ok": False, "version": 7, "findings": [FINDING], "left_out": []}
 
 
 async def test_a_reload_that_breaks_is_a_500(opened: Open) -> None:

@@ -52,7 +52,7 @@ def test_a_number_that_lost_its_exception_says_what_was_asked_for(loading: Loadi
     assert (explanation.origin.value, explanation.origin.source) == ("0.08", Source.PLATFORM)
     assert steps(explanation)[-2:] == [
         ("0.08", "platform", "policy.yaml:5", "in force"),
-        ("0.35", "override", "sidecar.yaml:7", "set aside: its exception is expired"),
+        ("0.35", "override", "sidecar.yaml:7", "left out: its exception expired at 2026-12-05T00:00Z"),
     ]
 
 

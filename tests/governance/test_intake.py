@@ -15,7 +15,7 @@ from sidecar.governance.intake import Intake, Loaded
 from sidecar.governance.rollout import position
 from sidecar.governance.signature import written
 from sidecar.governance.standing import PolicyOrigin, RolloutState
-from tests.governance.documents import NOW
+from tests.governance.documents import EXCEPTION, NOW
 from tests.governance.signers import pinned, signed, signer
 
 POD = "checkout-7d9f"
@@ -131,6 +131,53 @@ async def test_a_policy_file_that_is_wrong_is_no_start(folder: Folder, more: str
         await folder.start()
 
 
+async def test_a_policy_that_can_not_be_parsed_is_no_reason_to_refuse_what_only_it_could_allow(folder: Folder) -> None:
+    folder.sidecar(overrides="{timeout: 3s, budget: {ratio: 0.3}}")
+    folder.policy(7, "guardrails: {budget.ratio: {max: 0.3}\n")
+
+    with pytest.raises(InvalidDocument) as raised:
+        await folder.start()
+
+    assert {Path(finding.file).name for finding in raised.value.findings} == {"policy.yaml"}
+
+
+async def test_an_override_that_a_good_policy_refuses_is_no_start(folder: Folder) -> None:
+    folder.sidecar(overrides="{budget: {ratio: 0.3}}")
+
+    with pytest.raises(InvalidDocument, match=r"sidecar\.yaml:6: .*must be at most 0\.2"):
+        await folder.start()
+
+
+async def test_a_wrong_policy_named_by_a_flag_is_no_start(folder: Folder) -> None:
+    folder.policy(7, "nonsense: 1\n")
+    boot = from_flags("checkout", ["payments=http://payments:8080"], None, folder.path / "policy.yaml", None, [])
+
+    with pytest.raises(InvalidDocument, match="nonsense"):
+        await Intake(boot, POD).first(strict=False)
+
+
+OVER = EXCEPTION.replace("2026-11-24", "2026-10-01").replace("2026-12-05", "2026-11-24")
+
+
+@pytest.mark.parametrize("strict", [False, True])
+async def test_a_pod_that_restarts_after_an_exception_has_ended_runs_without_what_it_allowed(
+    folder: Folder, *, strict: bool
+) -> None:
+    folder.sidecar(overrides="{timeout: 3s, budget: {ratio: 0.35}}")
+    folder.policy(7, OVER)
+
+    intake, loaded = await folder.start(strict=strict)
+    folder.policy(8, OVER)
+    reloaded = await intake.load()
+
+    payments = loaded.snapshot.destinations["payments"]
+    assert (standing(loaded), standing(reloaded)) == ((7, "source", "none"), (8, "source", "none"))
+    assert (payments.policy.timeout, payments.policy.budget.ratio) == (3.0, 0.1)
+    assert [finding.rule.partition("; ")[2] for finding in payments.left_out] == [
+        f"exception EX-1 ({folder.path}/policy.yaml:4) expired on 2026-11-24"
+    ]
+
+
 async def test_a_sidecar_file_that_is_wrong_is_no_start_whatever_is_kept(folder: Folder) -> None:
     folder.sidecar("file: policy.yaml, cache: state")
     await folder.start()
@@ -159,7 +206,9 @@ async def test_on_the_baseline_overrides_that_only_the_policy_allows_are_left_ou
 
     assert policy.timeout == 3.0
     assert policy.budget.ratio == 0.1
-    assert any("left out" in line and "budget.ratio" in line for line in loaded.snapshot.warnings)
+    assert [finding.field for finding in loaded.snapshot.left_out["payments"]] == [
+        "destinations.payments.overrides.budget.ratio"
+    ]
 
 
 # The last good copy

@@ -2,6 +2,7 @@ import hashlib
 from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -136,6 +137,10 @@ AFTER = datetime(2026, 12, 5, tzinfo=UTC)
 SET_ASIDE = (
     "sidecar.yaml:7: destinations.payments.overrides.budget.ratio: 0.35 is set aside: exception EX-1 (policy.yaml:4)"
 )
+LEFT_OUT = (
+    "sidecar.yaml:7: destinations.payments.overrides.budget.ratio: must be at most 0.2 (guardrail, built in); "
+    "exception EX-1 (policy.yaml:4) expired on 2026-12-05, got 0.35"
+)
 EXCEPTED = {"sidecar": SIDECAR + OVERRIDE, "policy": POLICY + EXCEPTION}
 
 
@@ -164,14 +169,16 @@ def test_the_guardrail_snaps_back_at_the_instant_of_expiry_without_any_document_
     assert ratio(after) == 0.1
     assert after.destinations["payments"].provenance["budget.ratio"].source is Source.BASELINE
     assert (after.version, after.digest, after.files) == (snapshot.version, snapshot.digest, snapshot.files)
-    assert after.warnings == (f"{SET_ASIDE} is over since 2026-12-05; in force is 0.1",)
+    assert list(map(str, after.left_out["payments"])) == [LEFT_OUT]
+    assert list(after.waiting) == []
 
 
 def test_an_override_that_waits_for_its_exception_is_set_aside_until_the_instant_it_begins(loading: Loading) -> None:
     early = loading(**EXCEPTED, now=BEFORE)
 
     assert ratio(early) == 0.1
-    assert early.warnings == (f"{SET_ASIDE} is not live before 2026-11-24; in force is 0.1",)
+    assert list(map(str, early.waiting)) == [f"{SET_ASIDE} is not live before 2026-11-24; in force is 0.1"]
+    assert early.left_out == {}
     assert ratio(early.at(FIRST)) == 0.35
 
 
@@ -199,8 +206,49 @@ def test_a_number_that_only_holds_beside_the_excepted_one_falls_with_it(loading:
     snapshot = loading(sidecar=sidecar, policy=POLICY + guardrail + exception)
     after = snapshot.at(AFTER).destinations["payments"].policy.retry.backoff
 
+    fresh = loading(sidecar=sidecar, policy=POLICY + guardrail + exception, now=AFTER)
     assert snapshot.destinations["payments"].policy.retry.backoff == BackoffPolicy(3.0, 4.0)
-    assert after == BackoffPolicy()
+    assert after == fresh.destinations["payments"].policy.retry.backoff == BackoffPolicy()
+    assert [finding.field.rpartition(".")[2] for finding in fresh.left_out["payments"]] == ["max", "base"]
+
+
+def test_who_reads_the_documents_after_the_end_has_what_a_running_sidecar_has(loading: Loading) -> None:
+    fresh, running = loading(**EXCEPTED, now=AFTER), loading(**EXCEPTED).at(AFTER)
+
+    assert fresh.destinations["payments"].policy == running.destinations["payments"].policy
+    assert fresh.left_out == running.left_out
+    assert list(map(str, fresh.left_out["payments"])) == [LEFT_OUT]
+
+
+@pytest.mark.parametrize("asked", [0.36, 5])
+def test_what_goes_further_than_an_exception_ever_did_is_refused_when_it_is_over_too(
+    loading: Loading, asked: float
+) -> None:
+    further = {**EXCEPTED, "sidecar": EXCEPTED["sidecar"].replace("0.35", str(asked))}
+
+    assert refusal(loading, **further, now=AFTER) == [LEFT_OUT.replace("0.35", str(asked))]
+
+
+def test_another_mistake_beside_an_ended_exception_is_refused_with_both_reasons(loading: Loading) -> None:
+    sidecar = EXCEPTED["sidecar"] + "      retry: {max_attempts: 9}\n"
+
+    assert [
+        line.partition(": ")[0] for line in refusal(loading, sidecar=sidecar, policy=EXCEPTED["policy"], now=AFTER)
+    ] == [
+        "sidecar.yaml:7",
+        "sidecar.yaml:8",
+    ]
+
+
+def test_an_ended_exception_is_for_the_way_to_the_service_what_it_is_for_destinations(loading: Loading) -> None:
+    ingress = 'ingress: {listen: "0.0.0.0:16006", app: "http://127.0.0.1:8080", overrides: {budget: {ratio: 0.35}}}\n'
+    policy = POLICY + EXCEPTION.replace("destination: payments", "destination: ingress")
+
+    snapshot = loading(sidecar=SIDECAR + ingress, policy=policy)
+    after = snapshot.at(AFTER)
+
+    assert (snapshot.ingress.policy.budget.ratio, after.ingress.policy.budget.ratio) == (0.35, 0.1)
+    assert list(after.left_out) == ["ingress"]
 
 
 def test_after_expiry_the_platforms_own_number_is_in_force(loading: Loading) -> None:
@@ -282,7 +330,7 @@ def test_the_policy_for_money_is_tighter_than_the_baseline() -> None:
 # What is refused
 
 
-def refusal(loading: Loading, **documents: str | bytes) -> list[str]:
+def refusal(loading: Loading, **documents: Any) -> list[str]:
     with pytest.raises(InvalidDocument) as caught:
         loading(**documents)
     return str(caught.value).splitlines()

@@ -27,6 +27,7 @@ class SetSubject:
     policy: PolicyIdentity = field(default_factory=lambda: PolicyIdentity(7, "sha256:3f2a"))
     reloads: Reloads = field(default_factory=lambda: Reloads(3, 1, 1_790_000_000.0, None))
     exceptions: Sequence[ExceptionLife] = (ExceptionLife("EX-1", 1_796_428_800.0, 12),)
+    left_out: Mapping[str, int] = field(default_factory=lambda: {"payments": 1})
     standing: PolicyStanding = field(default_factory=lambda: PolicyStanding("source", "none", 0, 1.5, 1_800_000_000.0))
     shadows: Mapping[str, Shadow] = field(
         default_factory=lambda: {

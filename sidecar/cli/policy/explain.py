@@ -13,6 +13,7 @@ from rich.text import Text
 
 from sidecar.cli.moment import moment
 from sidecar.cli.policy.documents import snapshot_of
+from sidecar.governance.document import INGRESS_NAME
 from sidecar.governance.explain import WHOSE, Explanation, explain_destination, explain_settings, explain_sidecar
 from sidecar.governance.resolve import Origin, Source
 from sidecar.governance.snapshot import Snapshot
@@ -43,8 +44,9 @@ def explain(
 ) -> None:
     """Say of each number where it comes from: built in, default, platform, override or exception, with file and line.
 
-    DESTINATION is one of the sidecar file, `unlisted` for hosts that none of them names, or `sidecar` for what belongs
-    to no destination. With a SETTING, or the beginning of some (`budget`), everything is told about it.
+    DESTINATION is one of the sidecar file, `ingress` for the way to the service itself, `unlisted` for hosts that none
+    of them names, or `sidecar` for what belongs to no destination. With a SETTING, or the beginning of some (`budget`),
+    everything is told about it.
     """
     snapshot = snapshot_of(config, policy, now, "policy explain")
     everything = _everything(snapshot)
@@ -73,6 +75,8 @@ def _everything(snapshot: Snapshot) -> dict[str, list[Explanation]]:
     everything = {
         name: list(explain_destination(snapshot, destination)) for name, destination in snapshot.destinations.items()
     }
+    if snapshot.ingress is not None:
+        everything[INGRESS_NAME] = list(explain_settings(snapshot, snapshot.ingress.resolution))
     everything[UNLISTED] = list(explain_settings(snapshot, snapshot.documents.platform.defaults))
     everything[SIDECAR] = list(explain_sidecar(snapshot))
     return everything
