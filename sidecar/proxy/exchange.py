@@ -317,7 +317,7 @@ class Exchange(retry.Exchange):
         """A response head, and the body so far."""
         now = self._plane.clock()
         status = head.status
-        if self.request_open and self._body is not None:
+        if self._body is not None:
             self.replayable = self._body.replayable
         wait = None
         if head.retry_after and status in self.policy.retry.statuses:

@@ -330,7 +330,20 @@ async def test_an_upload_streams_through_and_is_repeated_while_it_fits_the_buffe
 
     assert repeated.startswith(b"HTTP/1.1 200 ")
     assert [request.body for request in origin.requests] == [b"hello", b"hello", body]
+    assert refused.startswith(b"HTTP/1.1 503 ")
     assert b"x-sidecar-refusal: not_replayable\r\n" in refused
+
+
+async def test_a_body_that_came_with_its_head_and_is_over_the_buffer_is_never_repeated_without_it() -> None:
+    async with Origin(replying(response(503), response(200))) as origin, house([origin.port]) as home:
+        answers = [
+            await home.send(b"PUT / HTTP/1.1\r\nHost: payments\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+            for size in (65537, 65536)
+        ]
+
+    assert answers[0].startswith(b"HTTP/1.1 503 ")
+    assert answers[1].startswith(b"HTTP/1.1 200 ")
+    assert [len(request.body) for request in origin.requests] == [65537, 65536]
 
 
 async def test_an_interim_answer_is_passed_on_and_ends_nothing() -> None:
