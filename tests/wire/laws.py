@@ -72,7 +72,12 @@ class Reading:
 
     def depends_on_cut(self) -> bool:
         assert self.refusal is not None
-        return self.refusal.status in {414, 431} or self.refusal.reason in {"bad_request_line", "unknown_method"}
+        return self.refusal.status in {414, 431} or self.refusal.reason in {
+            "bad_request_line",
+            "head_too_large",
+            "too_many_fields",
+            "unknown_method",
+        }
 
 
 def read(pieces: Iterable[bytes], *, responses: bool, to_head: bool = False) -> Reading:
