@@ -101,6 +101,8 @@ class Upstream(asyncio.Protocol):
     __slots__ = (
         "_chunks",
         "_framing",
+        "_head_bytes",
+        "_interim_bytes",
         "_known",
         "_lessee",
         "_reader",
@@ -108,7 +110,6 @@ class Upstream(asyncio.Protocol):
         "_remaining",
         "_reusable",
         "_state",
-        "_trailer_bytes",
         "answered",
         "home",
         "idle_since",
@@ -129,7 +130,8 @@ class Upstream(asyncio.Protocol):
         self._reader = ResponseReader(plane.limits.upstream_head_bytes, plane.limits.upstream_headers)
         self._known = plane.answers
         self._rejections = plane.rejections
-        self._trailer_bytes = plane.limits.upstream_head_bytes
+        self._head_bytes = plane.limits.upstream_head_bytes
+        self._interim_bytes = 0
         self._lessee: Lessee | None = None
         self._state = _FRESH
         self._framing = NONE
@@ -292,8 +294,8 @@ class Upstream(asyncio.Protocol):
         while True:
             try:
                 head = reader.feed(data, to_head=lessee.to_head)
-                if head is not None and head.status == 101 and not (lessee.upgrading and head.upgrade == b"websocket"):
-                    raise Malformed(502, "bad_status_line", "101 without having been asked to switch protocols")
+                if head is not None and head.status < 200:
+                    self._check_interim(lessee, head)
             except Malformed as error:
                 self.abort()
                 lessee.on_malformed(error)
@@ -305,14 +307,23 @@ class Upstream(asyncio.Protocol):
             whole = self._state == _FRESH
             raw, data = data, reader.rest
             if head.status >= 200 or head.status == 101:
+                self._interim_bytes = 0
                 break
-            self._state = _FRESH
+            self._state = _BEGUN
             lessee.on_interim(head)
             if not data:
                 return
         if whole and not lessee.to_head and head.status != 101:
             self._known.keep(raw[: len(raw) - len(data)], head)  # in one piece: else its end would stand for all of it
         self._deliver(lessee, head, data)
+
+    def _check_interim(self, lessee: Lessee, head: ResponseHead) -> None:
+        """Raises Malformed for a 101 that nobody asked for, and where there is no end of others."""
+        if head.status == 101 and not (lessee.upgrading and head.upgrade == b"websocket"):
+            raise Malformed(502, "bad_status_line", "101 without having been asked to switch protocols")
+        self._interim_bytes += len(head.line) + len(head.fields)
+        if self._interim_bytes > self._head_bytes:
+            raise Malformed(502, "head_too_large", f"interim answers of more than {self._head_bytes} bytes")
 
     def _deliver(self, lessee: Lessee, head: ResponseHead, data: bytes) -> None:
         """The head has been read; `data` is what followed it."""
@@ -338,7 +349,7 @@ class Upstream(asyncio.Protocol):
             lessee.on_response(head, data, True)  # noqa: FBT003
         elif framing is CHUNKED:
             self._state = _BODY
-            self._chunks = ChunkedReader(self._trailer_bytes)
+            self._chunks = ChunkedReader(self._head_bytes)
             lessee.on_response(head, b"", False)  # noqa: FBT003
             if data and self._lessee is lessee:
                 self._read_chunks(lessee, data)

@@ -2,6 +2,7 @@
 
 import re
 from functools import lru_cache
+from typing import Final
 
 from sidecar.wire.malformed import Malformed
 
@@ -11,14 +12,26 @@ _AUTHORITY = re.compile(
     rb"(?::(?P<port>[0-9]{0,5}))?[ \t]*"
 )
 
+_USUAL_BYTES: Final = 256
+"""No longer value is remembered: blanks may follow it for as long as a head may be."""
 
-@lru_cache(maxsize=1024)
+
 def parse_authority(value: bytes) -> tuple[str, int | None]:
     """Host, lower-cased and without brackets, and port or None.
 
     Blanks after the value are not part of it (RFC 9112 §5). Raises Malformed (400, `host`) on userinfo, spaces, control
     and non-ASCII bytes, lists, more than 255 bytes of host, and ports past 65535.
     """
+    return _usual_authority(value) if len(value) <= _USUAL_BYTES else _authority(value)
+
+
+def format_authority(host: str, port: int | None) -> bytes:
+    """The bytes of a Host field; IPv6 addresses in brackets."""
+    name = f"[{host}]" if ":" in host else host
+    return (name if port is None else f"{name}:{port}").encode("ascii")
+
+
+def _authority(value: bytes) -> tuple[str, int | None]:
     match = _AUTHORITY.fullmatch(value)
     if match is None:
         raise Malformed(400, "host", "the host is not a host with an optional port")
@@ -28,7 +41,4 @@ def parse_authority(value: bytes) -> tuple[str, int | None]:
     return match["host"].decode("ascii").lower().strip("[]"), port
 
 
-def format_authority(host: str, port: int | None) -> bytes:
-    """The bytes of a Host field; IPv6 addresses in brackets."""
-    name = f"[{host}]" if ":" in host else host
-    return (name if port is None else f"{name}:{port}").encode("ascii")
+_usual_authority = lru_cache(maxsize=1024)(_authority)

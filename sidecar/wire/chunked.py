@@ -8,6 +8,10 @@ from sidecar.wire.malformed import Malformed
 
 _MAX_LINE: Final = 4096
 _MAX_TRAILERS: Final = 100
+_PLAIN_LINE: Final = 16
+_MAX_EXCESS: Final = 16384
+"""Bytes that the lines of sizes may be longer than _PLAIN_LINE and twice their chunks, in a row: extensions are dropped
+here, so without it a body of few bytes, which no limit of a body holds back, could be sent for ever."""
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 _SIZE_SO_FAR: Final = re.compile(rb"[0-9A-Fa-f]{1,15}[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _FIELD: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
@@ -17,7 +21,17 @@ LAST_CHUNK: Final = b"0\r\n\r\n"
 class ChunkedReader:
     """One body's chunks. `done` once the last line has come; `rest` is then what followed it."""
 
-    __slots__ = ("_line", "_max_trailer_bytes", "_remaining", "_state", "_trailer_bytes", "_trailers", "done", "rest")
+    __slots__ = (
+        "_excess",
+        "_line",
+        "_max_trailer_bytes",
+        "_remaining",
+        "_state",
+        "_trailer_bytes",
+        "_trailers",
+        "done",
+        "rest",
+    )
 
     _SIZE_LINE, _DATA, _DATA_END, _TRAILER = range(4)
 
@@ -25,6 +39,7 @@ class ChunkedReader:
         self._state = self._SIZE_LINE
         self._line = b""
         self._remaining = 0
+        self._excess = 0
         self._trailer_bytes = 0
         self._trailers: list[bytes] = []
         self._max_trailer_bytes = max_trailer_bytes
@@ -91,6 +106,12 @@ class ChunkedReader:
             if match is None:
                 raise Malformed(400, "bad_chunk", "a chunk's size is not a hexadecimal number")
             self._remaining = int(match[1], 16)
+            if self._excess or len(line) > _PLAIN_LINE:
+                self._excess = max(0, self._excess + len(line) - _PLAIN_LINE - 2 * self._remaining)
+                if self._excess > _MAX_EXCESS:
+                    raise Malformed(
+                        400, "bad_chunk", "there is more in the lines of the chunks' sizes than in the chunks"
+                    )
             self._state = self._DATA if self._remaining else self._TRAILER
         elif not line:
             self.done = True

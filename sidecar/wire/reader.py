@@ -121,6 +121,8 @@ class _HeadReader:
                 if len(data) > self._max_bytes:
                     raise self._too_large(data)
                 self._parse(data[fresh:] if fresh else data)
+                if len(self._fields) > self._max_fields:
+                    raise self._too_many()  # now: a field that was read takes many times the memory of its bytes
                 if len(data) <= 2 and not data.strip(b"\r\n"):
                     self._skip_empty_line(data)
                     self._partial = b""  # an empty line before a message is no message (RFC 9112 §2.2)
@@ -147,6 +149,9 @@ class _HeadReader:
         raise NotImplementedError
 
     def _too_large(self, data: bytes) -> Malformed:
+        raise NotImplementedError
+
+    def _too_many(self) -> Malformed:
         raise NotImplementedError
 
 
@@ -199,7 +204,7 @@ class RequestReader(_HeadReader):
             raise Malformed(400, "bad_target", "the target has a fragment, or bytes that no target may have")
         fields, self._fields, self._complete = self._fields, [], False
         if len(fields) > self._max_fields:
-            raise Malformed(431, "too_many_fields", f"more than {self._max_fields} fields")
+            raise self._too_many()
         over = _read_request_fields(head, fields, raw[eol + 2 : -2])
         if over or head.framing or head.upgrade or method == b"CONNECT" or not head.keep_alive:
             # llhttp would now wait for a body, or for the end: a fresh parser costs 0.3 µs and expects a head.
@@ -228,6 +233,9 @@ class RequestReader(_HeadReader):
         if b"\r\n" not in data.lstrip(b"\r\n")[: self._max_target + 32]:
             return Malformed(414, "target_too_long", f"the target is longer than {self._max_target} bytes")
         return Malformed(431, "head_too_large", f"the head is larger than {self._max_bytes} bytes")
+
+    def _too_many(self) -> Malformed:
+        return Malformed(431, "too_many_fields", f"more than {self._max_fields} fields")
 
 
 class ResponseReader(_HeadReader):
@@ -265,7 +273,7 @@ class ResponseReader(_HeadReader):
         head = ResponseHead(status, line, minor)
         fields, self._fields, self._complete = self._fields, [], False
         if len(fields) > self._max_fields:
-            raise Malformed(502, "too_many_fields", f"more than {self._max_fields} fields")
+            raise self._too_many()
         _read_response_fields(head, fields, raw[eol + 2 : -2], to_head=to_head)
         self._parser = HttpResponseParser(self)
         return head
@@ -286,6 +294,9 @@ class ResponseReader(_HeadReader):
 
     def _too_large(self, data: bytes) -> Malformed:
         return Malformed(502, "head_too_large", f"a head of {len(data)} bytes or more, over {self._max_bytes}")
+
+    def _too_many(self) -> Malformed:
+        return Malformed(502, "too_many_fields", f"more than {self._max_fields} fields")
 
 
 def _read_request_fields(head: RequestHead, fields: list[tuple[bytes, bytes]], block: bytes) -> bool:

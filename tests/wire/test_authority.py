@@ -2,7 +2,7 @@
 
 import pytest
 
-from sidecar.wire.authority import format_authority, parse_authority
+from sidecar.wire.authority import _usual_authority, format_authority, parse_authority
 from sidecar.wire.malformed import Malformed
 
 
@@ -55,6 +55,15 @@ def test_an_address_of_the_sixth_version_gets_its_brackets_back() -> None:
 @pytest.mark.parametrize("value", [b"payments", b"payments:80", b"[::1]", b"[2001:db8::1]:443", b"127.0.0.1:1"])
 def test_what_is_parsed_is_written_again_as_it_was(value: bytes) -> None:
     assert format_authority(*parse_authority(value)) == value
+
+
+def test_what_stands_behind_many_blanks_is_read_and_not_remembered() -> None:
+    before = _usual_authority.cache_info().currsize
+
+    read = {parse_authority(b"payments:80" + b" " * blanks) for blanks in range(300, 2300)}
+
+    assert read == {("payments", 80)}
+    assert _usual_authority.cache_info().currsize == before
 
 
 def test_a_refusal_is_not_remembered_as_an_answer() -> None:

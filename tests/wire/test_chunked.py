@@ -114,6 +114,25 @@ def test_a_line_that_is_too_long_is_refused_before_it_ends() -> None:
     assert (caught.value.status, caught.value.reason) == (400, "bad_chunk")
 
 
+def test_extensions_may_exceed_their_chunks_by_so_much_and_no_more() -> None:
+    small, large = b"1;" + b"e" * 4000 + b"\r\na\r\n", b"fa0;" + b"e" * 4000 + b"\r\n" + b"a" * 4000 + b"\r\n"
+
+    assert read(small * 4 + LAST_CHUNK) == (b"aaaa", b"", b"")
+    assert read(small * 5 + LAST_CHUNK) == (400, "bad_chunk")
+    assert read((small * 4 + large * 4) * 5 + LAST_CHUNK) == (b"a" * (4 + 16000) * 5, b"", b"")
+    assert read((small * 4 + b"fff\r\n" + b"a" * 4095 + b"\r\n") * 4 + LAST_CHUNK) == (400, "bad_chunk")
+
+
+def test_a_size_that_is_promised_pays_for_no_later_extension() -> None:
+    small = b"1;" + b"e" * 4000 + b"\r\na\r\n"
+
+    assert read(b"fff\r\n" + b"a" * 4095 + b"\r\n" + small * 5) == (400, "bad_chunk")
+
+
+def test_tiny_chunks_without_extensions_may_go_on_for_ever() -> None:
+    assert read(b"1\r\na\r\n" * 20_000 + LAST_CHUNK) == (b"a" * 20_000, b"", b"")
+
+
 @pytest.mark.parametrize("line", [b"X: " + b"y" * 50 + b"\r\n", b"y" * 50], ids=["many lines", "one line"])
 def test_a_trailer_that_never_ends_is_a_431(line: bytes) -> None:
     reader = ChunkedReader(1000)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import h11
 import pytest
@@ -281,6 +282,21 @@ def test_a_head_may_be_as_large_as_its_limits() -> None:
     assert request(GET + b"a" + filler) == (431, "head_too_large")
     assert request_head(GET + b"A: b\r\n" * 99 + b"\r\n").fields.count(b"\r\n") == 100
     assert response_head(OK + b"A: b\r\n" * 256 + b"\r\n").fields.count(b"\r\n") == 256
+
+
+@pytest.mark.parametrize(("reader", "status"), [(RequestReader(), 431), (ResponseReader(), 502)])
+def test_too_many_fields_are_refused_before_the_head_ends(reader: RequestReader | ResponseReader, status: int) -> None:
+    if isinstance(reader, RequestReader):
+        feed, line = reader.feed, GET
+    else:
+        feed, line = partial(reader.feed, to_head=False), OK
+    feed(line)
+
+    with pytest.raises(Malformed) as caught:
+        for _ in range(300):
+            feed(b"a:b\r\n")
+
+    assert (caught.value.status, caught.value.reason) == (status, "too_many_fields")
 
 
 def test_empty_lines_before_a_request_are_no_request() -> None:

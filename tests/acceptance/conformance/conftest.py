@@ -18,10 +18,15 @@ def tight_sidecar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     limits = (
         "{head_bytes: 4KiB, headers: 20, target_bytes: 1KiB, body_bytes: 64KiB, head_timeout: 300ms,"
         " idle_timeout: 600ms, connections: 8, upstream_head_bytes: 4KiB, upstream_headers: 10,"
-        " upstream_idle_timeout: 300ms, tunnel_idle_timeout: 300ms}"
+        " upstream_idle_timeout: 300ms, tunnel_idle_timeout: 300ms, connect_timeout: 200ms}"
     )
     with running(
-        tmp_path_factory.mktemp("tight"), timeout="300ms", idle="300ms", limits=limits, connect="refuse"
+        tmp_path_factory.mktemp("tight"),
+        timeout="300ms",
+        idle="300ms",
+        limits=limits,
+        connect="refuse",
+        via="false",
     ) as rig:
         yield rig
 

@@ -35,6 +35,7 @@ defaults:
   breaker: {{failure_ratio: 1.0, min_requests: 1000000, consecutive_failures: 1000000}}
   concurrency: {{limit: fixed, initial: 1000}}
 limits: {limits}
+via: {via}
 """
 SIDECAR = """\
 service: conformance
@@ -52,6 +53,12 @@ destinations:
     endpoints: ['http://127.0.0.1:{upstream}']
     listen: '127.0.0.1:{shop}'
     overrides: {{retry: {{max_attempts: 3}}}}
+  narrow:
+    hosts: [narrow]
+    endpoints: ['http://127.0.0.1:{upstream}']
+    overrides:
+      retry: {{max_attempts: 2, replay_buffer: 1KiB}}
+      concurrency: {{limit: fixed, initial: 1, min_in_flight: 1, max_waiting: 1}}
 """
 
 
@@ -209,12 +216,12 @@ class Peer:
 class Rig:
     """A running sidecar, the port its destinations lead to, and the connections of the test that is running."""
 
-    def __init__(self, folder: Path, *, timeout: str, idle: str, limits: str, connect: str) -> None:
+    def __init__(self, folder: Path, *, timeout: str, idle: str, limits: str, connect: str, via: str) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self._listener.settimeout(PATIENCE)
         self.upstream: int = self._listener.getsockname()[1]
         self.admin, self.own, self.shop, self.egress = (free_port() for _ in range(4))
-        (folder / "policy.yaml").write_text(POLICY.format(timeout=timeout, idle=idle, limits=limits))
+        (folder / "policy.yaml").write_text(POLICY.format(timeout=timeout, idle=idle, limits=limits, via=via))
         file = folder / "sidecar.yaml"
         file.write_text(
             SIDECAR.format(
@@ -343,9 +350,15 @@ class Rig:
 
 @contextlib.contextmanager
 def running(
-    folder: Path, *, timeout: str = "3s", idle: str = "3s", limits: str = "{}", connect: str = "tunnel"
+    folder: Path,
+    *,
+    timeout: str = "3s",
+    idle: str = "3s",
+    limits: str = "{}",
+    connect: str = "tunnel",
+    via: str = "true",
 ) -> Iterator[Rig]:
-    rig = Rig(folder, timeout=timeout, idle=idle, limits=limits, connect=connect)
+    rig = Rig(folder, timeout=timeout, idle=idle, limits=limits, connect=connect, via=via)
     try:
         wait_until(rig.ready, 15)
         yield rig

@@ -53,6 +53,21 @@ def test_a_content_length_stays_where_it_was(wire: Rig) -> None:
     assert [name for name, _ in delivered.fields][:3] == ["A", "content-LENGTH", "B"]
 
 
+def test_via_is_added_behind_those_before_it_unless_policy_wants_none(wire: Rig, tight: Rig) -> None:
+    fields = b"Via: 1.0 first\r\nX: y\r\nvia: 1.1 second\r\n"
+
+    assert wire.forwarded(HEAD + fields + b"\r\n").all("via") == ["1.0 first", "1.1 second", "1.1 sidecar"]
+    assert tight.forwarded(HEAD + fields + b"\r\n").all("via") == ["1.0 first", "1.1 second"]
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_who_asked_is_not_told_to_anybody_outside(wire: Rig, door: str) -> None:
+    fields = b"X-Forwarded-For: 10.1.1.1\r\nX-Forwarded-Proto: https\r\n"
+
+    assert forwarded_with(wire, b"", door) == []
+    assert forwarded_with(wire, fields, door) == [("X-Forwarded-For", "10.1.1.1"), ("X-Forwarded-Proto", "https")]
+
+
 HOP_BY_HOP = {
     "Connection": b"Connection: keep-alive\r\n",
     "what Connection names": b"Connection: x-secret\r\nX-Secret: 1\r\nx-secret: 2\r\n",

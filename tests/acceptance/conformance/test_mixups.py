@@ -179,6 +179,37 @@ def test_a_caller_who_left_in_the_middle_of_an_answer_ends_the_connection(wire: 
     assert server.ending()[0] == b""
 
 
+def test_a_caller_who_left_during_a_back_off_is_asked_for_no_more(wire: Rig) -> None:
+    gone = wire.client("shop").send(GET)
+    server = wire.server()
+    server.message()
+    server.send(b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
+    wait_until(lambda: wire.metric("sidecar_in_flight") == 0)
+
+    gone.close()
+
+    assert server.silent(1.2)  # the connection is idle, and nobody comes back when the second is over
+    assert wire.uncalled(0.01)
+    assert wire.metric("sidecar_waiting") == 0
+
+
+def test_a_caller_who_left_while_he_waited_for_a_place_is_not_asked_for(wire: Rig) -> None:
+    get = b"GET /x HTTP/1.1\r\nHost: narrow\r\n\r\n"  # one place, one seat
+    served = wire.client("host").send(get)
+    server = wire.server()
+    server.message()
+    gone = wire.client("host").send(get.replace(b"/x", b"/gone"))
+    wait_until(lambda: wire.metric("sidecar_waiting") == 1)
+
+    gone.close()
+
+    wait_until(lambda: wire.metric("sidecar_waiting") == 0)
+    server.send(OK)
+    assert served.message().body == b"ok"
+    assert server.silent()
+    wait_until(lambda: wire.metric("sidecar_in_flight") == 0)
+
+
 def test_a_connection_that_the_server_closed_while_idle_is_not_used(wire: Rig) -> None:
     client = wire.client().send(GET)
     server = wire.server()

@@ -87,6 +87,19 @@ def test_a_tunnel_in_which_nothing_moves_is_ended(tight: Rig) -> None:
     server.ending()
 
 
+def test_a_tunnel_in_which_something_moves_is_kept(tight: Rig) -> None:
+    client = tight.client().send(UPGRADE + b"\r\n")
+    server = tight.server()
+    server.message()
+    server.send(SWITCHING)
+    assert client.head().status == 101
+
+    for one, other in ((client, server), (server, client)) * 3:
+        assert other.silent(0.15)  # of 300 ms
+        one.send(b"x")
+        assert other.read(1) == b"x"
+
+
 @pytest.mark.parametrize("target", ["own", "egress", "shop"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_a_tunnel_never_leads_back_here(wire: Rig, target: str, host: str) -> None:
