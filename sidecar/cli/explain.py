@@ -15,7 +15,7 @@ from rich.text import Text
 from sidecar.cli.forecast import Outcome, Turn, Way, forecast, repeatable, way_of
 from sidecar.cli.moment import moment
 from sidecar.cli.policy.documents import snapshot_of
-from sidecar.engine.outcome import Fault
+from sidecar.engine.outcome import FailureClass, Fault
 from sidecar.governance.units import Duration, Size
 from sidecar.wire.head import RequestHead
 from sidecar.wire.malformed import Malformed
@@ -23,6 +23,11 @@ from sidecar.wire.reader import RequestReader
 from sidecar.wire.retry_after import parse_retry_after
 
 _FAULTS: Final = [fault.value for fault in Fault]
+_MEANING: Final = {
+    FailureClass.TRANSIENT: "another attempt may fare better",
+    FailureClass.THROTTLED: "another attempt may fare better, once its Retry-After is over; no failure to the breaker",
+    FailureClass.PERMANENT: "another attempt would fare no better",
+}
 
 
 @click.command()
@@ -127,6 +132,9 @@ def _show(
         Text.assemble((title, "bold"), f"  to {way.name}, {way.because}; policy version {version}"),
         Text(f"  {safety}"),
     ]
+    kind = outcome.class_under(way.policy.retry)
+    if kind is not None:
+        lines.append(Text(f"  an attempt that {outcome} is {kind.value}: {_MEANING[kind]}"))
     for turn in turns:
         step, colour = _step(turn)
         rules = "; ".join(_rules(turn, way))
@@ -168,6 +176,7 @@ def _delivered(turns: Sequence[Turn], outcome: Outcome) -> str:
 
 
 def _json(way: Way, why: str, until: float, turns: Sequence[Turn], outcome: Outcome) -> str:
+    kind = outcome.class_under(way.policy.retry)
     return json.dumps(
         {
             "destination": way.name,
@@ -178,6 +187,7 @@ def _json(way: Way, why: str, until: float, turns: Sequence[Turn], outcome: Outc
                 {
                     "attempt": turn.attempt,
                     "outcome": str(outcome),
+                    "class": None if kind is None else kind.value,
                     "retry_seconds": None if turn.refusal else turn.waits,
                     "refusal": None if turn.refusal is None else turn.refusal.value,
                     "perhaps": None if turn.perhaps is None else turn.perhaps.value,

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from sidecar.engine.classify import classify
 from sidecar.engine.destination import Destination
-from sidecar.engine.outcome import Fault
-from sidecar.engine.policy import DestinationPolicy
+from sidecar.engine.outcome import FailureClass, Fault
+from sidecar.engine.policy import DestinationPolicy, RetryPolicy
 from sidecar.engine.retry import Admission, Exchange
 from sidecar.engine.verdict import Refusal, Retry
 from sidecar.governance.resolve import Origin
@@ -48,6 +49,12 @@ class Outcome:
 
     def __str__(self) -> str:
         return f"answers {self.status}" if self.fault is None else f"ends in {self.fault.value}"
+
+    def class_under(self, policy: RetryPolicy) -> FailureClass | None:
+        """What it means for the next attempt; None for an answer that is no failure."""
+        if self.fault is not None:
+            return classify(policy, self.fault)
+        return classify(policy, self.status) if self.status is not None and self.status >= 400 else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from sidecar.engine.breaker import CLOSED, HALF_OPEN, OPEN, Breaker
 from sidecar.engine.budget import RetryBudget
-from sidecar.engine.classify import status_table
 from sidecar.engine.concurrency import ConcurrencyLimit
 from sidecar.engine.line import Waiter
 from sidecar.engine.policy import DestinationPolicy
@@ -102,4 +101,4 @@ class Destination:
 
 
 def _failing(policy: DestinationPolicy) -> frozenset[int]:
-    return frozenset(status_table(policy.retry)) | policy.breaker.statuses
+    return policy.retry.statuses | policy.breaker.statuses

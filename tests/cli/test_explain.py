@@ -28,6 +28,7 @@ def test_each_attempt_names_the_rule_that_decides_and_where_it_is_written() -> N
     assert result.output.splitlines() == [
         "GET http://payments/x  to payments, by its host payments; policy version 7",
         "  safe to send again once it may have been executed: GET is idempotent (retry.methods, built in)",
+        "  an attempt that answers 503 is transient: another attempt may fare better",
         f"  attempt 1 answers 503: retry after 0s to 25ms  {RULES}",
         "  attempt 2 answers 503: no retry, attempts_exhausted  retry.max_attempts 2 (policy.yaml:3)",
         "  The caller gets the 503 of attempt 2, with x-sidecar-attempts: 2 and x-sidecar-refusal: attempts_exhausted.",
@@ -41,6 +42,24 @@ def test_an_unsafe_write_is_sent_once_and_says_why() -> None:
     assert "not safe to send again once it may have been executed: payments is not said to honour" in output
     assert "attempt 1 answers 503: no retry, not_idempotent" in output
     assert "attempt 2" not in output
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind"),
+    [
+        (("--status", "200"), None),
+        (("--status", "429"), "throttled"),
+        (("--status", "500"), "permanent"),
+        (("--fault", "reset"), "transient"),
+        (("--fault", "protocol"), "permanent"),
+    ],
+)
+def test_an_outcome_is_classified_under_the_policy(outcome: tuple[str, str], kind: str | None) -> None:
+    text = explain("GET", "http://payments/", *outcome).output
+    report = json.loads(explain("GET", "http://payments/", *outcome, "--format", "json").output)
+
+    assert report["attempts"][0]["class"] == kind
+    assert (f" is {kind}: " in text) == (kind is not None)
 
 
 def test_json_says_the_same() -> None:
