@@ -1,12 +1,15 @@
 """The bounds of what the wire accepts: owned by the platform, one set for the whole sidecar."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from sidecar.engine.policy import require
 from sidecar.governance.units import Duration, Size
 
 _KIB = 1 << 10
 _MIB = 1 << 20
+_DAY = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,46 +39,45 @@ class WireLimits:
     """After which the address of an endpoint that is a name is looked up again."""
 
     def __post_init__(self) -> None:
-        require(_KIB <= self.head_bytes <= _MIB, "head_bytes", "must be between 1KiB and 1MiB", self.head_bytes)
-        require(1 <= self.headers <= 10_000, "headers", "must be between 1 and 10000", self.headers)
-        require(
-            256 <= self.target_bytes <= self.head_bytes,
-            "target_bytes",
-            "must be between 256B and head_bytes",
-            self.target_bytes,
-        )
-        require(self.body_bytes is None or self.body_bytes >= 0, "body_bytes", "must not be negative", self.body_bytes)
-        require(0 < self.head_timeout <= 300, "head_timeout", "must be over 0s and at most 5m", self.head_timeout)
-        require(0 < self.idle_timeout <= 86400, "idle_timeout", "must be over 0s and at most 24h", self.idle_timeout)
-        require(1 <= self.connections <= 1_000_000, "connections", "must be between 1 and 1000000", self.connections)
-        require(
-            _KIB <= self.upstream_head_bytes <= _MIB,
-            "upstream_head_bytes",
-            "must be between 1KiB and 1MiB",
-            self.upstream_head_bytes,
-        )
-        require(
-            1 <= self.upstream_headers <= 10_000,
-            "upstream_headers",
-            "must be between 1 and 10000",
-            self.upstream_headers,
-        )
-        require(
-            0 < self.upstream_idle_timeout <= 86400,
-            "upstream_idle_timeout",
-            "must be over 0s and at most 24h",
-            self.upstream_idle_timeout,
-        )
-        require(
-            0 < self.connect_timeout <= 60, "connect_timeout", "must be over 0s and at most 1m", self.connect_timeout
-        )
-        require(
-            0 < self.tunnel_idle_timeout <= 86400,
-            "tunnel_idle_timeout",
-            "must be over 0s and at most 24h",
-            self.tunnel_idle_timeout,
-        )
-        require(1 <= self.dns_ttl <= 86400, "dns_ttl", "must be between 1s and 24h", self.dns_ttl)
+        for name in LIMIT_BOUNDS:
+            value = getattr(self, name)
+            require(value is None or self._within(name, value), name, f"must be {limit_rule(name)}", value)
+
+    def _within(self, name: str, value: float) -> bool:
+        low, high = LIMIT_BOUNDS[name]
+        if name == "target_bytes":
+            high = self.head_bytes
+        return (value > 0 if not low and name in _SECONDS else value >= low) and (high is None or value <= high)
+
+
+LIMIT_BOUNDS: Final[Mapping[str, tuple[float, float | None]]] = {
+    "head_bytes": (_KIB, _MIB),
+    "headers": (1, 10_000),
+    "target_bytes": (256, _MIB),
+    "body_bytes": (0, None),
+    "head_timeout": (0.0, 300.0),
+    "idle_timeout": (0.0, _DAY),
+    "connections": (1, 1_000_000),
+    "upstream_head_bytes": (_KIB, _MIB),
+    "upstream_headers": (1, 10_000),
+    "upstream_idle_timeout": (0.0, _DAY),
+    "connect_timeout": (0.0, 60.0),
+    "tunnel_idle_timeout": (0.0, _DAY),
+    "dns_ttl": (1.0, _DAY),
+}
+"""What each limit may be, both included; but no time may be zero, and a target is no longer than its head."""
+_SECONDS: Final = frozenset(name for name, (low, _) in LIMIT_BOUNDS.items() if isinstance(low, float))
+
+
+def limit_rule(name: str) -> str:
+    """What the limit called `name` may be, in words that follow "must be"."""
+    low, high = LIMIT_BOUNDS[name]
+    if high is None:
+        return "off, or a size"
+    most = "head_bytes" if name == "target_bytes" else limit_text(name, high)
+    if not low:
+        return f"over 0s and at most {most}"
+    return f"between {limit_text(name, low)} and {most}"
 
 
 def limit_text(name: str, value: float | None) -> str:

@@ -15,6 +15,7 @@ from sidecar.engine.policy import BUDGET_RATIO_CEILING, MAX_ATTEMPTS_CEILING
 from sidecar.governance.address import Address, Endpoint, Host, PolicyUrl, ReceiverUrl
 from sidecar.governance.decoder import LIST_CEILING
 from sidecar.governance.document import Guardrail, PolicyDocument, SidecarDocument
+from sidecar.governance.limits import LIMIT_BOUNDS, limit_rule
 from sidecar.governance.meaning import POLICY_MEANINGS, SECTION_MEANINGS, SETTING_MEANINGS, SIDECAR_MEANINGS
 from sidecar.governance.public_key import PublicKey
 from sidecar.governance.settings import ORDERED, SETTINGS, Settings
@@ -139,6 +140,9 @@ class _Writer:
         for field in info.fields:
             here = f"{path}.{field.encode_name}" if path else field.encode_name
             said = {"description": self._meanings[here]} if here in self._meanings else {}
+            if path == "limits":  # sizes and times are texts, whose bounds a schema can not say otherwise
+                rule = limit_rule(field.encode_name)
+                said["description"] += f" {rule[0].upper()}{rule[1:]}."
             properties[field.encode_name] = {**said, **self.of(field.type, here)}
         schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
         required = [field.encode_name for field in info.fields if field.required]
@@ -192,6 +196,9 @@ class _Writer:
 
 
 def _bounds(path: str, low: float | None, high: float | None) -> Schema:
+    section, _, name = path.partition(".")
+    if section == "limits":
+        low, high = LIMIT_BOUNDS[name]
     low, high = NUMBER_BOUNDS.get(path, (low, high))
     return {**({} if low is None else {"minimum": low}), **({} if high is None else {"maximum": high})}
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from sidecar.engine.record import ExchangeRecord
 from sidecar.engine.trace import ExchangeTrace
 from sidecar.governance.limits import WireLimits
+from sidecar.proxy.resolver import Strangers
 from sidecar.proxy.timers import Wheel
 from sidecar.wire.head import ResponseHead
 from sidecar.wire.malformed import REASONS
@@ -54,6 +55,7 @@ class Plane:
         "rejections",
         "request_lines",
         "sample",
+        "strangers",
         "tracer",
         "tunnels",
         "wall",
@@ -76,6 +78,7 @@ class Plane:
         self.tracer: Tracer | None = None
         """Set before the first connection, or never."""
         self.limits = WireLimits()
+        self.strangers = Strangers()
         self.answers: Recent[ResponseHead] = Recent()
         """Heads of responses met lately, as they were read; not of those to a HEAD, which mean something else."""
         self._prefix = b"x-request-id: " + os.urandom(8).hex().encode("ascii") + b"-%x\r\n"

@@ -14,7 +14,7 @@ from aiohappyeyeballs import AddrInfoType
 from sidecar.engine.destination import Destination
 from sidecar.governance.address import Endpoint, bracketed
 from sidecar.proxy.plane import Plane
-from sidecar.proxy.resolver import Resolver
+from sidecar.proxy.resolver import Resolver, Strangers
 from sidecar.proxy.timers import Timer
 from sidecar.proxy.tls import SHUTDOWN_SECONDS, ClientTls, HandshakeFailed, failure_of
 from sidecar.proxy.upstream import Home, Lessee, Upstream
@@ -151,7 +151,12 @@ class Site:
     __slots__ = ("_changed", "_closed", "_plane", "_resolver", "_timer", "_tls", "endpoint", "stations")
 
     def __init__(
-        self, plane: Plane, endpoint: Endpoint, tls: Callable[[], ClientTls], changed: Callable[[], None]
+        self,
+        plane: Plane,
+        endpoint: Endpoint,
+        tls: Callable[[], ClientTls],
+        changed: Callable[[], None],
+        strangers: Strangers | None,
     ) -> None:
         """`changed` is called when the stations have become others."""
         self._plane = plane
@@ -164,7 +169,13 @@ class Site:
         fixed = _literal(endpoint)
         if fixed is None:
             self._resolver = Resolver(
-                plane.loop, endpoint.host, endpoint.port, plane.clock, lambda: plane.limits.dns_ttl, self._resolved
+                plane.loop,
+                endpoint.host,
+                endpoint.port,
+                plane.clock,
+                lambda: plane.limits.dns_ttl,
+                self._resolved,
+                strangers,
             )
         self.stations = [Station(self, fixed, self._label)]
 
@@ -294,15 +305,25 @@ class Site:
 class Pool:
     """The endpoints of one destination."""
 
-    __slots__ = ("_plane", "_rand", "_sites", "_tasks", "_tls", "stations")
+    __slots__ = ("_plane", "_rand", "_sites", "_strangers", "_tasks", "_tls", "stations")
 
     def __init__(
-        self, plane: Plane, endpoints: Sequence[Endpoint], rand: Callable[[], float], tls: Callable[[], ClientTls]
+        self,
+        plane: Plane,
+        endpoints: Sequence[Endpoint],
+        rand: Callable[[], float],
+        tls: Callable[[], ClientTls],
+        *,
+        strangers: Strangers | None = None,
     ) -> None:
-        """`tls` says, whenever a connection to an https endpoint is made, how TLS is spoken to it."""
+        """`tls` says, whenever a connection to an https endpoint is made, how TLS is spoken to it.
+
+        `strangers` as for Resolver: only of endpoints that a request has named.
+        """
         self._plane = plane
         self._rand = rand
         self._tls = tls
+        self._strangers = strangers
         self._tasks: set[Task[None]] = set()
         self._sites = [self._site(endpoint) for endpoint in endpoints]
         self.stations: list[Station] = []
@@ -368,7 +389,7 @@ class Pool:
         return sum(station.open for station in self.stations) - idle, idle
 
     def _site(self, endpoint: Endpoint) -> Site:
-        return Site(self._plane, endpoint, self._tls, self._gather)
+        return Site(self._plane, endpoint, self._tls, self._gather, self._strangers)
 
     def _gather(self) -> None:
         self.stations = [station for site in self._sites for station in site.stations]

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from asyncio import AbstractEventLoop
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from aiohappyeyeballs import AddrInfoType
@@ -13,6 +13,8 @@ LIFETIME: Final = 30.0
 AGAIN: Final = 1.0
 """Seconds until a look-up that failed is tried again; a name never found is not found until then."""
 MAX_ADDRESSES: Final = 256
+MAX_STRANGERS: Final = 64
+"""Names that only a request has named, looked up at once."""
 
 
 def _lifetime() -> float:
@@ -23,10 +25,34 @@ def _nobody() -> None:
     """Nobody wants to know."""
 
 
+class Strangers:
+    """The look-ups of names that nobody configured: so many at once and no more.
+
+    Where no name server answers, each takes as long as the system's patience, while its caller has gone after a second.
+    """
+
+    __slots__ = ("places",)
+
+    def __init__(self) -> None:
+        self.places = MAX_STRANGERS
+
+
 class Resolver:
     """Addresses of one host and port, remembered. A look-up that fails leaves the last good answer in use."""
 
-    __slots__ = ("_addresses", "_clock", "_done", "_error", "_host", "_lifetime", "_lookup", "_loop", "_port", "until")
+    __slots__ = (
+        "_addresses",
+        "_clock",
+        "_done",
+        "_error",
+        "_host",
+        "_lifetime",
+        "_lookup",
+        "_loop",
+        "_port",
+        "_strangers",
+        "until",
+    )
 
     def __init__(
         self,
@@ -36,14 +62,19 @@ class Resolver:
         clock: Callable[[], float],
         lifetime: Callable[[], float] = _lifetime,
         done: Callable[[], None] = _nobody,
+        strangers: Strangers | None = None,
     ) -> None:
-        """`lifetime` is asked at each look-up for its seconds; `done` is called after each, whatever it came to."""
+        """`lifetime` is asked at each look-up for its seconds; `done` is called after each, whatever it came to.
+
+        `strangers` is what bounds the look-ups of a name that nobody configured; None for one of the documents.
+        """
         self._loop = loop
         self._host = host
         self._port = port
         self._clock = clock
         self._lifetime = lifetime
         self._done = done
+        self._strangers = strangers
         self._addresses: list[AddrInfoType] = []
         self._error: Exception | None = None
         self._lookup: asyncio.Task[None] | None = None
@@ -72,7 +103,7 @@ class Resolver:
 
     async def _look_up(self) -> None:
         try:
-            answer = await self._loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            answer = await self._ask()
             addresses: list[AddrInfoType] = [
                 (family, kind, protocol, name, address)
                 for family, kind, protocol, name, address in answer
@@ -89,3 +120,15 @@ class Resolver:
         finally:
             self._lookup = None
         self._done()
+
+    async def _ask(self) -> Sequence[AddrInfoType]:
+        strangers = self._strangers
+        if strangers is None:
+            return await self._loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        if not strangers.places:
+            raise OSError("too many names are being looked up")
+        strangers.places -= 1
+        try:
+            return await self._loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        finally:
+            strangers.places += 1

@@ -204,7 +204,7 @@ class Router:
         route = Route(
             UNLISTED,
             destination,
-            Pool(self._plane, (endpoint,), self._rand, self._tls),
+            Pool(self._plane, (endpoint,), self._rand, self._tls, strangers=self._plane.strangers),
         )
         unlisted[endpoint] = route
         return route

@@ -3,7 +3,7 @@
 import asyncio
 from asyncio import Transport
 from collections.abc import Callable
-from typing import cast
+from typing import Final, cast
 
 import aiohappyeyeballs
 
@@ -13,6 +13,10 @@ from sidecar.proxy.resolver import Resolver
 from sidecar.proxy.router import Misdirected
 from sidecar.wire.authority import parse_authority
 from sidecar.wire.malformed import Malformed
+
+_MAX_RACE: Final = 4
+"""Addresses tried for one tunnel, one every _STAGGER."""
+_STAGGER: Final = 0.25  # RFC 8305 §5: the connection attempt delay
 
 
 class _Side(asyncio.Protocol):
@@ -122,10 +126,11 @@ async def connect_tunnel(plane: Plane, target: bytes) -> Transport:
         raise Misdirected(508, "loop", "the tunnel would come back to this sidecar")
     try:
         async with asyncio.timeout(plane.limits.connect_timeout):
-            addresses = await Resolver(plane.loop, host, port, plane.clock).addresses()
+            resolver = Resolver(plane.loop, host, port, plane.clock, strangers=plane.strangers)
+            addresses = (await resolver.addresses())[:_MAX_RACE]
             if any(plane.own(str(address[0]), int(address[1])) for *_, address in addresses):
                 raise Misdirected(508, "loop", "the tunnel would come back to this sidecar")
-            sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=0.25, loop=plane.loop)
+            sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_STAGGER, loop=plane.loop)
             transport, _ = await plane.loop.create_connection(_Pending, sock=sock)
     except OSError as error:
         raise Misdirected(502, "connect_failure", "no connection to the target could be made") from error

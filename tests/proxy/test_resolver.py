@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.proxy.resolver import AGAIN, LIFETIME, MAX_ADDRESSES, Resolver
+from sidecar.proxy.resolver import AGAIN, LIFETIME, MAX_ADDRESSES, MAX_STRANGERS, Resolver, Strangers
 
 
 class Names:
@@ -16,12 +16,15 @@ class Names:
         self.asked = 0
         self.fails: Exception | None = None
         self.answers: list[tuple[Any, ...]] | None = None
+        self.answering = asyncio.Event()
+        self.answering.set()
 
     def create_task(self, coroutine: Any) -> asyncio.Task[None]:
         return asyncio.get_running_loop().create_task(coroutine)
 
     async def getaddrinfo(self, host: str, port: int, *, type: int) -> list[tuple[Any, ...]]:  # noqa: A002
         self.asked += 1
+        await self.answering.wait()
         if self.fails is not None:
             raise self.fails
         return self.answers or [(socket.AF_INET, type, 6, "", (f"10.0.0.{self.asked}", port))]
@@ -131,6 +134,29 @@ async def test_a_caller_who_leaves_during_a_look_up_does_not_end_it_for_others()
 
     assert len(await staying) == 1
     assert bench.names.asked == 1
+
+
+async def test_names_that_nobody_configured_are_looked_up_so_many_at_once_and_no_more() -> None:
+    names, strangers = Names(), Strangers()
+    names.answering.clear()  # the name server does not answer
+    asking = [
+        asyncio.create_task(Resolver(names, f"stranger-{n}", 80, lambda: 0.0, strangers=strangers).addresses())  # type: ignore[arg-type]
+        for n in range(MAX_STRANGERS)
+    ]
+    await turns()
+
+    with pytest.raises(OSError, match="one-more can not be resolved: too many names are being looked up"):
+        await Resolver(names, "one-more", 80, lambda: 0.0, strangers=strangers).addresses()  # type: ignore[arg-type]
+    configured = asyncio.create_task(Resolver(names, "payments", 80, lambda: 0.0).addresses())  # type: ignore[arg-type]
+    await turns()
+    asked = names.asked
+    names.answering.set()
+    answers = await asyncio.gather(*asking, configured)
+    later = await Resolver(names, "one-more", 80, lambda: 0.0, strangers=strangers).addresses()  # type: ignore[arg-type]
+
+    assert asked == MAX_STRANGERS + 1
+    assert [len(answer) for answer in answers] == [1] * (MAX_STRANGERS + 1)
+    assert len(later) == 1
 
 
 async def test_only_addresses_of_the_internet_count_and_not_endlessly_many() -> None:

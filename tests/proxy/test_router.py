@@ -1,6 +1,9 @@
 """Which destination a request is for."""
 
-from tests.fakes.house import house
+from dataclasses import replace
+
+from sidecar.engine.policy import RetryPolicy
+from tests.fakes.house import GENEROUS, house
 from tests.fakes.origin import Origin, replying, response
 
 
@@ -38,6 +41,21 @@ async def test_an_unlisted_absolute_target_is_forwarded_under_its_own_state() ->
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert [route.name for route in home.router.unlisted] == ["unlisted"]
     assert home.tally.requests_total == 0
+
+
+async def test_of_unlisted_hosts_no_more_are_remembered_than_256_and_the_latest() -> None:
+    once = replace(GENEROUS, retry=RetryPolicy(max_attempts=1))
+    async with Origin(replying(response(200))) as origin, house([1], once) as home:
+        for number in range(1, 260):
+            answer = await home.send(
+                b"GET http://127.0.%d.1:%d/ HTTP/1.1\r\nHost: x\r\n\r\n" % (number % 256, number), egress=True
+            )
+            assert answer.startswith(b"HTTP/1.1 502 ")
+        latest = await home.send(b"GET http://127.0.0.1:%d/ HTTP/1.1\r\nHost: x\r\n\r\n" % origin.port, egress=True)
+
+    assert latest.startswith(b"HTTP/1.1 200 ")
+    ports = [route.pool.endpoint.port for route in home.router.unlisted]
+    assert ports == [*range(5, 260), origin.port]
 
 
 async def test_unlisted_hosts_can_be_refused_altogether() -> None:

@@ -43,6 +43,17 @@ async def test_connect_is_refused_where_policy_says_so_and_never_leads_back_here
     assert loop.startswith(b"HTTP/1.1 508 ")
 
 
+async def test_a_connect_waits_for_no_name_when_many_are_looked_up_in_vain() -> None:
+    async with house([1]) as home:
+        home.plane.strangers.places = 0
+        refused = await home.send(b"CONNECT somewhere:443 HTTP/1.1\r\nHost: a\r\n\r\n", egress=True, until_close=True)
+        unlisted = await home.send(b"GET http://somewhere/ HTTP/1.1\r\nHost: a\r\n\r\n", egress=True)
+
+    assert refused.startswith(b"HTTP/1.1 502 ")
+    assert unlisted.startswith(b"HTTP/1.1 502 ")
+    assert home.plane.strangers.places == 0
+
+
 async def test_an_upgrade_that_is_granted_becomes_a_tunnel() -> None:
     async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
         assert request.header("upgrade") == "websocket"
