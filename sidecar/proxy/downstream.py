@@ -88,7 +88,7 @@ class Downstream(asyncio.Protocol):
         limits = plane.limits
         self._plane = plane
         self._port = port
-        self._reader = RequestReader(limits.head_bytes, limits.headers, limits.target_bytes)
+        self._reader = RequestReader(limits.head_bytes, limits.headers, limits.target_bytes, plane.request_shapes)
         self._state = _HEAD
         self._exchange: Exchange | None = None
         self._new_exchange = Exchange if plane.tracer is None else new_exchange  # asked once, not for each request

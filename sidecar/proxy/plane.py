@@ -12,9 +12,10 @@ from sidecar.engine.trace import ExchangeTrace
 from sidecar.governance.limits import WireLimits
 from sidecar.proxy.resolver import Strangers
 from sidecar.proxy.timers import Wheel
-from sidecar.wire.head import ResponseHead
+from sidecar.wire.head import RequestHead, ResponseHead
 from sidecar.wire.malformed import REASONS
 from sidecar.wire.recent import Recent
+from sidecar.wire.shapes import RequestShape, ResponseShape, Shapes
 
 
 class Recorder(Protocol):
@@ -41,6 +42,7 @@ class Plane:
         "_numbers",
         "_prefix",
         "_via",
+        "answer_shapes",
         "answers",
         "busy",
         "clock",
@@ -54,6 +56,7 @@ class Plane:
         "recorder",
         "rejections",
         "request_lines",
+        "request_shapes",
         "sample",
         "strangers",
         "tracer",
@@ -81,6 +84,8 @@ class Plane:
         self.strangers = Strangers()
         self.answers: Recent[ResponseHead] = Recent()
         """Heads of responses met lately, as they were read; not of those to a HEAD, which mean something else."""
+        self.answer_shapes: Shapes[ResponseShape, ResponseHead] = Shapes(ResponseShape, clock)
+        self.request_shapes: Shapes[RequestShape, RequestHead] = Shapes(RequestShape, clock)
         self._prefix = b"x-request-id: " + os.urandom(8).hex().encode("ascii") + b"-%x\r\n"
         self._numbers = itertools.count(1)
         self.request_lines: Iterator[bytes]

@@ -127,7 +127,9 @@ class Upstream(asyncio.Protocol):
 
     def __init__(self, plane: Plane, home: Home) -> None:
         self.home = home
-        self._reader = ResponseReader(plane.limits.upstream_head_bytes, plane.limits.upstream_headers)
+        self._reader = ResponseReader(
+            plane.limits.upstream_head_bytes, plane.limits.upstream_headers, plane.answer_shapes
+        )
         self._known = plane.answers
         self._rejections = plane.rejections
         self._head_bytes = plane.limits.upstream_head_bytes

@@ -1,5 +1,7 @@
 """Bytes to heads. llhttp (httptools, strict) judges every character; what it lets through is judged here.
 
+A head that differs from one that was judged only where it makes no difference is not judged again (`shapes`).
+
 A reader is fed exactly one head at a time: it finds the empty line itself, so the first byte that follows a head is
 never a guess, whatever the message says about its body. Bodies are read elsewhere (`chunked`, or by counting).
 """
@@ -35,6 +37,7 @@ from sidecar.wire.hopbyhop import (
     tokens,
 )
 from sidecar.wire.malformed import Malformed
+from sidecar.wire.shapes import RequestShape, ResponseShape, Shapes
 
 _END: Final = b"\r\n\r\n"
 _TARGET: Final = bytes(c for c in range(0x21, 0x7F) if c != ord("#"))
@@ -158,11 +161,19 @@ class _HeadReader:
 class RequestReader(_HeadReader):
     """Requests of one client connection, one head at a time."""
 
-    __slots__ = ("_max_target", "_parser")
+    __slots__ = ("_max_target", "_parser", "_shapes")
 
-    def __init__(self, max_bytes: int = 65536, max_fields: int = 100, max_target: int = 16384) -> None:
+    def __init__(
+        self,
+        max_bytes: int = 65536,
+        max_fields: int = 100,
+        max_target: int = 16384,
+        shapes: Shapes[RequestShape, RequestHead] | None = None,
+    ) -> None:
+        """`shapes` are those of the requests met lately, on whatever connection."""
         super().__init__(max_bytes, max_fields)
         self._max_target = max_target
+        self._shapes = shapes
         self._parser: HttpRequestParser | None = HttpRequestParser(self)
 
     def close(self) -> None:
@@ -171,13 +182,30 @@ class RequestReader(_HeadReader):
 
     def feed(self, data: bytes) -> RequestHead | None:
         """The head, once it is whole; what came after it is in `rest`. Raises Malformed."""
+        shapes = None if self._partial else self._shapes
+        if shapes:
+            for shape in shapes:
+                match = shape.match(data)
+                if match is not None:
+                    if shape is not shapes[0]:
+                        shapes.met(shape)
+                    end = match.end()
+                    if end > self._max_bytes or shape.count > self._max_fields or match.end(1) > self._max_target:
+                        break  # too much, or nearly: judged below
+                    self.rest = data[end:]
+                    return shape.head(match)
         raw = None
         try:
             raw = self._take(data)
-            return None if raw is None else self._judge(raw)
+            if raw is None:
+                return None
+            head = self._judge(raw)
         except Malformed as error:
             error.to_head = (raw or self._partial or data).lstrip(b"\r\n").startswith(b"HEAD ")
             raise
+        if shapes is not None:
+            shapes.learn(raw, head)
+        return head
 
     def _judge(self, raw: bytes) -> RequestHead:
         """What llhttp lets through."""
@@ -241,10 +269,17 @@ class RequestReader(_HeadReader):
 class ResponseReader(_HeadReader):
     """Responses of one server connection, one head at a time; interim ones (1xx) are heads like others."""
 
-    __slots__ = ("_parser",)
+    __slots__ = ("_parser", "_shapes")
 
-    def __init__(self, max_bytes: int = 65536, max_fields: int = 256) -> None:
+    def __init__(
+        self,
+        max_bytes: int = 65536,
+        max_fields: int = 256,
+        shapes: Shapes[ResponseShape, ResponseHead] | None = None,
+    ) -> None:
+        """`shapes` are those of the responses met lately, on whatever connection."""
         super().__init__(max_bytes, max_fields)
+        self._shapes = shapes
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
 
     def close(self) -> None:
@@ -256,6 +291,18 @@ class ResponseReader(_HeadReader):
         if data[0] != _H and not self._partial:
             # llhttp passes over empty lines here, and a stray one may be the end of a body.
             raise Malformed(502, "bad_status_line", "the status line is not one of HTTP/1.0 or HTTP/1.1")
+        shapes = None if self._partial or to_head else self._shapes
+        if shapes:
+            for shape in shapes:
+                match = shape.match(data)
+                if match is not None:
+                    if shape is not shapes[0]:
+                        shapes.met(shape)
+                    end = match.end()
+                    if end > self._max_bytes or shape.count > self._max_fields:
+                        break
+                    self.rest = data[end:]
+                    return shape.head(match)
         raw = self._take(data)
         if raw is None:
             return None
@@ -276,6 +323,8 @@ class ResponseReader(_HeadReader):
             raise self._too_many()
         _read_response_fields(head, fields, raw[eol + 2 : -2], to_head=to_head)
         self._parser = HttpResponseParser(self)
+        if shapes is not None:
+            shapes.learn(raw, head)
         return head
 
     def _skip_empty_line(self, line: bytes) -> None:
@@ -362,7 +411,7 @@ def _read_request_fields(head: RequestHead, fields: list[tuple[bytes, bytes]], b
     if dropped is None:
         head.fields = block
         return False
-    head.fields = _without(fields, dropped)
+    head.fields = _without(block, dropped)
     return b"proxy-connection" in dropped
 
 
@@ -409,7 +458,7 @@ def _read_response_fields(
         dropped = (dropped or set()) | _nominated(named)
     if head.framing is CLOSE:
         head.keep_alive = False
-    head.fields = block if dropped is None else _without(fields, dropped)
+    head.fields = block if dropped is None else _without(block, dropped)
 
 
 def _status_of(line: bytes) -> int:
@@ -432,8 +481,9 @@ def _nominated(named: list[bytes]) -> set[bytes]:
     return {name for name in named if name not in (b"host", b"content-length")}
 
 
-def _without(fields: list[tuple[bytes, bytes]], dropped: set[bytes]) -> bytes:
-    return b"".join([b"%b: %b\r\n" % field for field in fields if field[0].lower() not in dropped])
+def _without(block: bytes, dropped: set[bytes]) -> bytes:
+    lines = block.split(b"\r\n")[:-1]
+    return b"".join([line + b"\r\n" for line in lines if line.partition(b":")[0].lower() not in dropped])
 
 
 def _foreign(method: bytes) -> Malformed:

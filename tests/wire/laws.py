@@ -5,8 +5,10 @@
 3. What is passed on is read again as the same one message, by us and by h11, and nothing is left over: there is nothing
    in it that the next hop could take for another message.
 4. h11 reads the same message from the bytes that came, or refuses it by one of its own rules: never another message.
+5. Shapes of heads that were met before change nothing of what is read, of these bytes or of others much like them.
 """
 
+import itertools
 import random
 import re
 from collections.abc import Iterable
@@ -20,11 +22,13 @@ from sidecar.wire.head import RequestHead, ResponseHead
 from sidecar.wire.hopbyhop import FORBIDDEN_TRAILERS
 from sidecar.wire.malformed import REASONS, Malformed
 from sidecar.wire.reader import RequestReader, ResponseReader
+from sidecar.wire.shapes import RequestShape, ResponseShape, Shapes
 from sidecar.wire.writer import CHUNKED_LINE, replace_host, request_head, response_head
 
 HEAD_BYTES = 2048
 FIELDS = 30
 TARGET_BYTES = 256
+NEIGHBOURS = [b"", b" ", b"\t", b"\r", b"\n", b"\r\n", b"\0", b"\x7f", b"\x80", b":", b"#", b"/", b"0", b"9", b"x"]
 STATUSES = {400, 408, 413, 414, 431, 501, 502, 505}
 
 
@@ -80,10 +84,21 @@ class Reading:
         }
 
 
-def read(pieces: Iterable[bytes], *, responses: bool, to_head: bool = False) -> Reading:
+class Met:
+    """Shapes of all heads that were read with it: no time that would have to pass passes as slowly."""
+
+    def __init__(self) -> None:
+        self.requests: Shapes[RequestShape, RequestHead] = Shapes(RequestShape, itertools.count().__next__)
+        self.responses: Shapes[ResponseShape, ResponseHead] = Shapes(ResponseShape, itertools.count().__next__)
+
+
+def read(pieces: Iterable[bytes], *, responses: bool, to_head: bool = False, met: Met | None = None) -> Reading:
     """Read as the two ends of the proxy do."""
     reader: RequestReader | ResponseReader
-    reader = ResponseReader(HEAD_BYTES, FIELDS) if responses else RequestReader(HEAD_BYTES, FIELDS, TARGET_BYTES)
+    if responses:
+        reader = ResponseReader(HEAD_BYTES, FIELDS, None if met is None else met.responses)
+    else:
+        reader = RequestReader(HEAD_BYTES, FIELDS, TARGET_BYTES, None if met is None else met.requests)
     reading = Reading()
     seen: Seen | None = None
     chunks: ChunkedReader | None = None
@@ -166,6 +181,7 @@ def check_bytes(data: bytes, *, kind: int, seed: int) -> None:
     whole = read([data], responses=responses, to_head=to_head)
     cut = read(cuts_of(data, seed), responses=responses, to_head=to_head)
     assert whole.agrees(cut)
+    check_shapes(data, whole, responses=responses, to_head=to_head)
     for seen in whole.messages:
         if isinstance(seen.head, RequestHead):
             if seen.complete and seen.head.method != b"CONNECT":
@@ -219,6 +235,29 @@ def check_delivered(seen: Seen, head: ResponseHead, *, to_head: bool) -> None:
     assert isinstance(event, h11.Response)
     assert (event.status_code, body) == (head.status, seen.body)
     assert oracle.trailing_data[0] == b""
+
+
+def check_shapes(data: bytes, whole: Reading, *, responses: bool, to_head: bool) -> None:
+    """Law 5."""
+    met = Met()
+    for _ in range(2):
+        assert read([data], responses=responses, to_head=to_head, met=met).known() == whole.known()
+    if not (met.requests or met.responses):
+        return
+    dice = random.Random(data)
+    for _ in range(4):
+        other = changed(data, dice)
+        plain = read([other], responses=responses, to_head=to_head)
+        assert read([other], responses=responses, to_head=to_head, met=met).known() == plain.known()
+
+
+def changed(data: bytes, dice: random.Random) -> bytes:
+    """The bytes with another one, one more, or one less, at one to three places."""
+    other = bytearray(data)
+    for _ in range(dice.randrange(1, 4)):
+        place = dice.randrange(len(other) + 1)
+        other[place : place + dice.randrange(2)] = dice.choice(NEIGHBOURS)
+    return bytes(other)
 
 
 def check_first(data: bytes, seen: Seen, *, to_head: bool) -> None:
