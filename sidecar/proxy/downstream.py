@@ -7,7 +7,7 @@ from asyncio import Transport
 from typing import Final, Protocol, cast
 
 from sidecar.proxy.exchange import Exchange
-from sidecar.proxy.flow import Valve
+from sidecar.proxy.flow import Valve, owed
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.replies import problem
 from sidecar.proxy.router import Misdirected, Route, Router
@@ -69,6 +69,7 @@ class Downstream(asyncio.Protocol):
         "_lost",
         "_new_exchange",
         "_opening",
+        "_owed",
         "_plane",
         "_port",
         "_reader",
@@ -100,6 +101,7 @@ class Downstream(asyncio.Protocol):
         self._fresh = True
         self._lost = False
         self._full = False
+        self._owed = 0
         self._opening: asyncio.Task[None] | None = None
         self.timer = plane.wheel.timer(self._on_timer)
 
@@ -158,6 +160,7 @@ class Downstream(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client reads too slowly."""
         self._full = True
+        self._owed = owed(self.transport)
         if self._exchange is not None:
             self._exchange.on_caller_full()
 
@@ -179,6 +182,11 @@ class Downstream(asyncio.Protocol):
         if sock is not None and not self.transport.is_closing():
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()
+
+    def taking(self) -> bool:
+        """Whether the client, which reads too slowly, has taken anything since the last time this was asked."""
+        before, self._owed = self._owed, owed(self.transport)
+        return self._full and self._owed < before
 
     def over(self, now: float) -> None:
         """The response is complete; another request may follow."""
@@ -428,5 +436,7 @@ class Downstream(asyncio.Protocol):
                 self._reject(Malformed(408, "head_timeout", "the head did not come in time"))
             else:
                 self.transport.close()
+        elif self._state != _LINGERING and self.taking():
+            self.timer.arm(now + self._plane.limits.idle_timeout)
         else:
             self.transport.abort()

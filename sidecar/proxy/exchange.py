@@ -66,6 +66,9 @@ class Caller(Protocol):
     def abort(self) -> None:
         """Break the connection, so that nobody takes the response for complete."""
 
+    def taking(self) -> bool:
+        """Whether the client, which reads too slowly, has taken anything since the last time this was asked."""
+
     def over(self, now: float) -> None:
         """The response is complete; another request may follow."""
 
@@ -264,6 +267,8 @@ class Exchange(retry.Exchange):
         """The client has caught up."""
         if self._upstream is not None:
             self._upstream.valve.release(Valve.PEER)
+        if self._phase is _RELAYING:
+            self._caller.timer.arm(self._plane.clock() + self.policy.idle_timeout)
 
     def on_turn(self, now: float) -> None:
         """The engine has found a place for this waiting original."""
@@ -280,6 +285,9 @@ class Exchange(retry.Exchange):
         elif phase is _WAITING:
             self._admitted(self.wake(now), now)
         elif phase is _RELAYING:
+            if self._caller.taking():
+                self._caller.timer.arm(now + self.policy.idle_timeout)
+                return
             self._leave(now)
             self._end(now, _FAULT)
             self._caller.abort()
@@ -293,6 +301,11 @@ class Exchange(retry.Exchange):
             upstream.close()
             return
         self._station = upstream.home  # another address of the same endpoint may have been quicker
+        if upstream.premature:
+            self._plane.rejections["unexpected_bytes"] += 1
+            upstream.abort()
+            self._failed(Fault.PROTOCOL, self._plane.clock(), sent=False)
+            return
         self._send(upstream)
 
     def on_connect_failure(self, error: Exception) -> None:
@@ -309,8 +322,11 @@ class Exchange(retry.Exchange):
         self._not_connected(error.failure if isinstance(error, HandshakeFailed) else Fault.CONNECT_FAILURE, now)
 
     def on_interim(self, head: ResponseHead) -> None:
-        """A 1xx response: passed on to whoever can understand it, and of no other consequence."""
-        if self._head.minor == 1 and not (head.status == 100 and not self.request_open):
+        """A 1xx response: passed on to whoever can understand it (RFC 9110 §15.2), and of no other consequence.
+
+        A 100 to a repeated body is an answer to us alone: the client has sent all of it long ago.
+        """
+        if self._head.minor == 1 and (head.status != 100 or self.request_open or self.attempts == 1):
             self._caller.write(head.onward + b"\r\n")
 
     def on_response(self, head: ResponseHead, body: bytes, complete: bool) -> None:  # noqa: FBT001 - see `Lessee`
@@ -419,6 +435,7 @@ class Exchange(retry.Exchange):
 
     def on_upstream_drained(self) -> None:
         """It has caught up."""
+        self._body_moment = self._plane.clock()
         self._caller.valve.release(Valve.PEER)
 
     # Attempts
@@ -491,11 +508,19 @@ class Exchange(retry.Exchange):
 
     def _late(self, now: float) -> None:
         if self.request_open:
-            if now >= max(self._body_moment, self.attempt_began) + self.policy.idle_timeout:
+            if now < max(self._body_moment, self.attempt_began) + self.policy.idle_timeout:
+                self._arm_attempt()
+            elif self._upstream is not None and self._caller.valve.held & Valve.PEER:
+                # Nothing of the body comes because the endpoint does not take what has come already.
+                if self._upstream.taking():
+                    self._body_moment = now
+                    self._arm_attempt()
+                else:
+                    self._drop_attempt()
+                    self._failed(Fault.TIMEOUT, now, sent=True)
+            else:
                 self._plane.rejections["body_timeout"] += 1
                 self.on_request_malformed(Malformed(408, "body_timeout", "the request's body did not come in time"))
-            else:
-                self._arm_attempt()
             return
         if now < self.deadline and not self._overdue:
             self._overdue = True

@@ -1,6 +1,22 @@
 """Back-pressure: a side that is asked to hold back by several others holds back until the last lets go."""
 
+import fcntl
+import struct
+import termios
 from asyncio import Transport
+
+
+def owed(transport: Transport) -> int:
+    """The bytes that were written to `transport` and that its peer has not taken: ours, and the kernel's.
+
+    Both, for the kernel's may be megabytes: whoever reads them slowly takes nothing of ours for a long time.
+    """
+    sock = transport.get_extra_info("socket")
+    try:
+        (unsent,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))
+    except OSError:
+        unsent = 0
+    return transport.get_write_buffer_size() + int(unsent)
 
 
 class Valve:

@@ -5,14 +5,16 @@ them is delivered, for they might be the answer to somebody else's question.
 """
 
 import asyncio
+import os
 import select
+import socket
 from asyncio import Transport
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from sidecar.engine.destination import Destination
 from sidecar.governance.address import Endpoint
-from sidecar.proxy.flow import Valve
+from sidecar.proxy.flow import Valve, owed
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.tls import ended_cleanly, refused_late
 from sidecar.wire.chunked import ChunkedReader
@@ -26,6 +28,8 @@ from sidecar.wire.writer import response_head
 _END: Final = b"\r\n\r\n"
 _FRESH, _BEGUN, _BODY, _WHOLE = range(4)
 """What has come of the response: nothing, some of its head, its head, all of it."""
+_LEFT_MOST: Final = 16
+"""Pieces of 64 KiB that are read of a connection that can no longer be written to."""
 
 
 class Lessee(Protocol):
@@ -105,6 +109,7 @@ class Upstream(asyncio.Protocol):
         "_interim_bytes",
         "_known",
         "_lessee",
+        "_owed",
         "_reader",
         "_rejections",
         "_remaining",
@@ -140,6 +145,7 @@ class Upstream(asyncio.Protocol):
         self._remaining = 0
         self._chunks: ChunkedReader | None = None
         self._reusable = False
+        self._owed = 0
         self.answered = False
         """Some byte has come since the request was sent."""
         self.used = False
@@ -147,6 +153,17 @@ class Upstream(asyncio.Protocol):
         self.idle_since = 0.0
         self.rejected: HandshakeFailure | None = None
         """Why the endpoint undid a handshake that had seemed to succeed; it has read no request then."""
+
+    @property
+    def premature(self) -> bool:
+        """Whether bytes have come already, of a connection on which nothing has been asked yet."""
+        if not self.unread(0) or self.transport.get_extra_info("ssl_object") is not None:
+            return False  # TLS has words of its own after a handshake
+        with socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno())) as sock:
+            try:
+                return bool(sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+            except OSError:
+                return False
 
     def send(self, lessee: Lessee, data: bytes) -> None:
         """Begin a request, and work for `lessee` until its response is complete or `release` or `abort` is called."""
@@ -185,6 +202,11 @@ class Upstream(asyncio.Protocol):
             self._lessee = None
             self.home.in_flight -= 1
         self.transport.abort()
+
+    def taking(self) -> bool:
+        """Whether the endpoint, which reads too slowly, has taken anything since the last time this was asked."""
+        before, self._owed = self._owed, owed(self.transport)
+        return self._owed < before
 
     def hand_over(self) -> Transport:
         """The bare connection, for a tunnel: it is no longer its home's."""
@@ -259,8 +281,11 @@ class Upstream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        if exc is not None and not self.used and not self.answered:
-            self.rejected = refused_late(exc)
+        if exc is not None:
+            if not self.used and not self.answered:
+                self.rejected = refused_late(exc)
+            if self._lessee is not None:
+                self._read_what_is_left()
         home = self.home
         home.open -= 1
         self._reader.close()
@@ -275,6 +300,7 @@ class Upstream(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The transport holds as much as it should."""
+        self._owed = owed(self.transport)
         if self._lessee is not None:
             self._lessee.on_upstream_full()
 
@@ -376,6 +402,27 @@ class Upstream(asyncio.Protocol):
             lessee.on_end(payload, chunks.trailers)
         elif payload:
             lessee.on_body(payload)
+
+    def _read_what_is_left(self) -> None:
+        """Whoever answers an upload early and closes makes our next write fail, with the answer still to be read.
+
+        No end is read from here: a failed write leaves nobody to tell a clean one from a reset.
+        """
+        if self.transport.get_extra_info("ssl_object") is not None:
+            return
+        lessee = self._lessee
+        file = self.transport.get_extra_info("socket").fileno()
+        try:
+            for _ in range(_LEFT_MOST):
+                data = os.read(file, 65536)
+                if not data:
+                    break
+                self.data_received(data)
+                if self._lessee is not lessee:
+                    self.home.forget(self)
+                    break
+        except OSError:
+            pass
 
     def _spoil(self) -> None:
         """There is more than the response: of it nothing is delivered, and nobody else may ask here."""

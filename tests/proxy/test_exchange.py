@@ -13,8 +13,11 @@ from sidecar.engine import retry
 from sidecar.engine.outcome import Result
 from sidecar.engine.policy import BreakerPolicy, ConcurrencyPolicy, LimitKind, RetryAfterPolicy, RetryPolicy
 from sidecar.engine.verdict import Refusal
+from sidecar.governance.limits import WireLimits
 from sidecar.proxy.downstream import Downstream
 from sidecar.proxy.exchange import Exchange
+from sidecar.proxy.pool import Station
+from sidecar.proxy.upstream import Upstream
 from tests.fakes.house import GENEROUS, House, house, read_response
 from tests.fakes.origin import Origin, Request, hanging, hanging_up, replying, response
 
@@ -495,6 +498,60 @@ async def test_a_connection_that_was_held_back_for_a_slow_reader_serves_the_next
 
     assert unread > 65536
     assert all(got.endswith(b"small") for got in (*others, again))
+
+
+async def test_the_rest_of_an_answer_is_left_to_a_client_who_takes_a_little_now_and_then() -> None:
+    size = 200_000
+    hasty = replace(WireLimits(), idle_timeout=0.1)
+    async with Origin(replying(response(200, b"z" * size))) as origin, house([origin.port], limits=hasty) as home:
+        reader, writer, downstream = await deaf_client(home)
+        writer.write(GET)
+        head = await reader.readuntil(b"\r\n\r\n")
+        over = 0
+        for _ in range(40):
+            await reader.readexactly(size // 40)
+            await asyncio.sleep(0.02)
+            over += downstream._exchange is None
+        writer.close()
+
+    assert b"200 " in head
+    assert over > 10  # all of it had come from the endpoint long before the client had it
+
+
+async def test_the_rest_of_an_answer_is_not_kept_for_a_client_who_takes_nothing() -> None:
+    size = 100_000
+    hasty = replace(WireLimits(), idle_timeout=0.1)
+    async with Origin(replying(response(200, b"z" * size))) as origin, house([origin.port], limits=hasty) as home:
+        _, writer, downstream = await deaf_client(home)
+        writer.write(GET)
+        async with asyncio.timeout(2):
+            while not downstream._lost:
+                await asyncio.sleep(0.01)
+        writer.close()
+
+    assert home.tally.requests[Result.SUCCESS] == 1  # all of it had come from the endpoint
+
+
+async def test_a_server_that_speaks_before_it_is_asked_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    servers = []
+
+    async def connect(station: Station) -> Upstream:
+        upstream = await connected(station)
+        servers.append(listener.accept()[0])
+        servers[0].sendall(response(200, b"EVIL"))  # before the loop has had a chance to see it
+        return upstream
+
+    connected = Station.connect
+    monkeypatch.setattr(Station, "connect", connect)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with house([listener.getsockname()[1]]) as home:
+            answer = await home.send(POST)
+        with servers[0], pytest.raises(ConnectionResetError):
+            servers[0].recv(1)
+
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    assert b'"reason":"protocol"' in answer.replace(b" ", b"")
+    assert home.plane.rejections["unexpected_bytes"] == 1
 
 
 async def test_answers_to_pipelined_requests_that_nobody_reads_do_not_pile_up() -> None:

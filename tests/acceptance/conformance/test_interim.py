@@ -87,17 +87,22 @@ def test_a_client_that_does_not_wait_gets_its_answer_too(wire: Rig) -> None:
     assert client.message().body == b"ok"
 
 
-def test_a_100_that_comes_after_the_body_is_nobodys_business(wire: Rig) -> None:
+def test_a_100_that_comes_after_the_body_is_passed_on_too(wire: Rig) -> None:
     client = wire.client().send(EXPECTING + LENGTH + b"hello")
     server = wire.server()
     server.message()
     server.send(CONTINUE + OK)
 
-    assert client.message().status == 200
+    assert [client.head().status, client.message().status] == [100, 200]
 
 
-def test_a_100_that_nobody_asked_for_is_not_passed_on(wire: Rig) -> None:
-    assert wire.delivered(CONTINUE + OK).status == 200
+def test_a_100_that_nobody_asked_for_is_passed_on_for_a_proxy_has_no_say_in_it(wire: Rig) -> None:
+    client = wire.client().send(GET)
+    server = wire.server()
+    server.message()
+    server.send(CONTINUE + CONTINUE + OK)
+
+    assert [client.head().status, client.head().status, client.message().status] == [100, 100, 200]
 
 
 def test_an_old_client_is_never_told_to_continue(wire: Rig) -> None:

@@ -92,7 +92,6 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         b"HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
         "bad_status_line",
     ),
-    "a 100 and nonsense": (b"HTTP/1.1 100 Continue\r\n\r\nnonsense\r\n\r\n", "bad_status_line"),
     "a 103 with a folded value": (b"HTTP/1.1 103 E\r\nLink: a\r\n b\r\n\r\n" + OK, "bad_field"),
     "a head of 70 KB": (LINE + b"X: " + b"a" * 70_000 + b"\r\n\r\n", "head_too_large"),
     "a head without end": (LINE + b"X: " + b"a" * 70_000, "head_too_large"),
@@ -169,6 +168,16 @@ def test_a_bad_chunk_beside_the_head_never_looks_like_the_end_to_an_old_client(w
 
     _, ending = client.ending()
     assert ending == "reset"
+
+
+def test_nonsense_behind_an_interim_answer_is_a_502_behind_it(wire: Rig) -> None:
+    client = wire.client().send(GET)
+    server = wire.server()
+    server.message()
+    server.send(b"HTTP/1.1 100 Continue\r\n\r\nnonsense\r\n\r\n")
+
+    assert [client.head().status, client.message().status] == [100, 502]
+    assert server.ending()[0] == b""
 
 
 @pytest.mark.parametrize("method", [b"HEAD", b"POST"])
