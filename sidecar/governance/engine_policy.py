@@ -17,6 +17,7 @@ from sidecar.engine.policy import (
     RetryAfterPolicy,
     RetryPolicy,
 )
+from sidecar.governance.ceilings import ceiling_rule
 from sidecar.governance.settings import SETTINGS
 from sidecar.governance.units import Duration, Size
 
@@ -109,7 +110,9 @@ def settings_of(policy: DestinationPolicy) -> dict[str, object]:
 
 
 def engine_rule(setting: str, value: object) -> str | None:
-    """The rule of the engine that `value` breaks whatever the other settings are, or None."""
+    """The rule that `value` breaks whatever the other settings and the guardrails are, or None."""
+    if (rule := ceiling_rule(setting, value)) is not None:
+        return rule
     try:
         policy_of({**settings_of(DestinationPolicy()), setting: value})
     except InvalidPolicy as error:

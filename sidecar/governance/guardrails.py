@@ -84,8 +84,21 @@ class Bound:
 
 BASELINE_GUARDRAILS: Mapping[str, Bound] = {
     "budget.ratio": Bound("built in", high=0.2, ceiling=0.5),
+    "budget.window": Bound("built in", low=Duration(5)),
+    "budget.min_retries": Bound("built in", high=10, ceiling=50),
     "retry.max_attempts": Bound("built in", high=4, ceiling=6),
     "retry.backoff.jitter": Bound("built in", only=frozenset({"full"})),
+    "retry.retry_after.honour": Bound("built in", only=frozenset({True})),
+    "breaker.failure_ratio": Bound("built in", high=0.8),
+    "breaker.window": Bound("built in", low=Duration(5), high=Duration(60)),
+    "breaker.min_requests": Bound("built in", high=50, ceiling=200),
+    "breaker.consecutive_failures": Bound("built in", high=50, ceiling=200),
+    "breaker.open": Bound("built in", low=Duration(0.1)),
+    "breaker.probes": Bound("built in", high=5, ceiling=20),
+    "concurrency.initial": Bound("built in", high=200, ceiling=1000),
+    "concurrency.min_in_flight": Bound("built in", high=50, ceiling=200),
+    "concurrency.max_in_flight": Bound("built in", high=1024, ceiling=4096),
+    "concurrency.max_waiting": Bound("built in", high=2048, ceiling=8192),
     "tls.verify": Bound("built in", only=frozenset({True})),
 }
 """In force for every setting that a policy document has no guardrail for: what is not said is not loosened.

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from sidecar.engine.policy import DestinationPolicy, InvalidPolicy
+from sidecar.governance.ceilings import ceiling_rule
 from sidecar.governance.engine_policy import policy_of, settings_of
 from sidecar.governance.exceptions import Exemptions, Grant, State
 from sidecar.governance.finding import Finding, dotted, shown
@@ -127,6 +128,8 @@ class Resolution:
                     continue
                 elif ruling.reason:
                     rule = f"{rule}; {ruling.reason}"
+            if rule is None and layer.source is not Source.BASELINE:
+                rule = ceiling_rule(setting, asked)
             if rule is None:
                 values[setting] = asked
                 provenance[setting] = origin

@@ -13,6 +13,7 @@ from msgspec import Struct, inspect
 
 from sidecar.engine.policy import BUDGET_RATIO_CEILING, MAX_ATTEMPTS_CEILING
 from sidecar.governance.address import Address, Endpoint, Host, PolicyUrl, ReceiverUrl
+from sidecar.governance.ceilings import CEILINGS
 from sidecar.governance.decoder import LIST_CEILING
 from sidecar.governance.document import Guardrail, PolicyDocument, SidecarDocument
 from sidecar.governance.limits import LIMIT_BOUNDS, limit_rule
@@ -26,19 +27,13 @@ Schema = dict[str, Any]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
-NUMBER_BOUNDS: Final[Mapping[str, tuple[float, float | None]]] = {
+NUMBER_BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
     "retry.max_attempts": (1, MAX_ATTEMPTS_CEILING),
     "budget.ratio": (0, BUDGET_RATIO_CEILING),
     "budget.burst": (1, 10),
     "budget.min_retries": (0, 100),
     "breaker.failure_ratio": (0, 1),
-    "breaker.min_requests": (1, None),
-    "breaker.consecutive_failures": (1, None),
-    "breaker.probes": (1, None),
-    "concurrency.initial": (1, None),
-    "concurrency.min_in_flight": (1, None),
-    "concurrency.max_in_flight": (1, None),
-    "concurrency.max_waiting": (0, None),
+    **{setting: ends for setting, ends in CEILINGS.items() if type(ends[0]) is int},
 }
 """What the engine takes at most; a test holds both together."""
 

@@ -304,7 +304,7 @@ def pods(version: int) -> tuple[str, str]:
 CALM = "defaults: {retry: {max_attempts: 1}}\n"
 EAGER = (
     "rollout: {percent: 50, abort_when: {amplification: 1.2, window: 10s, min_requests: 20}}\n"
-    "guardrails: {budget.ratio: {max: 1}}\n"
+    "guardrails: {budget.ratio: {max: 1}, budget.min_retries: {max: 50}}\n"
     "defaults: {budget: {ratio: 1, burst: 10, min_retries: 50}, retry: {backoff: {base: 1ms, max: 1ms}}}\n"
 )
 

@@ -18,7 +18,7 @@ def test_settings_and_policy_are_the_same_said_in_two_ways() -> None:
     [
         ("budget.ratio", 1.1, "must be between 0 and 1.0"),
         ("retry.max_attempts", 11, "must be between 1 and 10"),
-        ("retry.backoff.base", Duration(0.0001), "must be at least 1ms"),
+        ("retry.backoff.base", Duration(0.0001), "must be between 1ms and 1m"),
         ("timeout", Duration(4000), "must be over 0s and at most 1h"),
         ("budget.ratio", 1.0, None),
     ],

@@ -99,7 +99,7 @@ def test_an_exception_with_a_fault_grants_nothing() -> None:
         ("retry.max_attempts", 7, "{}", "at most 6 (ceiling of the guardrail, built in)"),
         ("retry.max_attempts", 11, "{retry.max_attempts: {max: 4, ceiling: 20}}", "between 1 and 10"),
         ("retry.backoff.base", "1ms", "{retry.backoff.base: {min: 25ms, floor: 5ms}}", "at least 5ms (floor"),
-        ("retry.backoff.base", "0.5ms", "{retry.backoff.base: {min: 25ms}}", "at least 1ms"),
+        ("retry.backoff.base", "0.5ms", "{retry.backoff.base: {min: 25ms}}", "between 1ms and 1m"),
         ("timeout", "2h", "{timeout: {max: 1m}}", "over 0s and at most 1h"),
         ("retry.statuses", "[200]", "{retry.statuses: {only: [503]}}", "4xx or 5xx"),
     ],

@@ -8,20 +8,25 @@ from hypothesis import given, settings, strategies
 
 from sidecar.engine.policy import BACKOFF_BASE_FLOOR, BUDGET_RATIO_CEILING, MAX_ATTEMPTS_CEILING
 from sidecar.governance.bootstrap import from_file
+from sidecar.governance.ceilings import CEILINGS
 from sidecar.governance.delivery import Delivery
 from sidecar.governance.finding import InvalidDocument
+from sidecar.governance.guardrails import BASELINE_GUARDRAILS
 from sidecar.governance.snapshot import Snapshot, compiled
 
 GUARDED = {
     "budget.ratio": ([0.05, 0.15, 0.2, 0.3, 0.4, 0.8, 5], [0.1, 0.2, 0.3], [0.3, 0.5, 0.9, 2]),
     "retry.max_attempts": ([1, 3, 4, 5, 7, 12], [3, 4, 5], [5, 6, 20]),
     "budget.min_retries": ([0, 3, 10, 50, 200], [3, 10, 20], [20, 60]),
+    "breaker.min_requests": ([1, 20, 50, 120, 900, 5000], [20, 50, 2000], [200, 3000]),
+    "breaker.consecutive_failures": ([1, 10, 50, 120, 900, 5000], [20, 50, 2000], [200, 3000]),
+    "concurrency.max_waiting": ([0, 1024, 2048, 5000, 50000], [1024, 2048, 90000], [5000, 90000]),
 }
 """Of each setting the values that are asked for, the guardrails, and the ceilings."""
 DAYS = [date(2026, 11, 20) + timedelta(days=n) for n in (0, 5, 10, 20, 40, 100)]
 SERVICES = ("checkout", "billing")
 DESTINATIONS = ("payments", "ledger")
-BUILT_IN = {"budget.ratio": 0.2, "retry.max_attempts": 4}
+BUILT_IN = {setting: BASELINE_GUARDRAILS[setting].high for setting in GUARDED}
 
 guardrail = strategies.sampled_from(list(GUARDED)).flatmap(
     lambda setting: strategies.tuples(
@@ -97,7 +102,7 @@ def allowed(
     """The most that the rules of the written law allow, worked out from what was drawn and not from what was read."""
     most, ceiling, hard = next(
         (rest for own, *rest in reversed(guardrails) if own == setting),
-        (BUILT_IN.get(setting, float("inf")), None, False),
+        (BUILT_IN[setting], None, False),
     )
     best = float(most)
     for each in exceptions:
@@ -144,6 +149,8 @@ def test_no_documents_get_past_a_guardrail_but_by_a_live_exception(
             assert engine.budget.ratio <= BUDGET_RATIO_CEILING
             assert engine.retry.max_attempts <= MAX_ATTEMPTS_CEILING
             assert engine.retry.backoff.base >= BACKOFF_BASE_FLOOR
+            for setting, (least, most) in CEILINGS.items():
+                assert least <= in_force(resolved, name, setting) <= most
 
 
 def in_force(snapshot: Snapshot, name: str, setting: str) -> float:

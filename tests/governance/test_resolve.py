@@ -100,7 +100,7 @@ def test_every_broken_rule_is_found_not_only_the_first() -> None:
     assert sorted(findings) == [
         'd.yaml:4: defaults.timeout: must be over 0s and at most 1h, got "2h"',
         "d.yaml:5: defaults.retry.max_attempts: must be between 1 and 10, got 11",
-        "d.yaml:6: defaults.breaker.probes: must be at least 1, got 0",
+        "d.yaml:6: defaults.breaker.probes: must be between 1 and 100, got 0",
         'd.yaml:6: defaults.breaker.window: must be between 1s and 5m, got "10m"',
         "d.yaml:7: defaults.budget.burst: must be between 1 and 10, got 11",
     ]

@@ -391,7 +391,7 @@ WRONG_SIDECAR_FILES = {
     ),
     "a back-off below the floor": (
         OVERRIDES + "      retry: {backoff: {base: 0.5ms}}\n",
-        [f'7: {PAYMENTS}.overrides.retry.backoff.base: must be at least 1ms, got "0.5ms"'],
+        [f'7: {PAYMENTS}.overrides.retry.backoff.base: must be between 1ms and 1m, got "0.5ms"'],
     ),
     "a back-off over its inherited maximum": (
         OVERRIDES + "      retry: {backoff: {base: 2s}}\n",

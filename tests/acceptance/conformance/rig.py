@@ -32,8 +32,14 @@ defaults:
   idle_timeout: {idle}
   retry: {{max_attempts: 1, backoff: {{base: 1ms, max: 2ms}}, min_remaining: 1ms}}
   budget: {{ratio: 0.2, min_retries: 100, burst: 10}}
-  breaker: {{failure_ratio: 1.0, min_requests: 1000000, consecutive_failures: 1000000}}
+  breaker: {{failure_ratio: 1.0, min_requests: 1000, consecutive_failures: 1000}}
   concurrency: {{limit: fixed, initial: 1000}}
+guardrails:
+  budget.min_retries: {{max: 100}}
+  breaker.failure_ratio: {{max: 1}}
+  breaker.min_requests: {{max: 1000}}
+  breaker.consecutive_failures: {{max: 1000}}
+  concurrency.initial: {{max: 1000}}
 limits: {limits}
 via: {via}
 """
