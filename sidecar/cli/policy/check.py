@@ -1,7 +1,6 @@
 """`sidecar policy check`: what a pull request has to pass."""
 
 import sys
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -9,12 +8,11 @@ import click
 from rich.console import Console
 
 from sidecar.cli.moment import moment
+from sidecar.cli.policy.documents import documents_within
 from sidecar.cli.policy.judgement import show
 from sidecar.governance.check import Candidate, Kind, judge
 from sidecar.governance.reports import FORMATS
 from sidecar.governance.yaml import SIZE_CEILING_BYTES
-
-_SUFFIXES = (".yaml", ".yml")
 
 
 @click.command()
@@ -48,7 +46,7 @@ def _read(files: tuple[Path, ...]) -> tuple[list[Candidate], list[str]]:
     candidates: dict[Path, Candidate] = {}
     lacking = []
     for file in files:
-        found = list(_within(file)) if file.is_dir() else [file]
+        found = list(documents_within(file)) if file.is_dir() else [file]
         if not found:
             lacking.append(f"{file}: there is no .yaml or .yml file in this directory")
         for path in found:
@@ -59,14 +57,6 @@ def _read(files: tuple[Path, ...]) -> tuple[list[Candidate], list[str]]:
             else:
                 candidates.setdefault(path.resolve(), Candidate(str(path), content, named=path is file))
     return list(candidates.values()), lacking
-
-
-def _within(directory: Path) -> Iterator[Path]:
-    """The documents of a directory and those below it; hidden ones are somebody's tools."""
-    for path in sorted(directory.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
-        if path.suffix in _SUFFIXES and path.is_file() and not hidden:
-            yield path
 
 
 def _content(file: Path) -> bytes | None:

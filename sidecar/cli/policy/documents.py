@@ -1,18 +1,22 @@
 """Documents that a command works on: read and valid, or the command ends with exit code 2."""
 
 import sys
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
-from sidecar.governance.bootstrap import from_file
+from sidecar.governance.bootstrap import Bootstrap, from_file
+from sidecar.governance.check import Candidate, Kind, kind_of
 from sidecar.governance.delivery import Delivery
 from sidecar.governance.finding import Finding, InvalidDocument
 from sidecar.governance.platform_policy import Platform
 from sidecar.governance.snapshot import Snapshot, compiled, local_delivery
 from sidecar.governance.yaml import SIZE_CEILING_BYTES
+
+_SUFFIXES = (".yaml", ".yml")
 
 
 def policy_in(file: Path, command: str) -> Platform:
@@ -36,6 +40,36 @@ def snapshot_of(config: Path, policy: Path | None, now: datetime, command: str) 
         return compiled(bootstrap, delivery, findings, now)
     except InvalidDocument as error:
         give_up(command, error)
+
+
+def sidecar_files(paths: Sequence[Path], command: str) -> list[Bootstrap]:
+    """The sidecar files among `paths` and in the directories among them, each valid by itself."""
+    bootstraps = []
+    findings: list[Finding] = []
+    for path in paths:
+        found = list(documents_within(path)) if path.is_dir() else [path]
+        for file in found:
+            content = content_of(file, command)
+            if path.is_dir() and kind_of(Candidate(str(file), content, named=False)) is not Kind.SIDECAR:
+                continue
+            try:
+                bootstraps.append(from_file(file, content, findings))
+            except InvalidDocument as error:
+                findings.extend(error.findings)
+    if findings:
+        give_up(command, InvalidDocument(findings))
+    if paths and not bootstraps:
+        click.echo(f"sidecar {command}: there is no sidecar file in {', '.join(map(str, paths))}", err=True)
+        sys.exit(2)
+    return bootstraps
+
+
+def documents_within(directory: Path) -> Iterator[Path]:
+    """The YAML files of a directory and those below it; hidden ones are somebody's tools."""
+    for path in sorted(directory.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
+        if path.suffix in _SUFFIXES and path.is_file() and not hidden:
+            yield path
 
 
 def content_of(file: Path, command: str) -> bytes:
