@@ -12,10 +12,10 @@ from enum import Enum
 from typing import Any, Final
 
 import msgspec
-import structlog
 
 from sidecar.telemetry.line_limit import LineLimit
 from sidecar.telemetry.line_writer import LineWriter
+from sidecar.telemetry.plain_structlog import structlog
 
 STDERR: Final = 2
 MESSAGES_PER_SECOND: Final = 20.0
