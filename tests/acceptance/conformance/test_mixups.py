@@ -1,5 +1,7 @@
 """Nobody gets what was meant for somebody else: leftovers, unsolicited bytes, early and late answers."""
 
+import os
+import signal
 import time
 
 import pytest
@@ -95,6 +97,25 @@ def test_an_answer_in_the_same_moment_as_the_next_question_is_not_its_answer(wir
         wire.settle()
 
 
+def test_an_answer_that_came_before_its_question_was_sent_is_not_its_answer(wire: Rig) -> None:
+    client = wire.client().send(GET)
+    server = wire.server()
+    server.message()
+    server.send(OK)
+    assert client.message().body == b"ok"
+    os.kill(wire.process.pid, signal.SIGSTOP)
+    client.send(GET)
+    server.send(EVIL)  # both are there when the sidecar looks, the question first
+    os.kill(wire.process.pid, signal.SIGCONT)
+
+    other = wire.server()
+    other.message()
+    other.send(OK)
+
+    assert client.message().body == b"ok"
+    assert server.ending()[0] == b""
+
+
 def test_an_early_answer_is_delivered_and_ends_both_connections(wire: Rig) -> None:
     client = wire.client().send(POST + b"Content-Length: 100\r\n\r\nhalf")
     server = wire.server()
@@ -180,6 +201,7 @@ def test_a_caller_who_left_in_the_middle_of_an_answer_ends_the_connection(wire: 
 
 
 def test_a_caller_who_left_during_a_back_off_is_asked_for_no_more(wire: Rig) -> None:
+    before = wire.metric("sidecar_requests_total")
     gone = wire.client("shop").send(GET)
     server = wire.server()
     server.message()
@@ -188,6 +210,7 @@ def test_a_caller_who_left_during_a_back_off_is_asked_for_no_more(wire: Rig) -> 
 
     gone.close()
 
+    wait_until(lambda: wire.metric("sidecar_requests_total") == before + 1)  # it is over at once, and counted
     assert server.silent(1.2)  # the connection is idle, and nobody comes back when the second is over
     assert wire.uncalled(0.01)
     assert wire.metric("sidecar_waiting") == 0
