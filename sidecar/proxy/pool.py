@@ -5,6 +5,7 @@ import math
 import socket
 from asyncio import Task
 from collections.abc import Callable, Sequence
+from functools import partial
 from ipaddress import ip_address
 from typing import Final
 
@@ -373,9 +374,10 @@ class Pool:
 
     def connect(self, station: Station, lessee: Lessee) -> Task[None]:
         """Open a connection and hand it to `lessee`; cancel the task when nobody wants it any more."""
+        station.in_flight += 1  # from now on: an endpoint that lets everybody wait for a connection is a busy one
         task = self._plane.loop.create_task(self._connect(station, lessee))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._connected, station))
         return task
 
     def close(self) -> None:
@@ -410,6 +412,10 @@ class Pool:
             second += 1
         one, other = stations[first], stations[second]
         return one if one.in_flight <= other.in_flight else other
+
+    def _connected(self, station: Station, task: Task[None]) -> None:
+        self._tasks.discard(task)
+        station.in_flight -= 1
 
     async def _connect(self, station: Station, lessee: Lessee) -> None:
         try:

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,13 @@ from tests.fakes.origin import Origin, replying, response
 GET = b"GET / HTTP/1.1\r\nHost: payments\r\n\r\n"
 
 
+class Forsaken:
+    """Whoever has asked for a connection, and never gets one."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(name)
+
+
 async def pool_of(*ports: int) -> Pool:
     plane = Plane(asyncio.get_running_loop(), Notes())
     return Pool(plane, [Endpoint("http", "127.0.0.1", port) for port in ports], iter_rand(), no_tls)
@@ -33,6 +41,22 @@ async def test_the_less_busy_of_two_is_chosen() -> None:
     chosen = {pool.choose((), 0.0).label for _ in range(20)}
 
     assert chosen == {"127.0.0.1:2"}
+
+
+async def test_an_endpoint_that_lets_everybody_wait_for_a_connection_is_a_busy_one() -> None:
+    hole = BlackHole("127.0.0.1")
+    pool = await pool_of(hole.port, 2)
+    waiting = [pool.connect(pool.stations[0], Forsaken()) for _ in range(2)]
+
+    chosen = {pool.choose((), 0.0).label for _ in range(20)}
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    await asyncio.sleep(0)
+    hole.close()
+
+    assert chosen == {"127.0.0.1:2"}
+    assert pool.stations[0].in_flight == 0
 
 
 async def test_a_retry_prefers_an_endpoint_that_was_not_just_tried() -> None:
