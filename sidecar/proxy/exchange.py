@@ -427,6 +427,8 @@ class Exchange(retry.Exchange):
                     self._fresh = True
                     self._attempt(now)
                     return
+            if not (upstream.used or upstream.answered or upstream.home.open):
+                upstream.home.failed(now)  # it takes connections in and hangs up: as good as not there
             self._failed(Fault.RESET, now, sent=True)
 
     def on_upstream_full(self) -> None:
@@ -526,6 +528,8 @@ class Exchange(retry.Exchange):
             self._overdue = True
             self.replayable = self._body is None or self._body.replayable
             verdict = self.on_slow(now)
+            if self._phase is _SENT and self._station is not None:
+                self._station.kept_silent(now)
             if isinstance(verdict, Retry):
                 self._note(now, "timeout")
                 self._drop_attempt()

@@ -24,6 +24,8 @@ _EJECTION: Final = 1.0
 _MAX_EJECTION: Final = 30.0
 _MAX_EJECTION_FOR_ANSWERS: Final = 5.0
 """Shorter: one request that fails fast, and is tried elsewhere, is all that it costs to look again."""
+_SILENT: Final = 2
+"""Attempts in a row that are not answered in time, until a station is left alone."""
 _STAGGER: Final = 0.25  # RFC 8305 §5: the connection attempt delay
 _MAX_RACE: Final = 4
 """Addresses tried for one connection, one every _STAGGER."""
@@ -81,8 +83,19 @@ class Station:
     def fell_short(self, destination: Destination, now: float) -> None:
         """An attempt was answered by a failure, or cut off: leave the station alone if it is the only one to do so."""
         self.row += 1
-        if self.down_until <= now and destination.singles_out(self.row):
+        if destination.singles_out(self.row):
             self._eject(now, _MAX_EJECTION_FOR_ANSWERS)
+
+    def kept_silent(self, now: float) -> None:
+        """An attempt was not answered in time: leave the station alone when that was not the only one in a row."""
+        self.row += 1
+        if self.row >= _SILENT:
+            self._eject(now, _MAX_EJECTION_FOR_ANSWERS)
+
+    def forgive(self) -> None:
+        """None of the stations is up: what was held against this one says no more than what is held against all."""
+        self.down_until = 0.0
+        self._faults = 0
 
     def answered(self) -> None:
         """It answers as it should."""
@@ -130,6 +143,8 @@ class Station:
         return await self._site.connect(self)
 
     def _eject(self, now: float, most: float) -> None:
+        if self.down_until > now:
+            return  # of many that failed together the first has told
         self.down_until = now + min(most, _EJECTION * 2**self._faults)
         self._faults = min(self._faults + 1, 10)
 
@@ -397,10 +412,15 @@ class Pool:
         self.stations = [station for site in self._sites for station in site.stations]
 
     def _likely(self, tried: Sequence[Home], now: float) -> list[Station]:
-        """The best there are: up and not tried yet; up and not just tried; up; all."""
+        """The best there are: up and not tried yet; up and not just tried; up. Where none is up all are from now on."""
         up = [station for station in self.stations if station.down_until <= now]
+        if not up:
+            # Else the first that is well again would have to do for all, until the last of the others is let in.
+            for station in self.stations:
+                station.forgive()
+            up = self.stations
         untried = [station for station in up if station not in tried]
-        return untried or [station for station in up if station is not tried[-1]] or up or self.stations
+        return untried or [station for station in up if station is not tried[-1]] or up
 
     def _draw(self, stations: Sequence[Station]) -> Station:
         count = len(stations)

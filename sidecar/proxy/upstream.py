@@ -89,6 +89,9 @@ class Home(Protocol):
     def fell_short(self, destination: Destination, now: float) -> None:
         """An attempt there came to a fast failure."""
 
+    def kept_silent(self, now: float) -> None:
+        """An attempt there was not answered in time."""
+
     def answered(self) -> None:
         """An attempt there was answered as it should be."""
 

@@ -1,15 +1,21 @@
 """Several endpoints behind one destination, one of which dies under load, with the real command."""
 
 import asyncio
+import socket
+import struct
 import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Self
 
 import aiohttp
+import pytest
 
 from tests.acceptance.test_outage import session_without_limit
 from tests.cli.test_run import free_port
+from tests.fakes.names import BlackHole
+from tests.fakes.origin import Origin, replying, response
 
 _DEPENDENCY = """
 import asyncio, sys
@@ -65,6 +71,78 @@ async def sidecar(ports: list[int]) -> AsyncIterator[tuple[str, str]]:
     finally:
         process.terminate()
         await asyncio.wait_for(process.wait(), 30)
+
+
+class Dead:
+    """An endpoint that is dead in one of several ways, from the beginning."""
+
+    def __init__(self, way: str) -> None:
+        self.called = 0
+        """How often anybody got through to it."""
+        self._way = way
+        self._writers: list[asyncio.StreamWriter] = []
+        self._hole = BlackHole("127.0.0.1") if way == "drops what is sent to it" else None
+
+    async def __aenter__(self) -> Self:
+        if self._hole is not None:
+            self.port = self._hole.port
+            return self
+        server = self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        if self._way == "refuses":
+            server.close()
+            await server.wait_closed()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._hole is not None:
+            self._hole.close()
+            return
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.called += 1
+        self._writers.append(writer)
+        if self._way == "hangs":
+            return
+        if self._way == "resets after the request":
+            await reader.read(100)
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    "way",
+    ["refuses", "hangs", "resets after accepting", "resets after the request", "drops what is sent to it"],
+)
+async def test_an_endpoint_that_was_dead_all_along_costs_no_failed_read(way: str) -> None:
+    async with Origin(replying(response())) as one, Origin(replying(response())) as two, Dead(way) as dead:
+        async with sidecar([one.port, dead.port, two.port]) as (url, admin), session_without_limit() as session:
+            answers: list[tuple[int, str, float]] = []
+
+            async def ask(method: str) -> None:
+                began = time.monotonic()
+                async with session.request(method, url, data=None if method == "GET" else b"twice is once") as answer:
+                    answers.append((answer.status, await answer.text(), time.monotonic() - began))
+
+            for _ in range(20):  # one after the other, with nothing in the budget but its floor
+                await ask("GET")
+            began = time.monotonic()
+            async with asyncio.TaskGroup() as group:
+                for number in range(200):
+                    await asyncio.sleep(max(0.0, began + number / 200 - time.monotonic()))
+                    group.create_task(ask("PUT" if number % 3 else "GET"))
+            async with session.get(f"{admin}/destinations") as reply:
+                counts = (await reply.json())["destinations"][0]
+
+    assert [(status, body) for status, body, _ in answers] == [(200, "ok")] * 220
+    assert min(len(one.requests), len(two.requests)) > 60
+    assert 1 <= counts["attempts"] - counts["requests"] < 22 + 4  # a budget's worth: it is soon left alone
+    assert sorted(took for _, _, took in answers)[200] < 0.5  # nine of ten never meet it
+    assert dead.called < 30
 
 
 async def test_one_dead_endpoint_of_three_costs_no_failed_read() -> None:

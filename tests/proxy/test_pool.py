@@ -128,6 +128,44 @@ async def test_when_all_endpoints_are_down_one_is_tried_nevertheless() -> None:
     assert pool.choose((), 100.5) in pool.stations
 
 
+async def test_where_none_is_up_all_are_forgiven_so_that_the_first_to_be_well_is_not_alone() -> None:
+    pool = await pool_of(1, 2, 3)
+    for station in pool.stations:
+        for again in range(5):
+            station.failed(100.0 + 40 * again)
+
+    pool.choose((), 270.0)
+    pool.stations[0].answered()
+
+    assert {pool.choose((), 270.0).label for _ in range(40)} == {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}
+    pool.stations[1].failed(270.0)
+    assert pool.stations[1].down_until == 271.0
+
+
+async def test_of_many_that_fail_together_the_first_has_told() -> None:
+    pool = await pool_of(1, 2)
+
+    for _ in range(20):
+        pool.stations[0].failed(100.0)
+
+    assert pool.stations[0].down_until == 101.0
+
+
+async def test_an_endpoint_that_keeps_two_in_a_row_waiting_is_left_alone_for_a_while() -> None:
+    pool = await pool_of(1, 2)
+    slow, good = pool.stations
+
+    slow.kept_silent(100.0)
+    once = slow.down_until
+    slow.answered()
+    slow.kept_silent(101.0)
+    between = slow.down_until
+    slow.kept_silent(102.0)
+
+    assert (once, between, slow.down_until) == (0.0, 0.0, 103.0)
+    assert pool.choose((), 102.5) is good
+
+
 async def test_endpoints_that_stay_over_a_reload_keep_their_state() -> None:
     pool = await pool_of(1, 2)
     kept = pool.stations[1]
