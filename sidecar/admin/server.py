@@ -1,9 +1,11 @@
 """The admin plane's listeners: everything on loopback, and on request a second one for kubelet and scrapers."""
 
+import logging
 import os
 from collections.abc import Callable, Collection
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from sidecar.admin.guard import Guard
 from sidecar.admin.live import Live
@@ -30,12 +32,14 @@ class AdminServer:
         self._page = LivePage(Live(state, clock))
         self._guard = Guard(hosts, token)
         self._runners: list[web.AppRunner] = []
+        self._log = logging.getLogger("sidecar.admin.http")
+        self._log.addFilter(_is_ours)
 
     async def start(self, address: Address, *, probes_only: bool = False) -> Address:
         """Listen on `address` as well; returns where it really listens. OSError names one that can not be bound."""
         app = web.Application(middlewares=[self._guard.middleware], client_max_size=64 * 1024)
         app.add_routes(self._views.probes() if probes_only else [*self._page.routes(), *self._views.everything()])
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        runner = web.AppRunner(app, access_log=None, logger=self._log, shutdown_timeout=1.0)
         await runner.setup()
         try:
             await web.TCPSite(runner, address.host, address.port).start()
@@ -51,3 +55,8 @@ class AdminServer:
         self._page.close()
         while self._runners:
             await self._runners.pop().cleanup()
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a line is about us: bytes that are no HTTP are answered, and may not fill the log with tracebacks."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)

@@ -120,9 +120,12 @@ class Plane:
     def own(self, host: str, port: int) -> bool:
         """Whether this is one of our own listeners."""
         addresses = self.own_addresses
+        host = host.removeprefix("::ffff:")
         if (host, port) in addresses:
             return True
-        loopback = host == "localhost" or host.startswith("127.") or host == "::1"
-        return (loopback and (("0.0.0.0", port) in addresses or ("::", port) in addresses)) or (  # noqa: S104 - compared, not bound
-            host == "localhost" and (("127.0.0.1", port) in addresses or ("::1", port) in addresses)
+        # The kernel takes a connection to the unspecified address for one to loopback.
+        any_loopback = host in ("localhost", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
+        loopback = any_loopback or host.startswith("127.") or host == "::1"
+        return (loopback and (("0.0.0.0", port) in addresses or ("::", port) in addresses)) or (  # noqa: S104
+            any_loopback and (("127.0.0.1", port) in addresses or ("::1", port) in addresses)
         )

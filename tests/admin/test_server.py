@@ -133,3 +133,23 @@ async def test_http_1_0_without_a_host_is_served() -> None:
         address = await server.start(FREE)
 
         assert (await answer(address, b"GET /livez HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.0 200")
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"\0\1\2\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"y" * 70_000 + b"\r\n\r\n",
+    ],
+)
+async def test_bytes_that_are_no_http_are_a_400_and_no_event(nonsense: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    async with serving() as server:
+        address = await server.start(FREE)
+
+        got = await answer(address, nonsense)
+
+    assert got.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
+    assert [record for record in caplog.records if record.exc_info] == []

@@ -17,6 +17,10 @@ from tests.fakes.house import Notes
         (("127.0.0.1", 16001), "payments", 16001, False),
         (("0.0.0.0", 16006), "127.0.0.1", 16006, True),
         (("::1", 16001), "::1", 16001, True),
+        (("127.0.0.1", 16001), "0.0.0.0", 16001, True),
+        (("::1", 16001), "::", 16001, True),
+        (("127.0.0.1", 16001), "::ffff:127.0.0.1", 16001, True),
+        (("127.0.0.1", 16001), "127.0.0.2", 16001, False),
     ],
 )
 async def test_an_address_of_our_own_is_known(own: tuple[str, int], host: str, port: int, *, ours: bool) -> None:
