@@ -14,6 +14,7 @@ from msgspec import UNSET, inspect
 from sidecar.governance.address import Address, Endpoint, Host
 from sidecar.governance.claims import check_hosts, check_listeners, hosts_of
 from sidecar.governance.decoder import INVALID, Decoder
+from sidecar.governance.directory import POLICY_NAME
 from sidecar.governance.document import (
     RESERVED_NAME,
     AdminSettings,
@@ -27,9 +28,6 @@ from sidecar.governance.document import (
 )
 from sidecar.governance.finding import Finding, InvalidDocument, shown
 from sidecar.governance.yaml import Tree, parse
-
-POLICY_NAME = "policy.yaml"
-"""What the policy is called in a directory of which only the name is given."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from msgspec import UNSET
 from sidecar.governance import signature
 from sidecar.governance.bootstrap import Bootstrap, from_file
 from sidecar.governance.delivery import Delivery, Unreachable
+from sidecar.governance.directory import unread_documents
 from sidecar.governance.document import PolicySettings
 from sidecar.governance.finding import Finding, InvalidDocument
 from sidecar.governance.mounts import mounted_by_themselves
@@ -76,6 +77,7 @@ class Intake:
         self._memory: Memory | None = None
         self._cache: PolicyCache | None = None
         self._cache_fault: str | None = None
+        self._unread: tuple[str, ...] = ()
         self._offer: _Offer | None = None
         self._last: tuple[tuple[object, ...], Loaded] | None = None
 
@@ -168,6 +170,10 @@ class Intake:
             # The policy is judged as well, so that one reading is enough to mend both.
             compiled(bootstrap, local_delivery(bootstrap, findings), findings, self._wall())
         settings = bootstrap.policy
+        if settings is not None and settings.directory is not UNSET:
+            self._unread = unread_documents(bootstrap.path(settings.directory))
+        else:
+            self._unread = ()
         if settings is not None and settings.keys:
             try:
                 signature.ed25519()
@@ -356,6 +362,7 @@ class Intake:
                     f"{file} is mounted by itself (subPath?) and will never be updated: mount its directory"
                     for file in frozen
                 ),
+                *self._unread,
                 *(() if self._cache_fault is None else (self._cache_fault,)),
             ),
             watched=tuple(reading.contents),

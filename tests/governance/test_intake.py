@@ -87,6 +87,22 @@ async def test_a_directory_holds_its_policy_by_name(folder: Folder) -> None:
     assert standing(loaded) == (9, "source", "none")
 
 
+async def test_a_second_document_in_the_directory_is_told_that_it_does_not_govern(folder: Folder) -> None:
+    folder.sidecar("directory: fleet")
+    (folder.path / "fleet").mkdir()
+    folder.policy(9, name="fleet/policy.yaml")
+    folder.policy(10, name="fleet/policy-next.yaml")
+
+    intake, loaded = await folder.start()
+    (folder.path / "fleet" / "policy-next.yaml").unlink()
+    folder.policy(11, name="fleet/policy.yaml")
+    later = await intake.load()
+
+    warning = f"{folder.path}/fleet: of a directory policy.yaml alone is read, and not policy-next.yaml"
+    assert (standing(loaded), loaded.warnings) == ((9, "source", "none"), (warning,))
+    assert (standing(later), later.warnings) == ((11, "source", "none"), ())
+
+
 async def test_without_a_policy_named_the_baseline_is_no_alarm(folder: Folder) -> None:
     (folder.path / "sidecar.yaml").write_text("service: checkout\n")
 
