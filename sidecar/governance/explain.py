@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec import UNSET
+
 from sidecar.governance.bootstrap import Bootstrap
 from sidecar.governance.exceptions import State, ends_at
 from sidecar.governance.guardrails import written
@@ -11,7 +13,6 @@ from sidecar.governance.limits import WireLimits, limit_text
 from sidecar.governance.meaning import POLICY_MEANINGS, SETTING_MEANINGS, SIDECAR_MEANINGS
 from sidecar.governance.resolve import Origin, Resolution, Source
 from sidecar.governance.snapshot import DestinationSnapshot, Snapshot
-from sidecar.governance.units import Duration
 from sidecar.governance.yaml import Tree
 
 WHOSE: Final[Mapping[Source, str]] = {
@@ -76,15 +77,41 @@ def explain_settings(snapshot: Snapshot, resolution: Resolution) -> Iterator[Exp
 
 
 def explain_sidecar(snapshot: Snapshot) -> Iterator[Explanation]:
-    """Every number that belongs to no destination: what the wire accepts, and how long draining may take."""
+    """Every number that belongs to no destination: of the policy as such, of the wire, of the sidecar's own life."""
     platform, bootstrap = snapshot.documents.platform, snapshot.documents.bootstrap
+    for field, value in _policy_numbers(snapshot):
+        yield _plain(platform.tree, field, value, Source.DEFAULT, POLICY_MEANINGS[field])
+    for field, value in _sidecar_numbers(bootstrap):
+        yield _plain(bootstrap.tree, field, value, Source.OVERRIDE, SIDECAR_MEANINGS[field])
+
+
+def _policy_numbers(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    yield "version", str(snapshot.version)
+    if snapshot.expires is not None:
+        yield "expires", snapshot.expires.date().isoformat()
+    yield "dry_run", written(snapshot.dry_run)
+    plan = snapshot.rollout
+    if plan is not None:
+        yield "rollout.percent", f"{plan.percent:g}"
+        if plan.abort_when is not UNSET:
+            for name in ("amplification", "window", "min_requests"):
+                yield f"rollout.abort_when.{name}", written(getattr(plan.abort_when, name))
     for name in WireLimits.__dataclass_fields__:
-        value = limit_text(name, getattr(snapshot.limits, name))
-        yield _plain(platform.tree, ("limits", name), value, Source.DEFAULT, POLICY_MEANINGS[f"limits.{name}"])
-    sample = written(snapshot.access_log_sample)
-    meaning = POLICY_MEANINGS["access_log.sample"]
-    yield _plain(platform.tree, ("access_log", "sample"), sample, Source.DEFAULT, meaning)
-    yield _drain(bootstrap, snapshot)
+        yield f"limits.{name}", limit_text(name, getattr(snapshot.limits, name))
+    yield "via", written(snapshot.via)
+    yield "access_log.sample", written(snapshot.access_log_sample)
+
+
+def _sidecar_numbers(bootstrap: Bootstrap) -> Iterator[tuple[str, str]]:
+    settings, sidecar = bootstrap.policy, bootstrap.sidecar
+    if settings is not None and settings.url is not UNSET:
+        yield "policy.poll", written(settings.poll)
+        yield "policy.timeout", written(settings.timeout)
+    if settings is not None and settings.keys:
+        yield "policy.required", written(settings.required)
+    if sidecar.telemetry.traces is not UNSET:
+        yield "telemetry.traces.sample", written(sidecar.telemetry.traces.sample)
+    yield "drain", written(sidecar.drain)
 
 
 def _steps(setting: str, resolution: Resolution) -> Iterator[Step]:
@@ -108,15 +135,11 @@ def _steps(setting: str, resolution: Resolution) -> Iterator[Step]:
         yield Step(excepted.asked, f"left out: its exception expired at {ends_at(excepted.grant.exception):%FT%RZ}")
 
 
-def _plain(tree: Tree | None, path: tuple[str, ...], value: str, source: Source, meaning: str) -> Explanation:
+def _plain(tree: Tree | None, field: str, value: str, source: Source, meaning: str) -> Explanation:
+    path = tuple(field.split("."))
     said = tree is not None and path in tree.lines
     origin = Origin(value, source, tree.file, tree.line(path)) if said and tree else _built_in(value)
-    return Explanation(".".join(path), origin, meaning, (Step(origin, "in force"),), None, None)
-
-
-def _drain(bootstrap: Bootstrap, snapshot: Snapshot) -> Explanation:
-    value = str(Duration(snapshot.drain))
-    return _plain(bootstrap.tree, ("drain",), value, Source.OVERRIDE, SIDECAR_MEANINGS["drain"])
+    return Explanation(field, origin, meaning, (Step(origin, "in force"),), None, None)
 
 
 def _built_in(value: str) -> Origin:

@@ -77,6 +77,7 @@ class Intake:
         self._memory: Memory | None = None
         self._cache: PolicyCache | None = None
         self._cache_fault: str | None = None
+        self._forgotten: str | None = None
         self._unread: tuple[str, ...] = ()
         self._offer: _Offer | None = None
         self._last: tuple[tuple[object, ...], Loaded] | None = None
@@ -363,7 +364,7 @@ class Intake:
                     for file in frozen
                 ),
                 *self._unread,
-                *(() if self._cache_fault is None else (self._cache_fault,)),
+                *(fault for fault in (self._forgotten, self._cache_fault) if fault is not None),
             ),
             watched=tuple(reading.contents),
             fingerprint=reading.fingerprint,
@@ -386,14 +387,15 @@ class Intake:
             self._cache = PolicyCache(bootstrap.path(settings.cache), bootstrap.sidecar.service)
         if self._memory is not None and self._memory.source == source:
             return
-        self._cache_fault = None
+        self._cache_fault = self._forgotten = None
         self._last = self._offer = None
         recalled = None
         if self._cache is not None:
             try:
                 recalled = await asyncio.to_thread(self._cache.recall, source)
             except CacheFault as fault:
-                self._cache_fault = str(fault)
+                # Told for as long as the process lives: who can spoil the memory can bring back older rules.
+                self._forgotten = f"{fault}; the highest version seen is forgotten"
         self._memory = recalled or Memory(source=source)
 
     async def _keep(self) -> None:

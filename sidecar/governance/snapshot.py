@@ -353,7 +353,7 @@ def _ingress(documents: Documents, now: datetime, *, forgiving: bool) -> Ingress
 def _key_origins(name: str, tree: Tree | None) -> dict[str, Origin]:
     """Where the numbers of the key contract come from: the sidecar file, or nowhere."""
     origins = {}
-    for setting, unsaid in (("honours", "false"), ("retention", "0s")):
+    for setting, unsaid in (("honours", "false"), ("retention", "0s"), ("max_length", "255")):
         path = ("destinations", name, "idempotency_key", setting)
         origins[f"idempotency_key.{setting}"] = (
             Origin(unsaid, Source.BASELINE, None, None)

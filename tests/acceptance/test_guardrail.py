@@ -70,6 +70,18 @@ def at_load(log: Path) -> list[str]:
     return [str(finding) for finding in caught.value.findings]
 
 
+def at_start(log: Path) -> list[str]:
+    """Of a process, without and with --strict."""
+    del log
+    reasons = []
+    for strict in (False, True):
+        with pytest.raises(InvalidDocument) as caught:
+            asyncio.run(Intake(Path("sidecar.yaml"), "pod", wall=lambda: NOW).first(strict=strict))
+        reasons.append([str(finding) for finding in caught.value.findings])
+    assert reasons[0] == reasons[1]
+    return reasons[0]
+
+
 def at_reload(log: Path) -> list[str]:
     """In a running sidecar: the document it began with stays in force, and the log says why."""
     wrong = [Path(name).read_text(encoding="utf-8") for name in NAMES]
@@ -96,7 +108,7 @@ def at_reload(log: Path) -> list[str]:
     return [line["finding"] for line in lines if line["event"] == "reload_refused"]
 
 
-@pytest.mark.parametrize("judged", [at_check, at_load, at_reload])
+@pytest.mark.parametrize("judged", [at_check, at_load, at_start, at_reload])
 @pytest.mark.parametrize(("exception", "reasons"), CASES.values(), ids=CASES)
 def test_a_budget_of_five_is_refused_for_its_own_stated_reason(
     exception: str,

@@ -4,6 +4,7 @@ Addresses have their own tests, in test_remote and tests/acceptance/test_policy_
 """
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
@@ -365,6 +366,70 @@ async def test_the_highest_version_seen_is_remembered_over_a_restart(folder: Fol
     _, loaded = await folder.start()
 
     assert standing(loaded) == (9, "copy", "none")
+
+
+async def test_a_cache_that_is_deleted_takes_the_floor_of_the_next_process_only(folder: Folder) -> None:
+    """The floor is as safe as the disk it is kept on: who runs has it in memory, and writes it down again."""
+    folder.sidecar("file: policy.yaml, cache: state")
+    folder.policy(9)
+    intake, _ = await folder.start()
+    shutil.rmtree(folder.path / "state")
+    folder.policy(8)
+    with pytest.raises(InvalidDocument, match="must not be lower than 9"):
+        await intake.load()
+    _, begun_anew = await folder.start()
+    folder.policy(10)
+    await intake.load()
+    folder.policy(9)
+    _, again = await folder.start()
+
+    assert standing(begun_anew) == (8, "source", "none")
+    assert standing(again) == (10, "copy", "none")
+
+
+async def test_an_empty_cache_is_no_cause_for_alarm_and_full_after_the_first_start(folder: Folder) -> None:
+    folder.sidecar("file: policy.yaml, cache: state")
+    (folder.path / "state").mkdir()
+
+    _, loaded = await folder.start(strict=True)
+    folder.policy(6)
+    _, again = await folder.start(strict=True)
+
+    assert (standing(loaded), loaded.warnings) == ((7, "source", "none"), ())
+    assert standing(again) == (7, "copy", "none")
+    assert "must not be lower than 7, the highest seen here (rollback)" in again.warnings[1]
+
+
+async def test_a_cache_that_was_tampered_with_is_told_for_as_long_as_its_floor_is_gone(folder: Folder) -> None:
+    folder.sidecar("file: policy.yaml, cache: state")
+    folder.policy(9)
+    await folder.start()
+    (file,) = (folder.path / "state").iterdir()
+    file.write_text(file.read_text().replace('"version":9', '"version":1').replace("platform", "somebody"))
+    folder.policy(8)
+
+    intake, loaded = await folder.start()
+    folder.policy(10)
+    later = await intake.load()
+
+    for each, version in ((loaded, 8), (later, 10)):
+        assert each.snapshot.version == version
+        assert [line.partition(": ")[2] for line in each.warnings] == [
+            "is not what was kept; it is put aside at the next good policy; the highest version seen is forgotten"
+        ]
+
+
+async def test_a_version_that_was_only_held_back_raises_the_floor_too(folder: Folder) -> None:
+    folder.sidecar("file: policy.yaml, cache: state")
+    await folder.start()
+    folder.policy(9, "rollout: {percent: 0}\n")
+    await folder.start()
+    folder.policy(8)
+
+    _, loaded = await folder.start()
+
+    assert standing(loaded) == (7, "copy", "none")
+    assert "must not be lower than 9" in loaded.warnings[1]
 
 
 # Signatures

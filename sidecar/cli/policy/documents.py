@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+from msgspec import UNSET
 
 from sidecar.governance.bootstrap import Bootstrap, from_file
 from sidecar.governance.check import Candidate, Kind, kind_of
@@ -33,6 +34,12 @@ def snapshot_of(config: Path, policy: Path | None, now: datetime, command: str) 
     findings: list[Finding] = []
     try:
         bootstrap = from_file(config, content_of(config, command), findings)
+        settings = bootstrap.policy
+        if policy is None and settings is not None and settings.url is not UNSET:
+            click.echo(
+                f"sidecar {command}: the policy is at {settings.url}: give a copy of it, --policy FILE", err=True
+            )
+            sys.exit(2)
         if policy is None:
             delivery = local_delivery(bootstrap, findings)
         else:

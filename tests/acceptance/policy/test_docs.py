@@ -14,12 +14,13 @@ from sidecar.governance.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+SOURCES = (ROOT / "docs" / "policy-sources.md").read_text(encoding="utf-8")
 WORKFLOW = yaml.safe_load((ROOT / "deploy" / "ci" / "policy-check.yml").read_text(encoding="utf-8"))
 STEPS = {step["name"]: step for step in WORKFLOW["jobs"]["check"]["steps"] if "name" in step}
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+def blocks(language: str, page: str = PAGE) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -127,3 +128,78 @@ def test_the_documents_of_the_page_are_valid_together(tmp_path: Path) -> None:
 def test_the_settings_page_is_linked_and_there() -> None:
     assert "(settings.md)" in PAGE
     assert all(f"`{setting}`" in (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") for setting in SETTINGS)
+
+
+def test_the_commands_about_signatures_make_a_policy_that_is_believed(tmp_path: Path) -> None:
+    """As printed, one after the other, with the line to pin put where the page says."""
+    (tmp_path / "policy.yaml").write_bytes((ROOT / "config" / "policy.yaml").read_bytes())
+    commands = [line.partition("#")[0] for block in blocks("sh", SOURCES) for line in block.splitlines()]
+    assert [shlex.split(command)[:3] for command in commands] == [
+        ["sidecar", "policy", word] for word in ("keygen", "sign", "verify")
+    ]
+    printed = []
+    for command in commands:
+        if "verify" in command:
+            sidecar = f"service: checkout\npolicy:\n  file: policy.yaml\n  {printed[0].strip()}\n"
+            (tmp_path / "sidecar.yaml").write_text(sidecar, encoding="utf-8")
+        result = subprocess.run(
+            [sys.executable, "-m", *shlex.split(command)], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+        assert result.returncode == 0, (command, result.stderr)
+        printed.append(result.stdout)
+
+    assert printed[2] == "policy.yaml: signed by ann-2026\n"
+
+
+def test_the_documents_of_the_page_on_sources_are_valid(tmp_path: Path) -> None:
+    for number, block in enumerate(blocks("yaml", SOURCES)):
+        if "…" in block:
+            continue
+        policy = block.startswith("version")
+        file = tmp_path / f"{number}-{'policy' if policy else 'sidecar'}.yaml"
+        file.write_text(block + ("owner: platform\n" if policy else "service: checkout\n"), encoding="utf-8")
+        result = subprocess.run(
+            [sys.executable, "-m", "sidecar", "policy", "check", str(file)], capture_output=True, text=True, timeout=60
+        )
+
+        assert result.returncode == 0, (block, result.stdout, result.stderr)
+
+
+def test_what_the_page_shows_of_diff_is_what_is_printed(repository: Path) -> None:
+    before = repository / "before.yaml"
+    before.write_bytes((repository / "config" / "policy.yaml").read_bytes())
+    for old, new in (("version: 7", "version: 8"), ("ratio: 0.1 ", "ratio: 0.12 "), ("timeout: 10s ", "timeout: 8s ")):
+        change(repository, old, new)
+    (repository / "services").mkdir()
+    service = 'service: checkout\ndestinations: {ledger: {endpoints: ["http://l:80"], overrides: {timeout: 3s}}}\n'
+    (repository / "services" / "checkout.yaml").write_text(service, encoding="utf-8")
+
+    printed = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "sidecar",
+            "policy",
+            "diff",
+            "before.yaml",
+            "config/policy.yaml",
+            "--config",
+            "services",
+        ],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+
+    about_policy, name, about_service = printed.partition("checkout")
+    assert f"```\n{about_policy}```" in PAGE
+    assert f"```\n{name}{about_service}```" in PAGE
+
+
+def test_what_the_page_shows_of_a_refusal_is_what_is_printed() -> None:
+    wrong = Path(__file__).parent / "wrong" / "an-override-past-a-guardrail"
+    report = (wrong / "report.txt").read_text(encoding="utf-8").partition("\n\n")[0]
+
+    assert f"```\n{report.replace('got 5', 'got 0.35').replace('ratio: 5', 'ratio: 0.35')}\n```" in PAGE

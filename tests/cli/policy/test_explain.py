@@ -46,7 +46,7 @@ def test_without_a_setting_every_number_has_a_line_that_is_not_cut() -> None:
     lines = explain("payments").output.splitlines()
 
     listed = [line.split()[0] for line in lines[1:] if line]
-    assert listed == [*SETTINGS, "idempotency_key.honours", "idempotency_key.retention"]
+    assert listed == [*SETTINGS, "idempotency_key.honours", "idempotency_key.retention", "idempotency_key.max_length"]
     ratio = next(line for line in lines if "budget.ratio" in line)
     assert ratio.split(maxsplit=5)[1:] == ["0.35", "exception", "EX-1", "sidecar.yaml:7", "{max: 0.2, ceiling: 0.5}"]
 
@@ -80,3 +80,16 @@ def test_what_can_not_be_explained_is_exit_two(arguments: list[str], words: str)
     assert result.exit_code == 2
     assert words in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_a_policy_at_an_address_is_asked_for_instead_of_explaining_by_another(tmp_path: Path) -> None:
+    (tmp_path / "sidecar.yaml").write_text(SIDECAR.replace("file: policy.yaml", 'url: "https://policies/p.yaml"'))
+
+    without, with_copy = explain("payments"), explain("payments", "--policy", "policy.yaml")
+
+    assert without.exit_code == 2
+    assert without.stderr == (
+        "sidecar policy explain: the policy is at https://policies/p.yaml: give a copy of it, --policy FILE\n"
+    )
+    assert with_copy.exit_code == 0
+    assert "policy version 7" in with_copy.output
