@@ -32,6 +32,7 @@ _ALLOW: Final = b"Allow: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT, TRACE\r\n
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: close with RST
 
 _END: Final = b"\r\n\r\n"
+_NEWLINE: Final = _END[-1]
 _HEAD, _BODY, _BUSY, _FULL, _LINGERING, _OTHER = range(6)
 
 
@@ -70,6 +71,7 @@ class Downstream(asyncio.Protocol):
         "_new_exchange",
         "_opening",
         "_owed",
+        "_own",
         "_plane",
         "_port",
         "_reader",
@@ -99,6 +101,8 @@ class Downstream(asyncio.Protocol):
         self._received = 0
         self._chunks: ChunkedReader | None = None
         self._fresh = True
+        self._own = False
+        """The last head was one that is not kept, so the next one is not looked for either."""
         self._lost = False
         self._full = False
         self._owed = 0
@@ -128,12 +132,19 @@ class Downstream(asyncio.Protocol):
         """Bytes of a client."""
         state = self._state
         if state == _HEAD:
-            if self._fresh:
-                end = data.find(_END) + 4
-                known = self._port.known.get(data if end == len(data) else data[:end])
+            if self._fresh and not self._own:
+                recent = self._port.known
+                raw, rest = data, b""
+                known = recent.get(data) if data[-1] == _NEWLINE else None  # a head and no more, as most are
+                if known is None:
+                    end = data.find(_END) + 4
+                    if end < len(data):
+                        raw, rest = data[:end], data[end:]
+                        known = recent.get(raw)
+                    known = known or recent.recall(raw)
                 if known is not None:
                     head, route = known
-                    self._serve(head, route, data[end:])
+                    self._serve(head, route, rest)
                     return
             self._read_head(data)
         elif state == _BODY:
@@ -256,7 +267,7 @@ class Downstream(asyncio.Protocol):
             head.fields = forwarded(head.fields, *self._forwarding)
         head.onward = request_head(head)
         rest = reader.rest
-        own = head.trace or head.request_id or self._forwarding is not None
+        own = self._own = bool(head.trace or head.request_id or self._forwarding is not None)
         if whole and not own and port.router.routes.get(route.name) is route:
             # In one piece, or its end alone would stand for all of it; with an id of its own it will hardly come again,
             # and one that says who asked is for nobody else.

@@ -183,8 +183,7 @@ class Exchange(retry.Exchange):
 
     def whole_body(self, data: bytes) -> None:
         """All of the body has come already; called before `begin`."""
-        body = self._body = ReplayBuffer(self._route.replay_bytes)
-        body.keep(data)
+        self._body = ReplayBuffer(self._route.replay_bytes, data)
 
     def begin(self, now: float) -> None:
         """Ask for admission, and make the first attempt."""
@@ -475,15 +474,16 @@ class Exchange(retry.Exchange):
         body = self._body
         if body is None:
             upstream.send(self, wire + b"\r\n")
-            if not self._overdue:
-                patience = self.attempt_began + self.policy.per_attempt_timeout
-                self._caller.timer.arm(patience if patience < self.deadline else self.deadline)  # noqa: FURB136 - 80 ns
-                return
         else:
-            self._caller.valve.release(Valve.BUFFER | Valve.PEER)
-            upstream.send(self, wire + b"\r\n" + body.content())
-            body.sent()
-        self._arm_attempt()
+            valve = self._caller.valve
+            if valve.held:
+                valve.release(Valve.BUFFER | Valve.PEER)
+            upstream.send(self, b"".join((wire, b"\r\n", body.send())))
+        if self.request_open or self._overdue:
+            self._arm_attempt()
+            return
+        patience = self.attempt_began + self.policy.per_attempt_timeout
+        self._caller.timer.arm(patience if patience < self.deadline else self.deadline)  # noqa: FURB136 - 80 ns
 
     def _arm_attempt(self) -> None:
         if self.request_open:

@@ -9,10 +9,11 @@ class ReplayBuffer:
 
     __slots__ = ("_limit", "_pieces", "replayable", "size")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, data: bytes = b"") -> None:
+        """`data` is what has come already."""
         self._limit = limit
-        self._pieces: list[bytes] = []
-        self.size = 0
+        self._pieces = [data] if data else []
+        self.size = len(data)
         self.replayable = True
 
     @property
@@ -32,8 +33,11 @@ class ReplayBuffer:
             self.size = 0
             self.replayable = False
 
-    def content(self) -> bytes:
-        """What is kept, in one piece."""
+    def send(self) -> bytes:
+        """What is kept, in one piece, which is then on its way."""
         if len(self._pieces) != 1:
             self._pieces[:] = [b"".join(self._pieces)]
-        return self._pieces[0]
+        content = self._pieces[0]
+        if self.size > self._limit:
+            self.sent()
+        return content

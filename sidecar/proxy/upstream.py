@@ -246,7 +246,8 @@ class Upstream(asyncio.Protocol):
         state = self._state
         if state == _FRESH:
             end = data.find(_END) + 4
-            head = self._known.get(data if end == len(data) else data[:end])
+            raw = data[:end]
+            head = self._known.get(raw) or self._known.recall(raw)
             if head is not None and not lessee.to_head:
                 self._deliver(lessee, head, data[end:])
             else:
