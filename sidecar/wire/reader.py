@@ -126,6 +126,8 @@ class _HeadReader:
                 self._parse(data[fresh:] if fresh else data)
                 if len(self._fields) > self._max_fields:
                     raise self._too_many()  # now: a field that was read takes many times the memory of its bytes
+                if self._complete:
+                    raise self._ended_otherwise()
                 if len(data) <= 2 and not data.strip(b"\r\n"):
                     self._skip_empty_line(data)
                     self._partial = b""  # an empty line before a message is no message (RFC 9112 §2.2)
@@ -155,6 +157,10 @@ class _HeadReader:
         raise NotImplementedError
 
     def _too_many(self) -> Malformed:
+        raise NotImplementedError
+
+    def _ended_otherwise(self) -> Malformed:
+        """For what llhttp takes for a whole head, though it does not end as one."""
         raise NotImplementedError
 
 
@@ -265,6 +271,9 @@ class RequestReader(_HeadReader):
     def _too_many(self) -> Malformed:
         return Malformed(431, "too_many_fields", f"more than {self._max_fields} fields")
 
+    def _ended_otherwise(self) -> Malformed:
+        return Malformed(400, "bad_request_line", "the request line names no HTTP version")
+
 
 class ResponseReader(_HeadReader):
     """Responses of one server connection, one head at a time; interim ones (1xx) are heads like others."""
@@ -346,6 +355,9 @@ class ResponseReader(_HeadReader):
 
     def _too_many(self) -> Malformed:
         return Malformed(502, "too_many_fields", f"more than {self._max_fields} fields")
+
+    def _ended_otherwise(self) -> Malformed:
+        return Malformed(502, "bad_field", "the head does not end with an empty line")
 
 
 def _read_request_fields(head: RequestHead, fields: list[tuple[bytes, bytes]], block: bytes) -> bool:

@@ -65,6 +65,8 @@ REFUSED_REQUESTS = {
     "HTTP/1.2": (b"GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505, "unsupported_version"),
     "HTTP/0.9 by name": (b"GET / HTTP/0.9\r\nHost: a\r\n\r\n", 505, "unsupported_version"),
     "HTTP/0.9 by form": (b"GET /\r\n\r\n", 400, "bad_request_line"),
+    "HTTP/0.9 ended by a bare LF": (b"CONNECT a\n\r\n", 400, "bad_request_line"),
+    "HTTP/0.9 ended by a bare LF, and another": (b"CONNECT a\n\r\n" + GET + b"\r\n", 400, "bad_request_line"),
     "the preface of HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "unsupported_version"),
     "another protocol": (b"GET / RTSP/1.0\r\nHost: a\r\n\r\n", 400, "bad_request_line"),
     "a TLS handshake": (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", 400, "bad_request_line"),
