@@ -7,7 +7,7 @@ reason to mention, such as an exception that is over and still written down.
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from enum import Enum
 from pathlib import Path
 
@@ -126,6 +126,7 @@ class _Bench:
         for name, platform in platforms.items():
             users = [snapshot for policy, snapshot in self._snapshots if policy == name]
             self._notes.extend(_grant_notes(platform, users, self._now))
+            self._notes.extend(_expiry_note(platform, self._now))
         return Judgement(tuple(judged.values()), _ordered(self._findings), _ordered(self._notes))
 
     def _other(self, candidate: Candidate) -> Judged:
@@ -188,6 +189,20 @@ def _policy_summary(platform: Platform) -> str:
 def _sidecar_summary(bootstrap: Bootstrap) -> str:
     count = len(bootstrap.sidecar.destinations)
     return f"sidecar file of {bootstrap.sidecar.service}, {count} destination{'' if count == 1 else 's'}"
+
+
+def _expiry_note(platform: Platform, now: datetime) -> Iterator[Finding]:
+    """That a policy is past its own end, or soon will be: it is kept then, and alarms in every sidecar."""
+    if platform.expires is None or platform.tree is None:
+        return
+    left = datetime.combine(platform.expires, time(), UTC) - now
+    if left <= timedelta(0):
+        rule = f"is past since {platform.expires}: sidecars keep the policy and alarm; publish its successor"
+    elif left <= SOON:
+        rule = f"ends in {_span(left)}: publish its successor before"
+    else:
+        return
+    yield Finding(platform.tree.file, platform.tree.line(("expires",)), "expires", rule)
 
 
 def _grant_notes(platform: Platform, users: Sequence[Snapshot], now: datetime) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import UNSET
 
 from sidecar.engine.policy import LimitKind
-from sidecar.governance.document import PolicyException
+from sidecar.governance.document import AbortCondition, PolicyException
 from sidecar.governance.exceptions import Grant, State, state_of
 from sidecar.governance.finding import Finding
 from sidecar.governance.guardrails import Bound, written
@@ -115,6 +115,7 @@ def compare(old: Platform, new: Platform, now: datetime) -> Comparison:
         *_guardrail_changes(old, new),
         *_exception_changes(old, new, now),
         *_limit_changes(old, new),
+        *_abort_changes(old, new),
         *_other_changes(old, new),
     )
     comparison = Comparison(old.version, new.version, changes, ())
@@ -276,6 +277,37 @@ def _limit_changes(old: Platform, new: Platform) -> Iterator[Change]:
         place = _line(new, "limits", field.name)
         texts = (limit_text(field.name, before), limit_text(field.name, after))
         yield Change(effect, f"limits.{field.name}", *texts, EVERY_SERVICE, place)
+
+
+def _abort_changes(old: Platform, new: Platform) -> Iterator[Change]:
+    """When a version is given up by itself: to leave it out, or to bear more, is looser."""
+    before, after = _abort_condition(old), _abort_condition(new)
+    if new.rollout is None or old.rollout is None or before == after:
+        return
+    if before is None or after is None:
+        effect = Effect.TIGHTENS if before is None else Effect.LOOSENS
+        texts = (_condition_text(before), _condition_text(after))
+        yield Change(effect, "rollout.abort_when", *texts, EVERY_SERVICE, _line(new, "rollout", "abort_when"))
+        return
+    for name, looser in (("amplification", MORE), ("window", NEITHER), ("min_requests", MORE)):
+        was, now_is = getattr(before, name), getattr(after, name)
+        if was != now_is:
+            effect = Effect.CHANGES
+            if looser == MORE:
+                effect = Effect.LOOSENS if now_is > was else Effect.TIGHTENS
+            line = _line(new, "rollout", "abort_when", name)
+            yield Change(effect, f"rollout.abort_when.{name}", written(was), written(now_is), EVERY_SERVICE, line)
+
+
+def _abort_condition(platform: Platform) -> AbortCondition | None:
+    plan = platform.rollout
+    return None if plan is None or plan.abort_when is UNSET else plan.abort_when
+
+
+def _condition_text(condition: AbortCondition | None) -> str | None:
+    if condition is None:
+        return None
+    return f"{condition.amplification:g} over {condition.window}, from {condition.min_requests} requests on"
 
 
 def _other_changes(old: Platform, new: Platform) -> Iterator[Change]:

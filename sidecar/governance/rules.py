@@ -102,7 +102,14 @@ RULES: Final[tuple[Rule, ...]] = (
         "exception-life",
         "An exception is over, about to end, not live yet, not used or not needed.",
         "Take out what is over or not needed; make ready for what ends.",
-        r"is over since|is not live before|^ends in|passes no guardrail|is not used",
+        r"is over since|is not live before|the guardrail holds again|passes no guardrail|is not used",
+        note=True,
+    ),
+    _rule(
+        "policy-life",
+        "A policy is past its own `expires`, or soon will be.",
+        "Publish its successor: past that day somebody may be holding it back, and every sidecar alarms.",
+        r"publish its successor",
         note=True,
     ),
     _rule(

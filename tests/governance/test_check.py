@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.governance.check import Candidate, Judgement, Kind, judge, kind_of
+from sidecar.governance.rules import rule_of
 from tests.governance.documents import EXCEPTION, NOW, OVERRIDE, POLICY, SIDECAR
 
 AFTER = datetime(2026, 12, 5, tzinfo=UTC)
@@ -152,3 +153,20 @@ def test_an_override_that_waits_for_its_exception_is_noted_at_its_line() -> None
 
     assert judgement.findings == ()
     assert [(note.file, note.line) for note in judgement.notes] == [("policy.yaml", 4), ("sidecar.yaml", 7)]
+
+
+@pytest.mark.parametrize(
+    ("day", "told"),
+    [
+        (datetime(2026, 11, 27, 12, tzinfo=UTC), []),
+        (datetime(2026, 11, 28, tzinfo=UTC), ["ends in 7 days: publish its successor before"]),
+        (datetime(2026, 12, 4, 23, tzinfo=UTC), ["ends in 1 hour: publish its successor before"]),
+        (AFTER, ["is past since 2026-12-05: sidecars keep the policy and alarm; publish its successor"]),
+    ],
+)
+def test_a_policy_near_its_own_end_is_a_note_and_no_finding(day: datetime, told: list[str]) -> None:
+    judgement = judged(day, policy=POLICY + "expires: 2026-12-05\n")
+
+    assert judgement.findings == ()
+    assert notes(judgement) == [f"policy.yaml:3: expires: {rule}" for rule in told]
+    assert {rule_of(note).id for note in judgement.notes} <= {"policy-life"}

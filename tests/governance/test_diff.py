@@ -186,3 +186,30 @@ def test_a_version_never_falls() -> None:
     assert [finding.rule for finding in comparison.findings] == [
         "must rise: it was 8, and a lower version is refused as a rollback"
     ]
+
+
+WATCHED = "rollout: {percent: 5, abort_when: {amplification: 1.2, min_requests: 50}}\n"
+
+
+@pytest.mark.parametrize(
+    ("after", "change"),
+    [
+        (
+            "rollout: {percent: 5}\n",
+            ("loosens", "rollout.abort_when", "1.2 over 1m, from 50 requests on", None),
+        ),
+        (WATCHED.replace("1.2", "2"), ("loosens", "rollout.abort_when.amplification", "1.2", "2.0")),
+        (WATCHED.replace("50", "10"), ("tightens", "rollout.abort_when.min_requests", "50", "10")),
+        (WATCHED.replace("50", "50, window: 2m"), ("changes", "rollout.abort_when.window", "1m", "2m")),
+    ],
+)
+def test_when_a_version_is_given_up_by_itself_is_a_matter_of_looseness_too(
+    after: str, change: tuple[str, str, str, str | None]
+) -> None:
+    comparison = compared(POLICY + WATCHED, NEXT + after)
+
+    assert told(comparison) == [(*change, "every service")]
+
+
+def test_an_end_of_the_rollout_is_no_loss_of_its_condition() -> None:
+    assert told(compared(POLICY + WATCHED, NEXT)) == [("changes", "rollout.percent", "5", None, "every service")]

@@ -16,6 +16,7 @@ from sidecar.cli.policy.documents import snapshot_of
 from sidecar.governance.document import INGRESS_NAME
 from sidecar.governance.explain import WHOSE, Explanation, explain_destination, explain_settings, explain_sidecar
 from sidecar.governance.resolve import Origin, Source
+from sidecar.governance.settings import SETTINGS
 from sidecar.governance.snapshot import Snapshot
 
 UNLISTED: Final = "unlisted"
@@ -109,7 +110,8 @@ def _story(console: Console, name: str, explanation: Explanation) -> None:
         lines.append(Text(f"    {step.origin.value}  {WHOSE[step.origin.source]}{place}: {step.outcome}"))
     if explanation.exception is not None:
         lines.append(Text(f"    {explanation.exception}"))
-    lines.append(Text(f"    guardrail: {explanation.guardrail or 'none but the bounds of the engine'}"))
+    if explanation.field in SETTINGS:
+        lines.append(Text(f"    guardrail: {explanation.guardrail or 'none but the bounds of the engine'}"))
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
     console.print()
