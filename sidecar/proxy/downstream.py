@@ -207,11 +207,14 @@ class Downstream(asyncio.Protocol):
             self._state = _FULL
             self.timer.arm(now + self._plane.limits.idle_timeout)
             return
-        self._state = _HEAD
         self.timer.arm(now + self._plane.limits.idle_timeout)
         if self._ahead or self.valve.held:
-            # Not from here: a thousand pipelined requests must not be a thousand frames deep.
+            # Not from here: a thousand pipelined requests must not be a thousand frames deep. Busy until then, for
+            # what comes meanwhile belongs behind what came before.
+            self._state = _BUSY
             self._plane.loop.call_soon(self._go_on)
+        else:
+            self._state = _HEAD
 
     def last(self) -> None:
         """The response is complete, and no other request may follow."""
@@ -341,8 +344,9 @@ class Downstream(asyncio.Protocol):
 
     def _go_on(self) -> None:
         """Read what came while the last exchange was under way."""
-        if self._state != _HEAD or self._lost:
+        if self._state != _BUSY or self._lost:
             return
+        self._state = _HEAD
         data, self._ahead = self._ahead, b""
         if data:
             self.data_received(data)

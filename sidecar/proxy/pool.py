@@ -229,6 +229,12 @@ class Site:
         station = chosen
         shaking = False
         sock: socket.socket | None = None
+        made: list[Upstream] = []
+
+        def make() -> Upstream:
+            made.append(Upstream(plane, station))
+            return made[0]
+
         try:
             async with asyncio.timeout(plane.limits.connect_timeout):
                 race = await self._race(chosen)
@@ -239,12 +245,12 @@ class Site:
                 if station is not chosen:
                     chosen.failed(plane.clock())
                 if self._tls is None:
-                    _, upstream = await plane.loop.create_connection(lambda: Upstream(plane, station), sock=sock)
+                    _, upstream = await plane.loop.create_connection(make, sock=sock)
                 else:
                     shaking = True
                     tls = self._tls()
                     _, upstream = await plane.loop.create_connection(
-                        lambda: Upstream(plane, station),
+                        make,
                         sock=sock,
                         ssl=tls.context,
                         server_hostname=tls.server_name or self.endpoint.host.rstrip("."),
@@ -253,6 +259,8 @@ class Site:
         except BaseException as error:
             if sock is not None:
                 sock.close()
+            for upstream in made:
+                upstream.give_up()  # uvloop never tells a connection that was made while its maker was cancelled
             now = plane.clock()
             if isinstance(error, OSError) or now - began >= _STAGGER:
                 station.failed(now)  # whoever lost patience: what takes so long is not the one to try next

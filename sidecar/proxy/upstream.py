@@ -107,6 +107,7 @@ class Upstream(asyncio.Protocol):
 
     __slots__ = (
         "_chunks",
+        "_counted",
         "_framing",
         "_head_bytes",
         "_interim_bytes",
@@ -149,6 +150,7 @@ class Upstream(asyncio.Protocol):
         self._chunks: ChunkedReader | None = None
         self._reusable = False
         self._owed = 0
+        self._counted = False
         self.answered = False
         """Some byte has come since the request was sent."""
         self.used = False
@@ -213,12 +215,18 @@ class Upstream(asyncio.Protocol):
 
     def hand_over(self) -> Transport:
         """The bare connection, for a tunnel: it is no longer its home's."""
-        self.home.open -= 1
-        self._reader.close()
+        self.give_up()
         if self._lessee is not None:
             self._lessee = None
             self.home.in_flight -= 1
         return self.transport
+
+    def give_up(self) -> None:
+        """It is its home's no longer: it is gone, or is for others, or nobody wanted it any more when it was made."""
+        if self._counted:
+            self._counted = False
+            self.home.open -= 1
+        self._reader.close()
 
     def close(self) -> None:
         """Close it when what was written is sent."""
@@ -230,6 +238,7 @@ class Upstream(asyncio.Protocol):
         """The connection is open."""
         self.transport = cast("Transport", transport)
         self.valve = Valve(self.transport)
+        self._counted = True
         self.home.open += 1
         poll = select.poll()
         poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
@@ -290,9 +299,8 @@ class Upstream(asyncio.Protocol):
                 self.rejected = refused_late(exc)
             if self._lessee is not None:
                 self._read_what_is_left()
+        self.give_up()
         home = self.home
-        home.open -= 1
-        self._reader.close()
         lessee = self._lessee
         if lessee is None:
             home.forget(self)

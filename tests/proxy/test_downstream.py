@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from sidecar.governance.limits import WireLimits
+from sidecar.proxy.downstream import Downstream
 from tests.fakes.house import house, read_response
 from tests.fakes.origin import Origin, replying, response
 
@@ -185,3 +186,26 @@ async def test_a_port_that_is_routed_otherwise_has_forgotten_the_heads_it_met() 
         home.own.turn_to(home.router, None, connect=False)
 
         assert home.own.known.get(KNOWN) is None
+
+
+async def test_bytes_that_come_between_two_pipelined_requests_stay_in_their_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    second = b"POST /second HTTP/1.1\r\nHost: payments\r\nContent-Length: 12\r\n\r\n"
+    late = [b" world"]
+
+    def over(downstream: Downstream, now: float) -> None:
+        was_over(downstream, now)
+        if late:  # the client's socket may be the next that the loop comes to, before what is ahead is read
+            downstream.data_received(late.pop())
+
+    was_over = Downstream.over
+    monkeypatch.setattr(Downstream, "over", over)
+    async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
+        reader, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port)
+        writer.write(b"GET /first HTTP/1.1\r\nHost: payments\r\n\r\n" + second + b"hello,")
+        answers = [await asyncio.wait_for(read_response(reader), 5) for _ in range(2)]
+        writer.close()
+
+    assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
+    assert [request.body for request in origin.requests] == [b"", b"hello, world"]

@@ -15,7 +15,9 @@ from sidecar.governance.limits import WireLimits
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.pool import Pool, Station
 from sidecar.proxy.tls import ClientTls
+from sidecar.proxy.upstream import Upstream
 from tests.fakes.house import Notes, house, iter_rand, no_tls
+from tests.fakes.loops import on_uvloop
 from tests.fakes.names import BlackHole, NamingLoop
 from tests.fakes.origin import Origin, replying, response
 
@@ -394,3 +396,25 @@ async def test_an_ipv6_address_is_an_endpoint_like_others() -> None:
             answer = await home.send(GET)
 
     assert answer.endswith(b"six")
+
+
+@on_uvloop
+async def test_a_connection_that_nobody_wants_any_more_when_it_is_made_is_not_counted() -> None:
+    async with Origin(replying(response(200))) as origin:
+        pool = await pool_of(origin.port)
+        task: list[asyncio.Task[None]] = []
+        made = Upstream.connection_made
+
+        def cancelled(upstream: Upstream, transport: asyncio.BaseTransport) -> None:
+            made(upstream, transport)
+            task[0].cancel()
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Upstream, "connection_made", cancelled)
+            task.append(pool.connect(pool.stations[0], Forsaken()))
+            await asyncio.wait(task)
+        await asyncio.sleep(0.01)
+        counts = pool.counts()
+        pool.close()
+
+    assert counts == (0, 0)
