@@ -87,6 +87,7 @@ docs: $(DEV) ## write the pages that are made from the code
 	@$(BIN)/python -m sidecar.governance.reference > docs/settings.md
 	@for d in policy sidecar; do $(BIN)/sidecar policy schema $$d > config/$$d.schema.json; done
 	@$(BIN)/python deploy/grafana/build.py > deploy/grafana/dashboard.json
+	@rm -rf sidecar/admin/runbooks && cp -r docs/runbooks sidecar/admin/runbooks
 
 .PHONY: fuzz
 fuzz: $(DEV) ## the readers of HTTP under a coverage-guided fuzzer (SECONDS=600 for longer; KEEP=folder for its corpus)

@@ -24,6 +24,8 @@ FILES: Final = {
     "charts.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
+RUNBOOKS: Final = Path(__file__).parent / "runbooks"
+"""Copies of docs/runbooks, made by `make docs`: whoever looks at this page at night has them without a wiki."""
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -42,6 +44,7 @@ class LivePage:
         self._live = live
         self._folder = folder
         self._files: dict[str, bytes] = {}
+        self._runbooks = {page.stem: page.read_bytes() for page in RUNBOOKS.glob("*.md")}
         self._closing = asyncio.Event()
         self._frame: tuple[int, bytes] = (-1, b"")
 
@@ -50,6 +53,7 @@ class LivePage:
         return [
             web.get("/", self.index),
             web.get("/events", self.events, allow_head=False),
+            web.get("/runbooks/{name}", self.runbook),
             *(web.get(f"/{name}", self._serving(name)) for name in FILES if name != "index.html"),
         ]
 
@@ -69,6 +73,13 @@ class LivePage:
         if form != "html":
             return problem(HTTPStatus.BAD_REQUEST, f"format: must be html or json, got {form[:20]!r}")
         return self._file("index.html")
+
+    async def runbook(self, request: web.Request) -> web.StreamResponse:
+        """What to do about an alert, by the alert's name; README lists them."""
+        name = request.match_info["name"].removesuffix(".md")
+        if name not in self._runbooks:
+            return problem(HTTPStatus.NOT_FOUND, f"no alert is called {name[:100]!r}; see /runbooks/README")
+        return web.Response(body=self._runbooks[name], content_type="text/plain", charset="utf-8")
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """The stream."""

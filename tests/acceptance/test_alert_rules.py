@@ -1,5 +1,6 @@
 """The alert rules: they hold what their unit tests say, speak of metrics that exist, and lead to a page that helps."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -15,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "rules.yaml"
 UNIT_TESTS = RULES.with_name("rules_test.yaml")
 RUNBOOKS = ROOT / "docs" / "runbooks"
+PAGE = (ROOT / "sidecar" / "admin" / "page" / "index.html").read_text(encoding="utf-8")
+DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "dashboard.json").read_text(encoding="utf-8"))
 SECTIONS = ["What it means", "What to look at", "What to do", "When it lies"]
 
 GROUPS = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
@@ -89,8 +92,41 @@ def test_an_alert_says_who_is_woken_and_where_to_read_on(alert: str) -> None:
 
     assert rule["labels"]["severity"] in {"page", "ticket"}
     assert rule["for"]
-    assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
+    assert rule["annotations"].keys() == {"summary", "description", "runbook_url", "dashboard_url", "live_page_url"}
     assert rule["annotations"]["runbook_url"] == f"https://runbooks.example.com/retry-sidecar/{alert}.md"
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_leads_to_the_part_of_the_live_page_that_explains_it_and_from_there_to_its_runbook(alert: str) -> None:
+    address, _, anchor = ALERTS[alert]["annotations"]["live_page_url"].partition("#")
+
+    at = PAGE.find(f'id="{anchor}"')
+    part = PAGE[at : min(PAGE.find(end, at) for end in ("</article>", "</section>", "</body>") if end in PAGE[at:])]
+    whole = PAGE[PAGE.rfind("<footer", 0, at) :] if anchor == "process" else part
+
+    assert address == "http://127.0.0.1:16000/"
+    assert at > 0
+    assert f'href="/runbooks/{alert}"' in whole
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_leads_to_the_dashboard_with_what_it_is_about_chosen(alert: str) -> None:
+    annotations = ALERTS[alert]["annotations"]
+    address, _, chosen = annotations["dashboard_url"].partition("?")
+
+    variables = {variable["name"] for variable in DASHBOARD["templating"]["list"]}
+    asked = dict(re.findall(r"var-(\w+)=\{\{ \$labels\.(\w+) \}\}", chosen))
+
+    assert address == f"https://grafana.example.com/d/{DASHBOARD['uid']}"
+    assert all(variable == label for variable, label in asked.items())
+    assert asked.keys() <= variables
+    assert {label for label in ("job", "destination") if f"$labels.{label}" in str(annotations)} <= asked.keys()
+
+
+def test_the_runbooks_that_a_sidecar_serves_are_those_of_the_documentation() -> None:
+    served = {page.name: page.read_bytes() for page in (ROOT / "sidecar" / "admin" / "runbooks").iterdir()}
+
+    assert served == {page.name: page.read_bytes() for page in RUNBOOKS.iterdir()}, "run: make docs"
 
 
 @pytest.mark.parametrize("alert", ALERTS)

@@ -209,10 +209,42 @@ def test_no_width_needs_scrolling_sideways(in_storm: Shown, open_page: Open, wid
     )
 
 
+def test_on_a_phone_words_stay_whole_and_nothing_is_cut_off(in_storm: Shown, open_page: Open) -> None:
+    look = open_page(in_storm, width=360, height=740)
+    look.page.wait_for_selector("#exceptions td")
+
+    heights = look.page.locator("#exceptions tbody tr").evaluate_all(
+        "rows => rows.map((row) => row.getBoundingClientRect().height)"
+    )
+    cut = look.page.locator("figcaption span, dd, .badge, .figure").evaluate_all(
+        "all => all.filter((one) => one.clientWidth && one.scrollWidth > one.clientWidth + 1).map((one) => one.innerText)"
+    )
+
+    assert max(heights) < 130
+    assert cut == []
+
+
+def test_an_alerts_link_shows_the_part_of_the_page_that_it_names(in_storm: Shown, open_page: Open) -> None:
+    look = open_page(in_storm)
+    look.page.goto(f"{in_storm.url}#h-exceptions")
+    look.page.reload()
+    look.page.wait_for_selector("#exceptions td")
+
+    heading = look.page.locator("#h-exceptions")
+    heading.wait_for(state="visible")
+
+    assert heading.evaluate(
+        "one => { const box = one.getBoundingClientRect(); return box.top >= 0 && box.bottom <= innerHeight; }"
+    )
+    assert look.page.get_by_role("link", name="exception expiring").get_attribute("href") == (
+        "/runbooks/SidecarExceptionExpiring"
+    )
+
+
 def test_the_keyboard_reaches_everything_and_one_sees_where_it_is(in_storm: Shown, open_page: Open) -> None:
     look = open_page(in_storm)
     walked = []
-    for _ in range(20):
+    for _ in range(40):
         look.page.keyboard.press("Tab")
         walked.append(
             look.page.evaluate(

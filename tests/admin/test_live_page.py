@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient
+from yarl import URL
 
 from sidecar.admin import live_page
 from sidecar.admin.guard import Guard
@@ -90,6 +92,30 @@ async def test_the_page_names_no_other_site_and_holds_no_script_of_its_own(stand
     index = (live_page.FOLDER / "index.html").read_text(encoding="utf-8")
     assert " style=" not in index
     assert " onclick=" not in index
+
+
+async def test_every_runbook_that_the_page_names_is_served_beside_it(stand: Stand) -> None:
+    index = (live_page.FOLDER / "index.html").read_text(encoding="utf-8")
+    named = re.findall(r'href="(/runbooks/(\w+))"', index)
+
+    assert len(named) > 15
+    for address, name in named:
+        response = await stand.client.get(address)
+        assert (response.status, response.content_type) == (200, "text/plain")
+        assert (await response.text()).startswith("# " + ("Runbooks" if name == "README" else name))
+
+
+@pytest.mark.parametrize("name", ["Sidecar", "..%2Fpage%2Findex.html", "%2Fetc%2Fpasswd", "."])
+async def test_nothing_else_is_served_as_a_runbook(stand: Stand, name: str) -> None:
+    response = await stand.client.get(URL(f"/runbooks/{name}", encoded=True))
+
+    assert response.status == 404
+
+
+async def test_a_link_of_one_runbook_to_another_leads_there(stand: Stand) -> None:
+    response = await stand.client.get("/runbooks/SidecarBreakerOpen.md")
+
+    assert response.status == 200
 
 
 async def test_the_same_as_json(stand: Stand) -> None:

@@ -46,11 +46,13 @@ function connect() {
   on("hello", greet);
   on("rows", keep);
   on("now", (state) => {
-    if (!now && !askedByHand && store.times.length < 120) setSpan(60); // five minutes of which four are empty say less
+    const first = !now;
+    if (first && !askedByHand && store.times.length < 120) setSpan(60); // five minutes of which four are empty say less
     now = state;
     heard = Date.now();
     setLink("live");
     draw();
+    if (first && location.hash.length > 1) $(location.hash.slice(1))?.scrollIntoView(); // an alert's link; it was all empty before
   });
   source.onerror = () => {
     setLink("lost");
@@ -166,6 +168,7 @@ function drawVerdict() {
   document.body.dataset.level = level;
   $("mark").setAttribute("href", `#level-${level}`);
   say($("words"), words);
+  $("words").classList.toggle("long", words.length > 70);
   say($("detail"), detail);
   const gist = `${level} ${towards.join()} ${link}`;
   const spoken = $("spoken");
@@ -183,7 +186,7 @@ function drawVerdict() {
 
 function drawAnswers() {
   const busy = now.destinations.filter((one) => one.lately.requests || one.concurrency.in_flight);
-  const worst = [...busy].sort((a, b) => b.lately.amplification - a.lately.amplification)[0];
+  const worst = [...busy].sort((a, b) => b.lately.amplification - a.lately.amplification || b.lately.bad - a.lately.bad || b.lately.requests - a.lately.requests)[0];
   const value = worst ? worst.lately.amplification : 1;
   const bound = worst ? worst.lately.bound : 1;
   say($("amplification"), times(value));
@@ -263,7 +266,7 @@ class Card {
       canvas.setAttribute("aria-label", title);
       const scale = make("span", "scale");
       scale.setAttribute("aria-hidden", "true");
-      plot.append(caption, canvas, scale);
+      plot.append(caption, make("div", "drawn", canvas, scale));
       if (key === "load") {
         const strip = make("div", "strip");
         strip.setAttribute("role", "img");
@@ -606,7 +609,11 @@ function table(caption, heads, rows) {
     return th;
   }))));
   element.append(make("tbody", "", ...rows));
-  return make("div", "scroll", element);
+  const scroller = make("div", "scroll", element);
+  scroller.tabIndex = 0; // on a phone it is wider than the screen, and a keyboard must reach its end too
+  scroller.setAttribute("role", "region");
+  scroller.setAttribute("aria-label", caption);
+  return scroller;
 }
 
 function drawProvenance(policy) {
