@@ -95,11 +95,11 @@ class Stage:
             self._sidecar = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "sidecar",
+                "sidecar.demo.leash",
                 "run",
                 "--config",
                 str(document),
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE,  # it ends when this does, even if we are killed
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -217,7 +217,8 @@ def test_on_a_phone_words_stay_whole_and_nothing_is_cut_off(in_storm: Shown, ope
         "rows => rows.map((row) => row.getBoundingClientRect().height)"
     )
     cut = look.page.locator("figcaption span, dd, .badge, .figure").evaluate_all(
-        "all => all.filter((one) => one.clientWidth && one.scrollWidth > one.clientWidth + 1).map((one) => one.innerText)"
+        "all => all.filter((one) => one.clientWidth && one.scrollWidth > one.clientWidth + 1)"
+        ".map((one) => one.innerText)"
     )
 
     assert max(heights) < 130
