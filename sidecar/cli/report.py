@@ -10,7 +10,7 @@ import click
 
 from sidecar.cli.top import address_of
 from sidecar.governance.units import Duration
-from sidecar.telemetry.history import ROWS
+from sidecar.telemetry.history import ROW_SECONDS, ROWS
 from sidecar.watch.document import Unreadable, decode, fetch, printable, read
 from sidecar.watch.incident import Span, incidents
 from sidecar.watch.incident_page import page
@@ -40,10 +40,13 @@ class Instant(click.ParamType[float]):
             self.fail(
                 f"must be now, a duration ago like -10m, or a time like 2026-11-24T09:30:00Z, got {text!r}", param, ctx
             )
-        return moment.timestamp()
+        try:
+            return moment.timestamp()
+        except (ValueError, OverflowError):  # the first and the last day there are, in another zone
+            self.fail(f"must be a time that clocks can show, got {text!r}", param, ctx)
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})  # -2h is a time
 @click.argument("begins", metavar="[FROM]", type=Instant(), default="-15m")
 @click.argument("ends", metavar="[TO]", type=Instant(), default="now")
 @click.option(
@@ -76,8 +79,8 @@ def report(
 
     FROM and TO are ISO 8601 times, durations ago like -10m, or now; a sidecar keeps fifteen minutes.
     """
-    if begins >= ends:
-        _give_up("FROM must be before TO")
+    if ends - begins < ROW_SECONDS:
+        _give_up("FROM must be before TO, by a second or more")
     address = address_of(admin)
     where = f"http://{address}/" if from_file is None else str(from_file)
     try:

@@ -248,6 +248,7 @@ class History:
                 series.skip(index)
                 if self.row - series.seen >= ROWS:
                     del self.series[name]
+        self.left_out &= destinations.keys()
         for name, destination in destinations.items():
             current = self.series.get(name)
             if current is None:

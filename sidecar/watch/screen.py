@@ -31,6 +31,8 @@ BREAKER_WORDS: Final = {"half_open": "half-open"}
 WIDE: Final = 124
 MEDIUM: Final = 108
 NARROW: Final = 86
+SLIM: Final = 56
+SLIMMER: Final = 46
 LINES_ABOVE_EXCHANGES: Final = 10
 LEAST_EXCHANGES: Final = 3
 
@@ -57,13 +59,15 @@ class Screen:
     def frame(self, document: Document, link: Link, height: int | None = None) -> RenderableType:
         """The picture; no taller than `height` lines, if given."""
         destinations = sorted(document.destinations, key=lambda one: ORDER.index(one.level))
-        room = None if height is None else max(1, height - LINES_ABOVE_EXCHANGES - LEAST_EXCHANGES)
+        verdict = list(self._verdict(document, link))
+        above = LINES_ABOVE_EXCHANGES - len(verdict) + sum(map(self._lines, verdict))
+        room = None if height is None else max(1, height - above - LEAST_EXCHANGES)
         shown = destinations if room is None else destinations[:room]
-        left = None if height is None else height - LINES_ABOVE_EXCHANGES - len(shown) - 1
+        left = None if height is None else height - above - len(shown) - 1
         parts: list[RenderableType] = [
             self._top(document, link),
             Text(),
-            *self._verdict(document, link),
+            *verdict,
             Text(),
             self._destinations(document, shown),
         ]
@@ -89,7 +93,7 @@ class Screen:
         headline = document.headline
         style = "dim" if link.lost_for is not None else COLOURS.get(headline.level, "")
         sign = self._signs.get(headline.level, "?")
-        yield Text(f" {sign} {printable(headline.words)}", style=style, no_wrap=True, overflow="ellipsis")
+        yield self._said(f" {sign} ", printable(headline.words), style)
         detail = printable(headline.detail)
         if link.lost_for is not None:
             detail = f"as it was then; {printable(link.reason)}"
@@ -97,18 +101,32 @@ class Screen:
             detail = f"the last policy was refused: {printable(document.policy.error.splitlines()[0])}"
         elif document.ready:
             detail = f"not ready: {printable(document.ready[0])}"
-        yield Text(f"   {detail}", style="dim", no_wrap=True, overflow="ellipsis")
+        yield self._said("   ", detail, "dim")
+
+    def _said(self, before: str, sentence: str, style: str) -> Text:
+        """A sentence, on as many lines as it takes: what is cut off it is why retries were refused."""
+        room = max(10, self._console.width - len(before))
+        lines = Text(sentence).wrap(self._console, room)
+        return Text(
+            "\n".join((before if not n else "   ") + line.plain.rstrip() for n, line in enumerate(lines)), style
+        )
+
+    @staticmethod
+    def _lines(text: Text) -> int:
+        return text.plain.count("\n") + 1
 
     def _destinations(self, document: Document, shown: list[DestinationState]) -> Table:
         width = self._console.width
         table = _table()
         table.add_column("  destination", no_wrap=True, overflow="ellipsis", min_width=14, ratio=2)
-        for title, least in (("req/s", 5), ("att/req", 7), ("bound", 5), ("bad", 4), ("p99", 6)):
+        numbers = [("req/s", 5), ("att/req", 7), ("bound", 5), ("bad", 4), ("p99", 6)]
+        for title, least in numbers if width >= SLIM else [("att/req", 7), ("bad", 4)]:
             table.add_column(title, justify="right", no_wrap=True, min_width=least)
         if width >= MEDIUM:
             table.add_column("in flight", justify="right", no_wrap=True, min_width=9)
             table.add_column("left", justify="right", no_wrap=True, min_width=5)
-        table.add_column("breaker", no_wrap=True, min_width=10)
+        if width >= SLIMMER:
+            table.add_column("breaker", no_wrap=True, min_width=10)
         if width >= WIDE:
             table.add_column("attempts, last min", no_wrap=True, min_width=20)
         if width >= NARROW:
@@ -121,22 +139,26 @@ class Screen:
         lately = one.lately
         colour = COLOURS.get(one.level, "")
         yield Text.assemble((f"{self._signs.get(one.level, '?')} ", colour), (printable(one.name), "bold"))
-        yield Text(_rate(lately.requests / lately.seconds) if lately.seconds else "0")
+        if width >= SLIM:
+            yield Text(_rate(lately.requests / lately.seconds) if lately.seconds else "0")
         over = lately.amplification > lately.bound + 0.005
         yield Text(f"{lately.amplification:.2f}", style="bold magenta" if over else "")
-        yield Text(f"{lately.bound:.2f}", style="dim")
+        if width >= SLIM:
+            yield Text(f"{lately.bound:.2f}", style="dim")
         share = lately.bad / lately.requests if lately.requests else None
         yield Text("-" if share is None else f"{share:.0%}", style="bold orange1" if share else "dim")
-        quantiles = document.history.series.get(one.name, {}).get("p99") or [None]
-        yield Text(_seconds(quantiles[-1]))
+        if width >= SLIM:
+            quantiles = document.history.series.get(one.name, {}).get("p99") or [None]
+            yield Text(_seconds(quantiles[-1]))
         if width >= MEDIUM:
             waiting = f"+{one.concurrency.waiting}" if one.concurrency.waiting else ""
             yield Text(f"{one.concurrency.in_flight}{waiting}/{one.concurrency.limit:.0f}")
             yield Text(f"{one.budget.balance:.1f}")
-        state = one.breaker.state
-        yield Text(
-            BREAKER_WORDS.get(state, state), style={"closed": "dim", "open": "bold orange1"}.get(state, "yellow")
-        )
+        if width >= SLIMMER:
+            state = one.breaker.state
+            yield Text(
+                BREAKER_WORDS.get(state, state), style={"closed": "dim", "open": "bold orange1"}.get(state, "yellow")
+            )
         if width >= WIDE:
             yield self._spark(document, one.name)
         if width < NARROW:
@@ -158,27 +180,30 @@ class Screen:
         return text
 
     def _exchanges(self, exchanges: list[ExchangeState]) -> Table:
+        width = self._console.width
         table = _table()
         table.add_column("  exchange", no_wrap=True, min_width=10)
         table.add_column("", no_wrap=True, overflow="ellipsis", ratio=4)
-        table.add_column("attempts", no_wrap=True, overflow="ellipsis", ratio=5)
-        table.add_column("took", justify="right", no_wrap=True, min_width=6)
-        table.add_column("result", no_wrap=True, overflow="ellipsis", min_width=10, ratio=2)
-        for one in exchanges:
+        if width >= SLIM:
+            table.add_column("attempts", no_wrap=True, overflow="ellipsis", ratio=5 if width >= NARROW else 3)
+            table.add_column("took", justify="right", no_wrap=True, min_width=6)
+        results = [
+            str(one.status or one.outcome) + (f" {printable(one.refusal)}" if one.refusal else "") for one in exchanges
+        ]
+        least = max(10, *map(len, results)) if width >= SLIMMER else 4
+        table.add_column("result", no_wrap=True, overflow="ellipsis", min_width=min(least, 25))
+        for one, result in zip(exchanges, results, strict=True):
             alike = f" (+{one.alike})" if one.alike else ""
-            result = str(one.status or one.outcome)
-            table.add_row(
+            cells = [
                 Text(f"  {_clock(one.at)}", style="dim"),
                 Text.assemble(
                     (printable(one.destination), "bold"), f" {printable(one.method)} {printable(one.target)}{alike}"
                 ),
-                self._falls(one),
-                _seconds(one.seconds) if one.attempts else "-",
-                Text(
-                    result + (f" {printable(one.refusal)}" if one.refusal else ""),
-                    style="" if one.status and one.status < 400 else "orange1",
-                ),
-            )
+            ]
+            if width >= SLIM:
+                cells += [self._falls(one), Text(_seconds(one.seconds) if one.attempts else "-")]
+            good = bool(one.status and one.status < 400)
+            table.add_row(*cells, Text(result, style="" if good else "orange1"))
         return table
 
     def _falls(self, one: ExchangeState) -> Text:

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -283,6 +284,38 @@ def test_the_number_of_series_is_bounded_and_those_left_out_are_named() -> None:
 
     assert len(scene.history.series) == MAX_DESTINATIONS
     assert scene.history.left_out == {f"d{MAX_DESTINATIONS + number:03}" for number in range(5)}
+
+
+def test_names_left_out_are_forgotten_when_they_are_no_longer_in_force() -> None:
+    history = History(Clock())
+    for generation in range(5):
+        named = {f"g{generation}-{number}": destination(f"g{generation}-{number}") for number in range(150)}
+        for one in named.values():
+            one.tally.requests[Result.SUCCESS] = 1
+        history.sample(named)
+
+    assert history.left_out == set(named)
+
+
+def test_ten_thousand_destinations_and_exchanges_a_second_take_no_more_room_than_a_hundred() -> None:
+    named = {f"service-{number}": destination(f"service-{number}") for number in range(10_000)}
+    for one in named.values():
+        one.tally.requests[Result.SUCCESS] = 1
+    history = History(Clock())
+
+    tracemalloc.start()
+    for number, name in enumerate(named):
+        history.record(replace(RECORD, destination=name, target=f"/{number}/" + "x" * 500, request_id=str(number)))
+    kept_in_its_second = len(history.exchanges) + sum(map(len, history._alike.values()))
+    history.sample(named)
+    room, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert (len(history.series), len(history.exchanges)) == (MAX_DESTINATIONS, EXCHANGES)
+    assert len(history.left_out) == 10_000 - MAX_DESTINATIONS
+    assert kept_in_its_second <= EXCHANGES + ALIKE * 64
+    assert room < 16 << 20  # 130 kB for each of a hundred, and the names left out
+    assert peak < 20 << 20
 
 
 def test_lately_sums_the_last_ten_rows() -> None:

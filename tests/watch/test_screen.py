@@ -1,6 +1,7 @@
 """The picture in a terminal, at several sizes and in several moods."""
 
 import io
+import re
 
 import pytest
 from msgspec import structs
@@ -68,6 +69,28 @@ def test_eighty_columns_show_whole_names() -> None:
     lines = drawn(in_storm(), 80, 24)
 
     assert any(line.startswith("▲ payments ") for line in lines)
+
+
+@pytest.mark.parametrize("width", [36, 50, 80])
+def test_no_width_cuts_off_why_retries_were_refused(width: int) -> None:
+    lines = drawn(in_storm(), width, 24)
+
+    said = " ".join(" ".join(line.split()) for line in lines[:6])
+    assert re.search(r"\d+ refused: breaker_open", said)
+    assert width < 50 or sum(line.endswith("503 breaker_open") for line in map(str.rstrip, lines)) >= 5
+
+
+@pytest.mark.parametrize("width", [36, 50, 80])
+def test_a_narrow_terminal_keeps_whom_it_speaks_of_and_whether_it_amplifies(width: int) -> None:
+    lines = drawn(in_storm(), width, 24)
+
+    heads = next(line.split() for line in lines if line.startswith("  destination"))
+    assert {"destination", "att/req", "bad"} <= set(heads)
+    assert [line.split()[1] for line in lines if line.startswith(("▲ ", "● ", "◐ "))] == [
+        "payments",
+        "ledger",
+        "search",
+    ]
 
 
 def test_an_exchange_is_told_with_its_attempts_and_the_pauses_between() -> None:
