@@ -7,14 +7,17 @@ import ssl
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import trustme
 
 from sidecar.engine.outcome import Result
 from sidecar.engine.policy import RetryPolicy
+from sidecar.governance.certificates import Certificates
 from sidecar.governance.limits import WireLimits
-from sidecar.proxy.tls import ClientTls, client_context, failure_of, refused_late
+from sidecar.governance.tls import USUAL
+from sidecar.proxy.tls import ClientTls, client_context, failure_of, originating, refused_late
 from sidecar.wire.handshake import HandshakeFailure
 from tests.fakes.certificates import HOST, authority, certificate, server_context
 from tests.fakes.house import GENEROUS, house
@@ -128,6 +131,27 @@ async def test_each_handshake_that_fails_is_a_502_with_a_reason_of_its_own(
     assert home.tally.requests[Result.FAULT] == 1
     assert [attempt.outcome for attempt in home.notes.records[0].attempts] == [reason]
     assert home.destination.limiter.in_flight == 0
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["the system's", "a given authority instead"])
+@on_uvloop
+async def test_the_systems_authorities_are_trusted_where_none_is_given_and_only_there(
+    given: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = tmp_path / "system.pem"
+    system.write_bytes(authority("ours").cert_pem.bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(system))  # where OpenSSL looks for them
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    tls = originating(USUAL, Certificates(ca=authority("theirs").cert_pem.bytes() if given else None))
+
+    async with Origin(replying(response(200)), server_context()) as origin:
+        async with house([origin.port], ONCE, tls=tls, host=HOST) as home:
+            answer = await home.send(GET)
+
+    if given:
+        assert reason_of(answer) == "tls_unknown_ca"
+    else:
+        assert answer.startswith(b"HTTP/1.1 200 ")
 
 
 @on_uvloop

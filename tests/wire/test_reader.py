@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import h11
 import pytest
@@ -215,6 +216,13 @@ def test_a_bad_response_is_refused_alike_however_it_is_cut(data: bytes) -> None:
     whole = response(data)
 
     assert [pieces for pieces in cuts(data) if response(*pieces) != whole] == []
+
+
+def test_the_parsers_leniencies_are_never_asked_for() -> None:
+    code = "".join(file.read_text() for file in (Path(__file__).parents[2] / "sidecar").rglob("*.py"))
+
+    assert "httptools" in code
+    assert "leniencies" not in code
 
 
 GOOD_REQUESTS = {

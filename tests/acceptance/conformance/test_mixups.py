@@ -399,6 +399,7 @@ def test_a_response_that_ends_in_the_middle_never_looks_whole(
 
 
 def test_a_close_delimited_response_that_is_reset_never_looks_whole(wire: Rig) -> None:
+    before = wire.rejections()["truncated"]
     for version in (b"1.0", b"1.1"):
         client = wire.client().send(GET.replace(b"1.1", version))
         server = wire.server()
@@ -411,6 +412,7 @@ def test_a_close_delimited_response_that_is_reset_never_looks_whole(wire: Rig) -
         rest, ending = client.ending()
         assert ending == "reset"
         assert b"0\r\n" not in rest
+    assert wire.rejections()["truncated"] == before + 2
 
 
 def test_half_a_head_is_not_delivered_when_time_is_up(wire: Rig) -> None:

@@ -143,7 +143,8 @@ def test_it_is_a_502_of_our_own_and_its_connection_serves_nobody_else(
 
 
 @pytest.mark.parametrize("body", BAD_CHUNKS.values(), ids=BAD_CHUNKS)
-def test_a_bad_chunk_never_looks_like_the_end(wire: Rig, body: bytes) -> None:
+def test_a_bad_chunk_never_looks_like_the_end_and_is_counted(wire: Rig, body: bytes) -> None:
+    before = wire.rejections()
     client = wire.client().send(GET)
     server = wire.server()
     server.message()
@@ -156,6 +157,9 @@ def test_a_bad_chunk_never_looks_like_the_end(wire: Rig, body: bytes) -> None:
     assert (ending, server.ending()[0]) == ("reset", b"")
     assert b"0\r\n" not in rest
     assert b"HTTP" not in rest
+    assert {name: count - before[name] for name, count in wire.rejections().items() if count != before[name]} == {
+        "bad_chunk": 1
+    }
 
 
 @pytest.mark.parametrize("body", BAD_CHUNKS.values(), ids=BAD_CHUNKS)
