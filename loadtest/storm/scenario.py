@@ -44,6 +44,7 @@ class Scenario:
     rate: float
     posts: float
     deadline: float
+    timeout: float
     per_try: float
     destinations: int
     endpoints: int
@@ -87,7 +88,7 @@ class Scenario:
         )
 
 
-_DURATIONS = {"at", "for", "deadline", "per_try", "service", "before", "trouble", "after"}
+_DURATIONS = {"at", "for", "deadline", "timeout", "per_try", "service", "before", "trouble", "after"}
 _RENAMED = {"for": "seconds"}
 
 

@@ -100,7 +100,7 @@ class Sidecars:
                     "hosts": [f"d{number}"],
                     "listen": f"127.0.0.1:{listen[number]}",
                     "overrides": {
-                        "timeout": _milliseconds(scenario.deadline),
+                        "timeout": _milliseconds(scenario.timeout),
                         "per_attempt_timeout": _milliseconds(scenario.per_try),
                     },
                 }
@@ -129,7 +129,7 @@ def _milliseconds(seconds: float) -> str:
 
 
 def _routes(number: int, scenario: Scenario, *, tuned: bool) -> list[dict[str, Any]]:
-    route: dict[str, Any] = {"cluster": f"d{number}", "timeout": f"{scenario.deadline:g}s"}
+    route: dict[str, Any] = {"cluster": f"d{number}", "timeout": f"{scenario.timeout:g}s"}
     retry: dict[str, Any] = {
         "retry_on": "5xx,reset,connect-failure,refused-stream,retriable-status-codes",
         "retriable_status_codes": [429],

@@ -159,7 +159,7 @@ class Live:
             amplification=destination.amplification(now),
             bound=self._bound(name),
             breaker=destination.breaker.state(now).value,
-            in_flight=destination.limiter.in_flight,
+            in_flight=destination.limiter.awaited,
             silent=lately.silent,
             per_attempt_timeout=destination.policy.per_attempt_timeout,
             refusals=lately.refusals,

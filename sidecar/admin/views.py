@@ -161,7 +161,7 @@ def view_of(destination: Destination, now: float) -> dict[str, object]:
         },
         "concurrency": {
             "limit": limiter.limit,
-            "in_flight": limiter.in_flight,
+            "in_flight": limiter.awaited,
             "waiting": len(limiter.waiting),
         },
         "latency": {

@@ -8,6 +8,7 @@ news is not congestion, and a destination that answers as usual is not held back
 
 import math
 from collections import deque
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 from sidecar.engine.line import Line, Waiter
@@ -27,6 +28,9 @@ CALM: Final = 5.0
 """Seconds after a fall in which an original over the limit waits for a place instead of making one."""
 PATIENCE: Final = 3.0
 """Seconds without a good answer after which a limit falls under what used to be in flight."""
+PROBE_INTERVAL: Final = 0.05
+"""Seconds between two forsaken places that come back without a good answer: how soon the end of a hang is noticed.
+With 25 ms as much is saved and a third more is wasted, with 100 ms a third less is saved (tests/engine/fleet.py)."""
 _LEAP: Final = 4.0  # places gained by one good answer while originals wait and nothing is known yet
 _KNOWN_GOOD: Final = 2.0  # times what used to be in flight: up to there, one place for every good answer
 _PERIOD: Final = 2.0
@@ -49,10 +53,16 @@ class ConcurrencyLimit:
     seconds of failures and timeouts without a good answer: a short hang is over before fewer at once could help, and
     slowness alone does not prove that it would. It rises by 1/limit per brisk answer while half of it is in use, and
     by one while originals wait and it is small or nothing was wrong lately.
+
+    A caller who leaves a slow attempt takes nothing off the dependency, which goes on working on it. Its place would be
+    taken by the next at once, and so on: in a hang of 5 s whose callers wait for 3 s the queue of the dead is worked on
+    for seconds after it. So such a place is *forsaken*, and still counts as in flight.
     """
 
     __slots__ = (
         "_brisk",
+        "_forsaken",
+        "_freed_at",
         "_last_fall",
         "_last_good",
         "_period_began",
@@ -61,6 +71,7 @@ class ConcurrencyLimit:
         "_periods",
         "_policy",
         "_rises",
+        "_settled_at",
         "_slow",
         "_slow_run",
         "_usual",
@@ -73,6 +84,9 @@ class ConcurrencyLimit:
     def __init__(self, policy: ConcurrencyPolicy, now: float) -> None:
         self.in_flight = 0
         self.waiting = Line()
+        self._forsaken: list[tuple[float, float]] = []  # a heap: until when, since when
+        self._settled_at = -math.inf
+        self._freed_at = -math.inf
         self._last_fall = -math.inf
         self._last_good = -math.inf
         self._slow_run = 0
@@ -148,6 +162,58 @@ class ConcurrencyLimit:
     def released(self) -> None:
         """An attempt in flight ended in a way that says nothing."""
         self.in_flight -= 1
+
+    def forsake(self, seconds: float, patience: float, now: float) -> None:
+        """The caller of an attempt in flight has left after `seconds`, and the dependency does not know it.
+
+        If it was slow, by what is usual or by `patience`, its place stays taken until `settle` says otherwise.
+        """
+        if not self._rises or seconds <= min(self._slow, patience):
+            self.in_flight -= 1
+            return
+        if not self._forsaken:
+            self._freed_at = now
+        heappush(self._forsaken, (now + seconds, now))
+
+    def settle(self, now: float) -> None:
+        """Give forsaken places back: all that were left before the last good answer, or else one each PROBE_INTERVAL.
+
+        And each after as long again as it was taken before: callers who are always gone too early halve what is let
+        through, and no more. Nobody asks while there is room, so that no answer has to see to it.
+        """
+        forsaken = self._forsaken
+        count = len(forsaken)
+        if self._settled_at < self._last_good:
+            self._settled_at = self._last_good
+            forsaken[:] = [place for place in forsaken if place[1] > self._last_good]
+            heapify(forsaken)
+        if forsaken and now - self._freed_at >= PROBE_INTERVAL:
+            heappop(forsaken)
+            self._freed_at = now
+        while forsaken and forsaken[0][0] <= now:
+            heappop(forsaken)
+        self.in_flight -= count - len(forsaken)
+
+    @property
+    def forsaken(self) -> int:
+        """How many of the places taken are forsaken, as far as anybody has asked."""
+        return len(self._forsaken)
+
+    @property
+    def awaited(self) -> int:
+        """Attempts in flight whose answers somebody awaits: all places taken but the forsaken ones."""
+        return self.in_flight - len(self._forsaken)
+
+    @property
+    def settles_at(self) -> float:
+        """When the next forsaken place will be given back; infinity if there is none."""
+        return min(self._forsaken[0][0], self._freed_at + PROBE_INTERVAL) if self._forsaken else math.inf
+
+    def crowded(self, now: float) -> bool:
+        """Whether all places are taken."""
+        if self._forsaken:
+            self.settle(now)
+        return self.in_flight >= int(self.limit)
 
     def fall(self, now: float) -> None:
         """Bad news: less at once from now on."""

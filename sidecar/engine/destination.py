@@ -61,6 +61,8 @@ class Destination:
     def room(self, now: float) -> bool:
         """Whether one more may be in flight: under the limit, or the part of it that a recovery leaves."""
         limiter = self.limiter
+        if limiter.forsaken:
+            limiter.settle(now)
         return limiter.in_flight < max(1, int(limiter.limit * self.breaker.share(now)))
 
     def next_waiter(self, now: float) -> Waiter | None:
@@ -78,6 +80,21 @@ class Destination:
         if breaker.held_until(oldest.waiting_since, now) is not None:
             return None
         line.leave(oldest)
+        return oldest
+
+    def next_look(self) -> Waiter | None:
+        """The oldest of those who wait, if a forsaken place comes back before its `wake_at`, now that instant.
+
+        Nothing else would tell of it. To be asked when `next_waiter` has none any more.
+        """
+        limiter = self.limiter
+        if not (limiter.forsaken and limiter.waiting):
+            return None
+        oldest = limiter.waiting[0]
+        settles_at = limiter.settles_at
+        if settles_at >= oldest.wake_at:
+            return None
+        oldest.wake_at = settles_at
         return oldest
 
     def singles_out(self, row: int) -> bool:

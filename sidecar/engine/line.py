@@ -3,7 +3,8 @@
 Two situations look alike from its end, and want opposite things. After a stall the places come back and the line grows
 shorter: everybody in it can be served in time if the oldest go first. In an overload more join than are served, for as
 long as it lasts: then those at the front wait for nothing, and only the newest are answered while they still care. So
-the line watches which of the two it is.
+the line watches which of the two it is. And it watches for how long callers really wait, which may be less than any
+policy knows: when the oldest leaves by itself, that was its patience, and nobody there has shown more.
 """
 
 import math
@@ -20,18 +21,22 @@ a line in which everybody is served at the last moment loses all of them to the 
 LAST: Final = 0.05
 """The share of its time with which an original is not worth a place any more."""
 
+DISPROOF: Final = 1.1
+"""Times what callers seemed to wait for: who has waited for longer shows that they wait longer."""
+
 
 class Waiter(Protocol):
     """An original that waits for a place."""
 
     waiting_since: float
+    wake_at: float
     deadline: float
 
 
 class Line(deque[Waiter]):
     """Those who wait, oldest first. True while there is anybody."""
 
-    __slots__ = ("_at", "_late", "_seen", "_trend", "_turn_at")
+    __slots__ = ("_at", "_late", "_patience", "_seen", "_trend", "_turn_at")
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,6 +45,7 @@ class Line(deque[Waiter]):
         self._seen = 0.0  # joins and turns, both the less the older
         self._at = -math.inf
         self._turn_at = -math.inf
+        self._patience = math.inf  # seconds for which callers wait, as far as they have shown
 
     @property
     def grows(self) -> bool:
@@ -62,10 +68,14 @@ class Line(deque[Waiter]):
             self._forget()
         self._turn_at = now
         self._count(-1.0, now)
+        if self and now - self[0].waiting_since > DISPROOF * self._patience:
+            self._patience = math.inf
+            self._late = 0
         if not self.grows:
             while self._late < len(self):
                 waiter = self[self._late]
-                if waiter.deadline - now >= SPARE * (waiter.deadline - waiter.waiting_since):
+                patience = min(waiter.deadline - waiter.waiting_since, self._patience)
+                if waiter.waiting_since + patience - now >= SPARE * patience:
                     del self[self._late]
                     return waiter
                 self._late += 1
@@ -75,6 +85,12 @@ class Line(deque[Waiter]):
             if waiter.deadline - now > LAST * (waiter.deadline - waiter.waiting_since):
                 return waiter
         return None
+
+    def desert(self, waiter: Waiter, now: float) -> None:
+        """Its caller has left."""
+        if self and self[0] is waiter:
+            self._patience = now - waiter.waiting_since
+        self.leave(waiter)
 
     def leave(self, waiter: Waiter) -> None:
         """Somebody waits no longer, if it did."""

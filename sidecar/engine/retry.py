@@ -111,7 +111,7 @@ class Exchange:
             stretchable = breaker.state(now) is CLOSED
         else:
             probing = False
-            crowded = limiter.in_flight >= int(limiter.limit)
+            crowded = limiter.in_flight >= int(limiter.limit) and limiter.crowded(now)
             stretchable = True
         if (
             not probing  # a probe need not wait for attempts that hang
@@ -263,14 +263,15 @@ class Exchange:
         destination = self.destination
         state, self._state = self._state, _IDLE
         if state == _WAITING:
-            destination.limiter.waiting.leave(self)
+            destination.limiter.waiting.desert(self, now)
         elif state == _PAUSING:
             destination.budget.refund(self._paid_at)
         elif state == _FLYING:
-            destination.limiter.released()
+            seconds = now - self.attempt_began
+            destination.limiter.forsake(seconds, self.policy.per_attempt_timeout, now)
             destination.breaker.inconclusive(self._generation, now)
             destination.tally.attempts[self._kind][_ABANDONED] += 1
-            destination.tally.attempt_seconds.observe(now - self.attempt_began)
+            destination.tally.attempt_seconds.observe(seconds)
 
     def finish(self, now: float, result: Result) -> None:
         """The exchange is over, its response delivered or not: count the request."""

@@ -283,6 +283,8 @@ class Exchange(retry.Exchange):
             self._depart(now)
         elif phase is _WAITING:
             self._admitted(self.wake(now), now)
+            if self.destination.limiter.waiting:
+                self._wake(now)  # it may have been woken for a forsaken place, which is the next one's
         elif phase is _RELAYING:
             if self._caller.taking():
                 self._caller.timer.arm(now + self.policy.idle_timeout)
@@ -641,6 +643,9 @@ class Exchange(retry.Exchange):
         while (waiter := destination.next_waiter(now)) is not None:
             assert isinstance(waiter, Exchange)
             waiter.on_turn(now)
+        if (oldest := destination.next_look()) is not None:
+            assert isinstance(oldest, Exchange)
+            oldest._caller.timer.arm(oldest.wake_at)  # noqa: SLF001 - one of its own kind
 
     # Answers
 

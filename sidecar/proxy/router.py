@@ -193,7 +193,7 @@ class Router:
             return route
         if len(unlisted) >= _MAX_UNLISTED:
             for old, candidate in unlisted.items():
-                if not candidate.destination.limiter.in_flight and not candidate.destination.limiter.waiting:
+                if not candidate.destination.limiter.awaited and not candidate.destination.limiter.waiting:
                     del unlisted[old]
                     candidate.pool.close()
                     break

@@ -288,6 +288,8 @@ class Fleet:
             unsafe = hop.unsafe and self._chance() < hop.unsafe
             call = job.outbound = Call(hop, job, self._agenda.now, -_FOREVER if unsafe else _FOREVER)
             self._admit(call)
+            if call.attempts == 0 and not call.ended:
+                self._wake(call.destination)
             return
         job.over = True
         if job.inbound is not None:
@@ -327,6 +329,7 @@ class Fleet:
         """It has waited for as long as it was to wait, and its turn has not come in between."""
         if call.ticket == ticket and not call.ended and self._is_there(call):
             self._follow(call, call.wake(self._agenda.now))
+            self._wake(call.destination)
 
     def _send(self, call: Call) -> None:
         now = self._agenda.now
@@ -398,6 +401,9 @@ class Fleet:
             assert isinstance(waiter, Call)
             waiter.ticket += 1
             self._admit(waiter)
+        if (oldest := destination.next_look()) is not None:
+            assert isinstance(oldest, Call)
+            self._agenda.at(max(oldest.wake_at, self._agenda.now + TICK), self._wake_up, oldest, oldest.ticket)
 
     @staticmethod
     def _is_there(call: Call) -> bool:

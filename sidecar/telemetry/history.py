@@ -112,7 +112,7 @@ class Series:
         for position, reason in enumerate(self.reasons.values(), len(COUNTS)):
             reason[index] = counted[position] - last[position]
         limiter = destination.limiter
-        columns["in_flight"][index] = limiter.in_flight
+        columns["in_flight"][index] = limiter.awaited
         columns["waiting"][index] = len(limiter.waiting)
         columns["limit"][index] = int(limiter.limit)
         columns["amplification"][index] = round(destination.amplification(now), 3)
@@ -363,4 +363,4 @@ def _counted(destination: Destination) -> list[int]:
 
 
 def _busy(destination: Destination) -> bool:
-    return bool(destination.limiter.in_flight or destination.limiter.waiting or any(destination.tally.requests))
+    return bool(destination.limiter.awaited or destination.limiter.waiting or any(destination.tally.requests))

@@ -260,7 +260,7 @@ METRICS: Final = (
         "sidecar_in_flight",
         Kind.GAUGE,
         "Attempts in flight.",
-        scene=lambda scene: _one(scene.destination.limiter.in_flight),
+        scene=lambda scene: _one(scene.destination.limiter.awaited),
     ),
     Metric(
         "sidecar_concurrency_limit",

@@ -115,7 +115,16 @@ class Call:
         self.status = 0
         self.refusal: Refusal | None = None
         fleet.of_exchange[self.exchange] = self
+        if fleet.patience is not None:
+            fleet.agenda.at(self.began + fleet.patience(fleet.random), self.leave)
         self.admit()
+
+    def leave(self) -> None:
+        """The caller waits no longer."""
+        if self.ended is None:
+            self.exchange.abandon(self.fleet.agenda.now)
+            self.end(0, Result.ABANDONED, None)
+            self.fleet.wake(self.exchange.destination)
 
     def admit(self) -> None:
         self.heed_admission(self.exchange.admit(self.fleet.agenda.now))
@@ -137,6 +146,7 @@ class Call:
     def look_up(self, attempt: int) -> None:
         if self.ended is None and self.attempt == attempt:
             self.heed_admission(self.exchange.wake(self.fleet.agenda.now))
+            self.fleet.wake(self.exchange.destination)
 
     def send(self) -> None:
         fleet, exchange = self.fleet, self.exchange
@@ -209,6 +219,7 @@ class Fleet:
     proxies: int = 1
     seed: int = 1
     failing: float = 0.0  # the share of the answers that are 503, at any time
+    patience: Callable[[Random], float] | None = None  # draws the seconds after which a caller leaves; None: it stays
     calls: list[Call] = field(default_factory=list)
     sent: int = 0
 
@@ -238,6 +249,10 @@ class Fleet:
             call = self.of_exchange[exchange]
             call.attempt += 1
             call.admit()
+        if (oldest := destination.next_look()) is not None:
+            assert isinstance(oldest, Exchange)
+            call, attempt = self.of_exchange[oldest], self.of_exchange[oldest].attempt
+            self.agenda.at(oldest.wake_at + 0.001, lambda: call.look_up(attempt))
 
     def begun(self, begins: float, ends: float) -> Iterator[Call]:
         return (call for call in self.calls if begins <= call.began < ends)

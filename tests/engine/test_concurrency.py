@@ -5,7 +5,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from sidecar.engine.concurrency import FALL, FALL_INTERVAL, PATIENCE, SLACK, SLOW_FACTOR, ConcurrencyLimit
+from sidecar.engine.concurrency import (
+    FALL,
+    FALL_INTERVAL,
+    PATIENCE,
+    PROBE_INTERVAL,
+    SLACK,
+    SLOW_FACTOR,
+    ConcurrencyLimit,
+)
 from sidecar.engine.policy import ConcurrencyPolicy, LimitKind
 
 FIXED = ConcurrencyPolicy(LimitKind.FIXED, min_in_flight=1, max_in_flight=2)
@@ -354,6 +362,92 @@ def test_the_queue_is_bounded() -> None:
     assert len(limit.waiting) == 2
 
 
+def forsaken(seconds: float = 3.0, count: int = 20) -> ConcurrencyLimit:
+    """A limit of 20 after answers in 10 ms, and so many callers who left at second ten after waiting so long."""
+    limit = steady(0.01)
+    limit.limit = 20.0
+    limit.in_flight = count
+    for _ in range(count):
+        limit.forsake(seconds, 2.0, 10.0)
+    return limit
+
+
+def test_the_place_of_a_caller_who_left_a_slow_attempt_stays_taken() -> None:
+    limit = forsaken()
+
+    assert limit.crowded(10.0)
+    assert limit.in_flight == 20
+    assert limit.awaited == 0
+
+
+def test_the_place_of_a_caller_who_left_early_is_free_at_once() -> None:
+    limit = forsaken(seconds=SLOW_FACTOR * 0.01)
+
+    assert limit.in_flight == 0
+    assert not limit.crowded(10.0)
+
+
+def test_while_nothing_is_known_slow_is_what_the_policy_calls_so() -> None:
+    limit = adaptive()
+    limit.in_flight = 2
+
+    limit.forsake(1.9, 2.0, 10.0)
+    limit.forsake(2.1, 2.0, 10.0)
+
+    assert limit.forsaken == 1
+
+
+def test_a_fixed_limit_counts_only_attempts_that_are_awaited() -> None:
+    limit = ConcurrencyLimit(FIXED, 0.0)
+    limit.in_flight = 2
+
+    limit.forsake(30.0, 2.0, 30.0)
+
+    assert limit.in_flight == 1
+
+
+def test_a_good_answer_frees_all_places_that_were_left_before_it() -> None:
+    limit = forsaken()
+    limit.in_flight += 1
+    serve(limit, 0.01, 10.01)
+    limit.forsake(3.0, 2.0, 10.02)
+
+    limit.settle(10.03)
+
+    assert limit.in_flight == limit.forsaken == 1
+
+
+def test_without_a_good_answer_they_come_back_one_by_one() -> None:
+    limit = forsaken(seconds=30.0)
+    free = []
+
+    for k in range(4):
+        for ahead in (0.001, 0.002):
+            limit.settle(10.0 + k * (PROBE_INTERVAL + 0.001) + ahead)
+            free.append(20 - limit.in_flight)
+
+    assert free == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_a_place_is_held_for_as_long_again_as_it_was_taken_and_no_longer() -> None:
+    limit = forsaken(seconds=0.5, count=1000)
+
+    limit.settle(10.499)
+    before = limit.in_flight
+    limit.settle(10.5)
+
+    assert before == 999
+    assert limit.in_flight == 0
+
+
+def test_when_the_next_place_is_given_back_can_be_foretold() -> None:
+    soon, sooner = forsaken(seconds=3.0), forsaken(seconds=0.049)
+
+    assert soon.settles_at == 10.0 + PROBE_INTERVAL
+    assert sooner.settles_at == 10.049
+    assert adaptive().settles_at == float("inf")
+
+
 class Swings(RuleBasedStateMachine):
     """A dependency that is fast, hangs, fails, and is fast again, while callers take every place there is."""
 
@@ -371,7 +465,7 @@ class Swings(RuleBasedStateMachine):
     @rule(count=st.sampled_from([1, 5, 50]))
     def callers_come(self, count: int) -> None:
         for _ in range(count):
-            if has_room(self.limit) or self.limit.stretch(self.now):
+            if not self.limit.crowded(self.now) or self.limit.stretch(self.now):
                 assert has_room(self.limit)
                 self.limit.in_flight += 1
                 self.flying.append(self.now)
@@ -380,7 +474,7 @@ class Swings(RuleBasedStateMachine):
                 self.limit.enqueue(Original(self.now, self.now + 1.0), self.now)
 
     @precondition(lambda self: self.flying)
-    @rule(ending=st.sampled_from(["answered", "failed", "released"]), which=st.sampled_from([0, -1]))
+    @rule(ending=st.sampled_from(["answered", "failed", "released", "forsaken"]), which=st.sampled_from([0, -1]))
     def one_attempt_ends(self, ending: str, which: int) -> None:
         began = self.flying.pop(which)
         before = self.limit.limit
@@ -390,11 +484,14 @@ class Swings(RuleBasedStateMachine):
             case "failed":
                 self.limit.failed(self.now)
                 assert self.limit.limit <= before
+            case "forsaken":
+                self.limit.forsake(self.now - began, 0.5, self.now)
+                assert self.limit.limit == before
             case _:
                 self.limit.released()
                 assert self.limit.limit == before
 
-    @rule(ending=st.sampled_from(["answered", "failed", "released"]))
+    @rule(ending=st.sampled_from(["answered", "failed", "released", "forsaken"]))
     def all_attempts_end(self, ending: str) -> None:
         while self.flying:
             self.one_attempt_ends(ending, -1)
@@ -417,12 +514,15 @@ class Swings(RuleBasedStateMachine):
     @invariant()
     def the_count_in_flight_is_right(self) -> None:
         if hasattr(self, "limit"):
-            assert self.limit.in_flight == len(self.flying)
+            assert self.limit.awaited == len(self.flying)
+            assert 0 <= self.limit.forsaken <= self.policy.max_in_flight
             assert len(self.limit.waiting) <= self.policy.max_waiting
 
     def teardown(self) -> None:
         if hasattr(self, "limit"):
-            self.all_attempts_end("released")
+            self.all_attempts_end("forsaken")
+            self.time_passes(100_000.0)
+            self.limit.settle(self.now)
             assert self.limit.in_flight == 0
 
 

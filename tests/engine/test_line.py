@@ -5,13 +5,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from sidecar.engine.line import LAST, MEMORY, SPARE, STALL, Line, Waiter
+from sidecar.engine.line import DISPROOF, LAST, MEMORY, SPARE, STALL, Line, Waiter
 
 
 @dataclass(eq=False)
 class Original:
     waiting_since: float
     deadline: float
+    wake_at: float = 0.0
 
 
 def line_of(*waiters: Waiter) -> Line:
@@ -146,6 +147,40 @@ def test_who_is_late_stays_late_when_others_leave(leaver: int) -> None:
     assert turns == [*left, None]
 
 
+def impatient(joins: int = 10) -> Line:
+    """Somebody joins every tenth of a second who could wait for ten; at 3.0 the first one leaves."""
+    line = line_of(*(Original(0.1 * k, 0.1 * k + 10.0) for k in range(joins)))
+    line.desert(line[0], 3.0)
+    return line
+
+
+def test_the_oldest_who_leaves_shows_how_long_callers_wait() -> None:
+    line = impatient(joins=30)
+
+    turn = line.turn(3.0)
+
+    assert turn is not None
+    assert turn.waiting_since == pytest.approx(3.0 - (1 - SPARE) * 3.0)  # the oldest with SPARE of three seconds
+
+
+def test_whoever_waits_longer_shows_that_callers_do() -> None:
+    line = impatient(joins=30)
+
+    turn = line.turn(0.1 + 3.0 * DISPROOF + 0.01)
+
+    assert turn is not None
+    assert turn.waiting_since == pytest.approx(0.1)
+
+
+def test_one_who_leaves_before_older_ones_shows_nothing() -> None:
+    line = line_of(*(Original(0.1 * k, 0.1 * k + 10.0) for k in range(3)))
+    oldest = line[0]
+
+    line.desert(line[1], 0.2)
+
+    assert line.turn(5.0) is oldest
+
+
 class Queueing(RuleBasedStateMachine):
     """Originals of different patience join, leave and have their turn in any order."""
 
@@ -163,9 +198,13 @@ class Queueing(RuleBasedStateMachine):
             self.there.append(waiter)
 
     @precondition(lambda self: self.there)
-    @rule(which=st.sampled_from([0, -1, 3]))
-    def one_leaves(self, which: int) -> None:
-        self.line.leave(self.there.pop(which % len(self.there) if which > 0 else which))
+    @rule(which=st.sampled_from([0, -1, 3]), impatient=st.booleans())
+    def one_leaves(self, which: int, impatient: bool) -> None:
+        waiter = self.there.pop(which % len(self.there) if which > 0 else which)
+        if impatient:
+            self.line.desert(waiter, self.now)
+        else:
+            self.line.leave(waiter)
 
     @rule(count=st.sampled_from([1, 5, 50]))
     def some_have_their_turn(self, count: int) -> None:

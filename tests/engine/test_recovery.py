@@ -101,3 +101,50 @@ def test_a_destination_that_becomes_five_times_slower_for_good_is_soon_usual_aga
 
     assert slower.success(5.0, 13.0) > 0.8
     assert slower.success(13.0, 18.0) == 1.0
+
+
+def some(share: float, patience: float) -> Callable[[Random], float]:
+    """`share` of the callers leave after so many seconds, the others stay."""
+    return lambda random: patience if random.random() < share else 60.0
+
+
+PATIENT_POLICY = DestinationPolicy(timeout=10.0, per_attempt_timeout=2.0)
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_a_hang_is_over_with_its_cause_though_callers_leave_before_the_policy_would(seed: int) -> None:
+    load = Load(0.8 * CAPACITY, 16.0)
+    trouble = Trouble(6.0, 11.0, speed=0.0)
+    hang = Fleet(PATIENT_POLICY, WORKERS, around(SECONDS), load, trouble, 4, seed, patience=some(1.0, 3.0)).run()
+
+    assert hang.success(6.0, 11.0) > 0.3
+    assert hang.success(11.0, 16.0) > 0.97
+
+
+@pytest.mark.parametrize("patience", [0.02, 0.05, 0.1, 0.25, 0.5])
+@pytest.mark.parametrize("share", [0.2, 0.6])
+def test_callers_who_leave_on_purpose_hold_nobody_back(share: float, patience: float) -> None:
+    """A browser that breaks off, a client that hedges: the work takes from 1 to 400 ms."""
+    load = Load(700.0, 8.0)
+    busy = Fleet(PATIENT_POLICY, 100, exponential(0.08), load, None, 2, patience=some(share, patience)).run()
+
+    assert busy.held_back(1.0, 8.0) == 0
+
+
+def test_callers_who_all_leave_too_early_do_not_stop_a_destination_from_coming_back() -> None:
+    """It takes 10 ms, then 125 for a while: every caller leaves after 60, and nobody is answered."""
+    load = Load(400.0, 12.0)
+    trouble = Trouble(6.0, 9.0, speed=0.08)
+    slow = Fleet(PATIENT_POLICY, 40, around(0.01), load, trouble, 2, patience=some(1.0, 0.06)).run()
+
+    assert slow.success(6.2, 9.0) < 0.05
+    assert slow.success(9.2, 12.0) == 1.0
+    assert slow.sent > 0.4 * len(slow.calls)
+
+
+def test_the_last_to_wait_is_served_when_a_forsaken_place_comes_back_though_nothing_else_happens() -> None:
+    quiet = Fleet(PATIENT_POLICY, 100, around(0.01), Load(300.0, 6.0), Trouble(5.0, 9.0, speed=0.0), 1)
+    quiet.patience = lambda _: 1.0 if quiet.agenda.now < 5.9 else 60.0
+    quiet.run()
+
+    assert quiet.success(5.92, 6.0) == 1.0

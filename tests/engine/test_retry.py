@@ -986,7 +986,7 @@ class Outage(RuleBasedStateMachine):
 
     @invariant()
     def as_many_are_in_flight_as_the_host_sees(self) -> None:
-        assert self.destination.limiter.in_flight == len(self.flying)
+        assert self.destination.limiter.awaited == len(self.flying)
 
     @invariant()
     def no_more_wait_than_the_host_sees(self) -> None:
@@ -1004,6 +1004,7 @@ class Outage(RuleBasedStateMachine):
             return
         for call in self.flying + self.paused + list(self.waiting.values()):
             self.leave(call)
+        self.destination.limiter.settle(self.now + 100_000.0)
         assert self.destination.limiter.in_flight == 0
         assert not self.destination.limiter.waiting
         tally = self.destination.tally

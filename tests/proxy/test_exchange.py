@@ -10,6 +10,7 @@ from email.utils import formatdate
 import pytest
 
 from sidecar.engine import retry
+from sidecar.engine.concurrency import PROBE_INTERVAL
 from sidecar.engine.outcome import Result
 from sidecar.engine.policy import BreakerPolicy, ConcurrencyPolicy, LimitKind, RetryAfterPolicy, RetryPolicy
 from sidecar.engine.verdict import Refusal
@@ -299,6 +300,33 @@ async def test_an_original_over_the_limit_waits_for_its_turn() -> None:
     assert all(got.startswith(b"HTTP/1.1 200 ") for got in answers)
     assert times[1] - times[0] >= 0.045
     assert times[2] - times[1] >= 0.045
+
+
+async def test_a_caller_who_leaves_a_slow_attempt_makes_place_for_the_next_a_moment_later() -> None:
+    one = ConcurrencyPolicy(initial=1, min_in_flight=1, max_in_flight=1)
+    policy = replace(GENEROUS, retry=RetryPolicy(max_attempts=1), concurrency=one)
+    arrived = asyncio.Event()
+
+    async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
+        if arrived.is_set():
+            writer.write(response(200))
+        else:
+            arrived.set()
+            await asyncio.sleep(8.0)
+
+    async with Origin(answer) as origin, house([origin.port], policy) as home:
+        leaving = asyncio.create_task(home.send(GET))
+        await arrived.wait()
+        waiting = asyncio.create_task(home.send(GET))
+        slow_at = origin.requests[0].at + policy.per_attempt_timeout + 0.02
+        while not home.destination.limiter.waiting or time.monotonic() < slow_at:
+            await asyncio.sleep(0.005)
+        leaving.cancel()
+        left_at = time.monotonic()
+        got = await waiting
+
+    assert got.startswith(b"HTTP/1.1 200 ")
+    assert 0.8 * PROBE_INTERVAL <= origin.requests[1].at - left_at <= 1.0
 
 
 async def test_an_original_that_waits_in_vain_is_refused_in_time() -> None:

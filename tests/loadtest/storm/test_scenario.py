@@ -7,8 +7,8 @@ import pytest
 from loadtest.storm.scenario import Fault, scenarios
 
 MINIMAL = """
-defaults: {proxies: 4, rate: 320, posts: 0.1, deadline: 3s, per_try: 1s, destinations: 1, endpoints: 1, workers: 20,
-  service: 50ms, queue: 4000, keys: 0, miss: 1, before: 5s, after: 8s}
+defaults: {proxies: 4, rate: 320, posts: 0.1, deadline: 3s, timeout: 3s, per_try: 1s, destinations: 1, endpoints: 1,
+  workers: 20, service: 50ms, queue: 4000, keys: 0, miss: 1, before: 5s, after: 8s}
 scenarios:
   hang: {title: it hangs, trouble: 5s, faults: [%s]}
 """
