@@ -1,6 +1,6 @@
 """Ed25519 (RFC 8032) by `cryptography`, which is an extra: import this module by name and late, as `signature` does."""
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -10,15 +10,6 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_pem_public_key,
 )
-
-
-def is_signed(raw: bytes, signature: bytes, message: bytes) -> bool:
-    """Whether `signature` is the public key's own for exactly this message. A key that is none signs nothing."""
-    try:
-        Ed25519PublicKey.from_public_bytes(raw).verify(signature, message)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
 
 
 def generate() -> tuple[bytes, bytes]:

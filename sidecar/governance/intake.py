@@ -177,7 +177,7 @@ class Intake:
             self._unread = ()
         if settings is not None and settings.keys:
             try:
-                signature.ed25519()
+                signature.require_extra()
             except signature.LacksExtra as error:
                 line = None if bootstrap.tree is None else bootstrap.tree.line(("policy", "keys"))
                 raise InvalidDocument([Finding(str(self._boot), line, "policy.keys", str(error))]) from None

@@ -12,6 +12,7 @@ import base64
 import binascii
 import hashlib
 import importlib
+import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -21,6 +22,7 @@ import msgspec
 
 from sidecar.governance.finding import Finding, InvalidDocument
 from sidecar.governance.public_key import PublicKey
+from sidecar.governance.verification import verified
 
 POLICY: Final = "policy"
 """The kind of document that a fleet policy is."""
@@ -31,6 +33,7 @@ SIZE_CEILING_BYTES: Final = 64 << 10
 _LINES_CEILING: Final = 100
 _DOMAIN: Final = b"retry-sidecar/signature/v1"
 _SIGNATURE_BYTES: Final = 64
+_LACKING: Final = "signatures need the extra `signed`: pip install 'retry-sidecar[signed]'"
 _RULE: Final = 'must be a line like {"keyid":"ann-2026","sig":"<base64>"}'
 
 
@@ -60,7 +63,13 @@ def ed25519() -> ModuleType:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "cryptography":
             raise
-        raise LacksExtra("signatures need the extra `signed`: pip install 'retry-sidecar[signed]'") from None
+        raise LacksExtra(_LACKING) from None
+
+
+def require_extra() -> None:
+    """Raises LacksExtra where signatures can not be verified. Imports nothing."""
+    if importlib.util.find_spec("cryptography") is None:
+        raise LacksExtra(_LACKING)
 
 
 def message(kind: str, content: bytes) -> bytes:
@@ -77,14 +86,11 @@ def signers(
     kind: str, content: bytes, signatures: Sequence[Signature], keys: Mapping[str, PublicKey]
 ) -> tuple[str, ...]:
     """The pinned keys that have signed exactly this, each once. Unknown keys count for nothing. Raises LacksExtra."""
-    is_signed = ed25519().is_signed
+    require_extra()
     signed = message(kind, content)
-    valid = {
-        signature.key
-        for signature in signatures
-        if signature.key in keys and is_signed(keys[signature.key].raw, signature.value, signed)
-    }
-    return tuple(sorted(valid))
+    known = [signature for signature in signatures if signature.key in keys]
+    truths = verified([(keys[signature.key].raw, signature.value, signed) for signature in known])
+    return tuple(sorted({signature.key for signature, is_true in zip(known, truths, strict=True) if is_true}))
 
 
 def require(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.governance import ed25519
+from sidecar.governance.verification import is_signed
 
 
 def test_a_signature_is_of_one_key_and_one_message() -> None:
@@ -13,9 +14,9 @@ def test_a_signature_is_of_one_key_and_one_message() -> None:
     raw = ed25519.public_bytes(public)
     signature = ed25519.sign(private, b"message")
 
-    assert ed25519.is_signed(raw, signature, b"message")
-    assert not ed25519.is_signed(raw, signature, b"massage")
-    assert not ed25519.is_signed(other, signature, b"message")
+    assert is_signed(raw, signature, b"message")
+    assert not is_signed(raw, signature, b"massage")
+    assert not is_signed(other, signature, b"message")
 
 
 def test_a_private_key_holds_its_public_one() -> None:
@@ -25,7 +26,7 @@ def test_a_private_key_holds_its_public_one() -> None:
 
 
 def test_what_is_no_key_signs_nothing_and_is_named() -> None:
-    assert not ed25519.is_signed(b"short", b"x" * 64, b"message")
+    assert not is_signed(b"short", b"x" * 64, b"message")
     with pytest.raises(ValueError, match="must be an Ed25519 private key in PEM"):
         ed25519.sign(b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", b"message")
     with pytest.raises(ValueError, match="must be an Ed25519 key in PEM"):
@@ -52,7 +53,7 @@ def test_keys_made_by_openssl_are_keys(tmp_path: Path) -> None:
 
     signature = ed25519.sign(private.read_bytes(), b"message")
 
-    assert ed25519.is_signed(ed25519.public_bytes(public.read_bytes()), signature, b"message")
+    assert is_signed(ed25519.public_bytes(public.read_bytes()), signature, b"message")
 
 
 def test_a_key_behind_a_passphrase_is_named(tmp_path: Path) -> None:

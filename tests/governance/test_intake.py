@@ -508,7 +508,7 @@ async def test_without_the_extra_pinned_keys_are_one_clear_line(
         raise module.signature.LacksExtra("signatures need the extra `signed`: pip install 'retry-sidecar[signed]'")
 
     folder.sidecar(keys("ann"))
-    monkeypatch.setattr(module.signature, "ed25519", lacking)
+    monkeypatch.setattr(module.signature, "require_extra", lacking)
 
     with pytest.raises(InvalidDocument, match=r"sidecar\.yaml:2: policy\.keys: signatures need the extra `signed`"):
         await folder.start()

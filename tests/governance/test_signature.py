@@ -197,12 +197,13 @@ import sys
 from sidecar.governance import signature
 assert not any(name.partition(".")[0] == "cryptography" for name in sys.modules)
 sys.modules["cryptography"] = None
-try:
-    signature.ed25519()
-except signature.LacksExtra as error:
-    print(error)
+for needs_it in signature.ed25519, signature.require_extra:
+    try:
+        needs_it()
+    except signature.LacksExtra as error:
+        print(error)
 """
 
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-    assert result.stdout == "signatures need the extra `signed`: pip install 'retry-sidecar[signed]'\n"
+    assert result.stdout == "signatures need the extra `signed`: pip install 'retry-sidecar[signed]'\n" * 2
