@@ -402,7 +402,7 @@ METRICS: Final = (
     Metric(
         "sidecar_policy_overrides_left_out",
         Kind.GAUGE,
-        "Overrides of the service that are not in force because the exception they need is over.",
+        "Overrides not in force: their exception is over or, on the baseline, the policy they need is missing.",
         (Label("destination", ("the policy's name",)),),
         moment=lambda moment: [((name,), count) for name, count in moment.subject.left_out.items()],
     ),

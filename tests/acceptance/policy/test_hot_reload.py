@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +227,41 @@ async def test_a_file_that_is_mounted_by_itself_is_warned_of_and_read_in_place_w
     assert words in ready["warnings"]
     assert [line["warning"] for line in lines] == [words]
     assert (reloaded["ok"], reloaded["version"]) == (True, 2)
+
+
+def test_a_pod_that_is_restarted_at_night_does_not_die_because_an_exception_ran_out_the_evening_before(
+    tmp_path: Path,
+) -> None:
+    today = datetime.now(UTC).date()
+    exception = {
+        "id": "EX-1",
+        "service": "checkout",
+        "destination": "ledger",
+        "setting": "budget.ratio",
+        "value": 0.35,
+        "reason": "Month-end batch with headroom",
+        "ticket": "PAY-812",
+        "owner": "team-payments",
+        "approved_by": ["a.lee"],
+        "not_before": str(today - timedelta(days=10)),
+        "expires": str(today),
+    }
+    asked = {"timeout": "3s", "budget": {"ratio": 0.35}}
+    entries = {"ledger": {"endpoints": ["http://127.0.0.1:1"], "overrides": asked}}
+
+    with running(tmp_path, entries, {"exceptions": [exception]}) as sidecar:
+        ready = json.loads(sidecar.get("/readyz"))
+        numbers = json.loads(sidecar.get("/policy"))["destinations"]["ledger"]
+        metrics = sidecar.get("/metrics")
+        told = sidecar.lines("override_left_out")
+    check = [sys.executable, "-m", "sidecar", "policy", "check", str(tmp_path)]
+    refused = subprocess.run(check, capture_output=True, text=True, timeout=20)
+
+    reason = f"exception EX-1 ({tmp_path}/policy.yaml:1) expired on {today}, got 0.35"
+    assert ready["ready"] is True
+    assert [warning for warning in ready["warnings"] if warning.endswith(reason)]
+    assert (numbers["timeout"]["value"], numbers["budget.ratio"]["value"]) == ("3s", "0.1")
+    assert 'sidecar_policy_overrides_left_out{destination="ledger"} 1\n' in metrics
+    assert [(line["level"], line["finding"].endswith(reason)) for line in told] == [("error", True)]
+    assert refused.returncode == 1
+    assert reason in refused.stdout
