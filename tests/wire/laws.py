@@ -53,7 +53,7 @@ ANY_LENGTH = {
 ANY_CODING = {
     "a coding behind a length": rb"(?is)\ncontent-length:.*\ntransfer-encoding:",
     "a length behind a coding": rb"(?is)\ntransfer-encoding:.*\ncontent-length:",
-    "a coding in HTTP/1.0": rb"(?is)\A(?:HTTP/1\.0|[^\n]* HTTP/1\.0\r?\n).*\ntransfer-encoding:",
+    "a coding in HTTP/1.0": rb"(?is)\A(?:HTTP/1\.0 [^\n]*|[^\n]* HTTP/1\.0\r?)\n(?:.*\n)?transfer-encoding:",
 }
 STRICTER: dict[str, dict[str, bytes]] = {
     "unsupported_version": {"neither 1.0 nor 1.1": rb"\A[^\n]* HTTP/(?!1\.[01])[0-9]\.[0-9]", "PRI": rb"\APRI "},

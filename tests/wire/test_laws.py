@@ -132,7 +132,8 @@ DIFFERENCES: dict[tuple[str, str], list[bytes]] = {
         head + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n" for head in (GET, OK)
     ],
     ("transfer_encoding", "a coding in HTTP/1.0"): [
-        head.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n" for head in (GET, OK)
+        head.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n"
+        for head in (GET, OK, b"GET / HTTP/1.1\r\n", OK + b"X: a\r\n")
     ],
     ("bad_status_line", "neither 1.0 nor 1.1"): [b"HTTP/2.0 200 OK\r\n\r\n"],
     ("bad_status_line", "a status past 599"): [b"HTTP/1.1 600 OK\r\n\r\n"],
