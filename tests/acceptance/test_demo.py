@@ -1,12 +1,14 @@
 """`sidecar demo` with everything real: processes, sockets, the sidecar and its clock."""
 
 import json
+import math
 import re
 import signal
 import subprocess
 import sys
 import urllib.request
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,10 @@ import pytest
 
 from sidecar.demo.stage import is_free
 from sidecar.governance.address import Address
+from sidecar.telemetry.history import ROWS
+from sidecar.watch.document import decode
 from sidecar.watch.document import fetch as fetch_document
+from sidecar.watch.incident import Incident, incidents
 from tests.admin.shown import Look, chromium
 
 PATIENCE = 90.0
@@ -46,6 +51,7 @@ class Agreement:
     before: dict[str, float]
     page: dict[str, Any]
     top: dict[str, Any]
+    reported: Incident
     arrived: int
     after: dict[str, float]
 
@@ -69,9 +75,10 @@ def agreement(admin: int) -> Agreement | None:
     before = metrics(admin)
     page = next(one for one in fetch(url)["destinations"] if one["name"] == "payments")
     arrived = fetch(f"{dependency}/-/state")["arrived"]
-    content = fetch_document(Address("127.0.0.1", admin), 60)
+    content = fetch_document(Address("127.0.0.1", admin), ROWS)
     top = next(one for one in json.loads(content)["destinations"] if one["name"] == "payments")
-    return Agreement(before, page, top, arrived, metrics(admin)) if page["requests"] else None
+    reported = next(iter(incidents(decode(content, "the sidecar"), 0.0, math.inf)), None)  # as sidecar report does
+    return Agreement(before, page, top, reported, arrived, metrics(admin)) if reported else None
 
 
 @dataclass
@@ -200,6 +207,17 @@ def test_during_the_storm_page_top_metrics_and_the_dependency_say_the_same(run: 
         under_way = one.after["sidecar_in_flight"]
         assert one.before["sidecar_attempts_total"] <= one.arrived
         assert one.arrived <= one.after["sidecar_attempts_total"] + under_way
+
+
+def test_during_the_storm_the_report_says_the_same_less_the_second_that_is_not_over(run: Run) -> None:
+    for earlier, one in pairwise(run.agreements):
+        told, before, after = one.reported, earlier.before, one.after
+        assert before["sidecar_requests_total"] <= told.requests <= after["sidecar_requests_total"]
+        assert before["sidecar_attempts_total"] <= told.attempts <= after["sidecar_attempts_total"]
+        assert before["sidecar_retries_total"] <= told.retries <= after["sidecar_retries_total"]
+        refused = sum(told.refusals.values())
+        assert before["sidecar_retry_refusals_total"] <= refused <= after["sidecar_retry_refusals_total"]
+        assert told.requests - before["sidecar_requests_total"] > 0
 
 
 def test_the_page_itself_says_it_in_a_browser(run: Run) -> None:

@@ -125,6 +125,41 @@ def test_a_terminal_is_drawn_anew_and_q_gives_it_back_as_it_was(stand: Shown) ->
     assert "\x1b[?25h" in terminal.seen  # and its cursor
 
 
+def test_no_color_is_obeyed_and_signs_and_words_say_it_all_the_same(
+    stand: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    terminal = Terminal("--admin", f"127.0.0.1:{stand.port}")
+    try:
+        terminal.until("payments is failing")
+        seen = terminal.until("● search")
+        raw = terminal.seen
+        terminal.press("q")
+        code = terminal.end()
+    finally:
+        terminal.process.kill()
+        terminal.process.wait()
+
+    colours = [code for codes in re.findall(r"\x1b\[([0-9;]*)m", raw) for code in codes.split(";")]
+    assert {code for code in colours if code[:1] in {"3", "4", "9"} and len(code) >= 2} == set()
+    assert "▲ payments" in seen
+    assert code == 0
+
+
+def test_into_a_pipe_it_is_printed_once_and_a_reader_who_leaves_is_no_failure(stand: Shown) -> None:
+    command = f"{sys.executable} -m sidecar top --admin 127.0.0.1:{stand.port}"
+
+    whole = subprocess.run(command.split(), capture_output=True, text=True, timeout=20, check=True)
+    left = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command} | true"], capture_output=True, text=True, timeout=20, check=False
+    )
+
+    assert "\x1b" not in whole.stdout
+    assert whole.stdout.count("payments is failing") == 1
+    assert all(len(line) <= 80 for line in whole.stdout.splitlines())
+    assert "Traceback" not in left.stderr
+
+
 def test_it_survives_a_sidecar_that_goes_and_comes_back() -> None:
     with shown(storm(20, after=5)) as one:
         terminal = Terminal("--admin", f"127.0.0.1:{one.port}")
