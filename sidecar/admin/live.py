@@ -97,7 +97,11 @@ class Live:
         now = self._clock()
         ahead = self._wall() - now
         endpoints = state.endpoints()
-        standings = {name: self._standing(name, destination, now) for name, destination in state.destinations.items()}
+        lately = {name: self._history.lately(name) or _NOTHING for name in state.destinations}
+        standings = {
+            name: self._standing(name, destination, lately[name], now)
+            for name, destination in state.destinations.items()
+        }
         verdict = headline(list(standings.values()))
         connections = state.connections()
         return {
@@ -121,7 +125,7 @@ class Live:
                     "name": name,
                     "endpoints": list(endpoints.get(name, ())),
                     "level": standings[name].level.value,
-                    "lately": self._lately(name, standings[name]),
+                    "lately": _told(lately[name], standings[name]),
                     **view_of(destination, now),
                     "limits": _limits(destination),
                 }
@@ -146,8 +150,7 @@ class Live:
             await asyncio.sleep(0)
         return encode({**self.hello(), **self.now(), "history": {"first": first, "times": times, **parts}})
 
-    def _standing(self, name: str, destination: Destination, now: float) -> Standing:
-        lately = self._history.lately(name) or _NOTHING
+    def _standing(self, name: str, destination: Destination, lately: Lately, now: float) -> Standing:
         counts = lately.counts
         requests = counts.get("requests", 0)
         return Standing(
@@ -168,19 +171,6 @@ class Live:
     def _bound(self, name: str) -> float:
         series = self._history.series.get(name)
         return float(series.columns["bound"][(self.row - 1) % ROWS]) if series is not None and self.row else 1.0
-
-    def _lately(self, name: str, standing: Standing) -> Message:
-        lately = self._history.lately(name) or _NOTHING
-        return {
-            "seconds": round(lately.seconds, 3),
-            "requests": standing.requests,
-            "bad": standing.bad,
-            "amplification": round(standing.amplification, 3),
-            "bound": round(standing.bound, 3),
-            "silent": standing.silent if standing.is_silent else 0.0,
-            **{name: count for name, count in lately.counts.items() if name != "requests"},
-            "refusals": lately.refusals,
-        }
 
 
 def encode(message: object) -> bytes:
@@ -228,6 +218,19 @@ def _said(verdict: Headline) -> Message:
         "words": verdict.words,
         "detail": verdict.detail,
         "towards": list(verdict.towards),
+    }
+
+
+def _told(lately: Lately, standing: Standing) -> Message:
+    return {
+        "seconds": round(lately.seconds, 3),
+        "requests": standing.requests,
+        "bad": standing.bad,
+        "amplification": round(standing.amplification, 3),
+        "bound": round(standing.bound, 3),
+        "silent": standing.silent if standing.is_silent else 0.0,
+        **{name: count for name, count in lately.counts.items() if name != "requests"},
+        "refusals": lately.refusals,
     }
 
 
