@@ -480,8 +480,7 @@ class Sidecar:
     def left_out(self) -> Mapping[str, int]:
         """Overrides that are not in force because the exception they need is over, counted by destination."""
         left_out = self._snapshot.left_out
-        names = [*self._snapshot.destinations, *([] if self._snapshot.ingress is None else [INGRESS_NAME])]
-        return {name: len(left_out.get(name, ())) for name in names}
+        return {name: len(left_out.get(name, ())) for name in self.destinations}
 
     @property
     def shadows(self) -> Mapping[str, Shadow]:
