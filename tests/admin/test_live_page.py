@@ -249,7 +249,7 @@ async def test_asking_for_the_head_of_the_stream_does_not_open_it(stand: Stand) 
     assert stand.page.viewers == 0
 
 
-def test_the_wheel_carries_the_page(tmp_path: Path) -> None:
+def test_the_wheel_carries_the_page_and_the_runbooks(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[2]
 
     subprocess.run(
@@ -263,3 +263,4 @@ def test_the_wheel_carries_the_page(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"sidecar/admin/page/{name}" for name in FILES} <= names
+    assert {f"sidecar/admin/runbooks/{page.name}" for page in (root / "docs" / "runbooks").iterdir()} <= names
