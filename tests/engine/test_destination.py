@@ -3,6 +3,7 @@ import math
 import pytest
 
 from sidecar.engine.breaker import BreakerState
+from sidecar.engine.concurrency import PROBE_INTERVAL
 from sidecar.engine.destination import SINGLED_OUT, Destination
 from sidecar.engine.policy import BreakerPolicy, BudgetPolicy, ConcurrencyPolicy, DestinationPolicy, LimitKind
 from sidecar.engine.retry import Admission, Exchange
@@ -178,3 +179,18 @@ def test_a_new_policy_reaches_every_part_and_keeps_the_state() -> None:
     assert destination.budget.balance(5.0) == 0.0
     assert destination.budget.retries_in_window(0.2) == 1
     assert destination.breaker.state(0.2) is BreakerState.OPEN
+
+
+def test_the_oldest_who_waits_is_to_look_again_when_a_forsaken_place_comes_back() -> None:
+    destination = destination_with(DestinationPolicy(concurrency=ConcurrencyPolicy(initial=1, min_in_flight=1)))
+    left = request(destination)
+    waiting = [request(destination, now) for now in (1.0, 2.0)]
+    left.abandon(3.0)
+
+    found = destination.next_look()
+
+    assert found is waiting[0]
+    assert waiting[0].wake_at == 3.0 + PROBE_INTERVAL
+    assert destination.next_look() is None
+    assert destination.next_waiter(waiting[0].wake_at - 0.001) is None
+    assert destination.next_waiter(waiting[0].wake_at + 0.001) is waiting[0]

@@ -140,11 +140,3 @@ def test_callers_who_all_leave_too_early_do_not_stop_a_destination_from_coming_b
     assert slow.success(6.2, 9.0) < 0.05
     assert slow.success(9.2, 12.0) == 1.0
     assert slow.sent > 0.4 * len(slow.calls)
-
-
-def test_the_last_to_wait_is_served_when_a_forsaken_place_comes_back_though_nothing_else_happens() -> None:
-    quiet = Fleet(PATIENT_POLICY, 100, around(0.01), Load(300.0, 6.0), Trouble(5.0, 9.0, speed=0.0), 1)
-    quiet.patience = lambda _: 1.0 if quiet.agenda.now < 5.9 else 60.0
-    quiet.run()
-
-    assert quiet.success(5.92, 6.0) == 1.0
