@@ -77,8 +77,8 @@ def _judgement(scenarios: Mapping[str, list[Run]], shortfalls: Sequence[Shortfal
         return Text("")
     missed = {shortfall.scenario for shortfall in shortfalls}
     met = len(judged) - len(missed)
-    said = f"at least as good as the best of the others in every figure in {met} of {len(judged)} scenarios"
-    lines = [*LEGEND, f"the sidecar is {said}"]
+    said = f"at least as good as the best of the others in {met} of {len(judged)} scenarios"
+    lines = [*LEGEND, f"in success, back, waste, doubled and early, the sidecar is {said}"]
     lines += [
         f"  {shortfall.scenario}: {shortfall.title} {shortfall.value:.3g}, {shortfall.best} {shortfall.reached:.3g}"
         for shortfall in shortfalls

@@ -5,6 +5,7 @@ Bounds, of the shares in points of a hundred: before and after 2, during 5; ampl
 
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -18,8 +19,8 @@ from tests.governance.documents import NOW
 
 ROOT = Path(__file__).parents[2]
 STORMS = scenarios()
-PLAYABLE = ["hang", "fast-503", "brownout", "throttling", "steady-503", "flapping", "short-hang"]
-"""One dependency, one endpoint, no cache: what a station of the simulator is."""
+PLAYABLE = [name for name, storm in STORMS.items() if storm.endpoints == 1]
+"""A station of the simulator has one queue, as if its load balancer were perfect: one bad endpoint it does not have."""
 
 
 def measured(storm: str, subject: str) -> dict[str, float | None]:
@@ -28,36 +29,65 @@ def measured(storm: str, subject: str) -> dict[str, float | None]:
     row = next(line for line in section.splitlines() if line.replace("*", "").startswith(f"| {subject} |"))
     cells = [cell.strip().strip("*") for cell in row.split("|")[2:7]]
     names = ("before", "during", "after", "recovery", "amplification")
-    return {name: None if cell == "never" else float(cell) for name, cell in zip(names, cells, strict=True)}
+    return {name: None if cell == "never" else float(cell.split()[0]) for name, cell in zip(names, cells, strict=True)}
 
 
 def trouble(storm: Scenario, fault: Fault) -> simulated.Trouble:
     begins = storm.before + fault.at
-    kind = "error" if fault.status is not None else "brownout" if fault.speed else "hang"
+    kind = "error" if fault.status is not None else "dead" if fault.down else "brownout" if fault.speed else "hang"
     wait = None if fault.retry_after is None else float(fault.retry_after)
     return simulated.Trouble(
-        "dependency", kind, begins, begins + fault.seconds, fault.speed or 0.0, fault.status or 503, fault.share, wait
+        f"dependency-{fault.destination or 0}",
+        kind,
+        begins,
+        begins + fault.seconds,
+        fault.speed or 0.0,
+        fault.status or 503,
+        fault.share,
+        wait,
     )
 
 
 def play(storm: Scenario, *, governed: bool = True) -> Outcome:
     policy = policy_of(storm)
-    services = {
-        "caller": simulated.Service(
-            "caller",
+    services = {}
+    for number in range(storm.destinations):  # callers of one have nothing to do with the other
+        services[f"caller-{number}"] = simulated.Service(
+            f"caller-{number}",
             pods=storm.proxies,
-            rate=storm.rate / storm.proxies,
+            rate=storm.rate / storm.destinations / storm.proxies,
             deadline=storm.deadline,
             unsafe=storm.posts,
-            calls={"dependency": 1.0},
-        ),
-        "dependency": simulated.Service(
-            "dependency", workers=storm.workers, service_time=storm.service, spread="even", queue=storm.queue
-        ),
-    }
-    troubles = [trouble(storm, fault) for fault in storm.faults]
-    whole = simulated.Scenario(storm.title, 1, storm.seconds, 1.0, services, troubles)
-    return outcome(Fleet(whole, lambda _, __: policy, governed=governed).run())
+            calls={f"dependency-{number}": 1.0},
+        )
+        services[f"dependency-{number}"] = simulated.Service(
+            f"dependency-{number}", workers=storm.workers, service_time=storm.service, spread="even", queue=storm.queue
+        )
+    troubles = [trouble(storm, fault) for fault in storm.faults if not fault.cold]
+    fleet = Fleet(
+        simulated.Scenario(storm.title, 1, storm.seconds, 1.0, services, troubles),
+        lambda _, __: policy,
+        governed=governed,
+    )
+    for fault in storm.faults:
+        if fault.cold:
+            lose_cache(fleet, storm, storm.before + fault.at)
+    return outcome(fleet.run())
+
+
+def lose_cache(fleet: Fleet, storm: Scenario, at: float) -> None:
+    """From then on each key costs `miss` times the work until it has been asked for once."""
+    station = fleet.stations["dependency-0"]
+    dice, warm_draw, missing = Random(1), station.draw, set(range(storm.keys))
+
+    def draw() -> float:
+        key = dice.randrange(storm.keys)
+        if fleet._agenda.now < at or key not in missing:
+            return warm_draw()
+        missing.discard(key)
+        return storm.miss * warm_draw()
+
+    station.draw = draw
 
 
 def success(played: Outcome, begins: float, ends: float) -> float:
@@ -68,7 +98,7 @@ def success(played: Outcome, begins: float, ends: float) -> float:
 
 def policy_of(storm: Scenario) -> DestinationPolicy:
     shipped = from_flags("caller", ["d=http://127.0.0.1:1"], None, ROOT / "config" / "policy.yaml", NOW)
-    return replace(shipped.destinations["d"].policy, timeout=storm.deadline, per_attempt_timeout=storm.per_try)
+    return replace(shipped.destinations["d"].policy, timeout=storm.timeout, per_attempt_timeout=storm.per_try)
 
 
 @pytest.mark.parametrize("name", PLAYABLE)
@@ -77,9 +107,10 @@ def test_a_storm_comes_to_in_virtual_time_what_it_came_to_on_sockets(name: str) 
 
     assert played.recovery is not None
     assert on_sockets["recovery"] is not None
-    assert abs(played.recovery - on_sockets["recovery"]) <= 1.0
-    assert abs(played.amplification - (on_sockets["amplification"] or 0.0)) <= 0.03
     storm = STORMS[name]
+    last = max(storm.before + fault.at + fault.seconds for fault in storm.faults)  # from then on the simulator counts
+    assert abs(max(0.0, last + played.recovery - storm.ends) - on_sockets["recovery"]) <= 1.0
+    assert abs(played.amplification - (on_sockets["amplification"] or 0.0)) <= 0.03
     parts = {
         "before": (1.0, storm.before, 2.0),
         "during": (storm.before, storm.ends, 5.0),
