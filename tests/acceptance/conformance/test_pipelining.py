@@ -1,5 +1,8 @@
 """Pipelined requests are answered in order, one exchange at a time, whatever they are and however they are cut."""
 
+import asyncio
+import contextlib
+
 import pytest
 
 from tests.acceptance.conformance.rig import GET, OK, Rig
@@ -131,3 +134,37 @@ def test_a_misdirected_request_does_not_break_the_row(wire: Rig) -> None:
     server.send(OK)
 
     assert [client.message().status for _ in range(3)] == [200, 502, 200]
+
+
+async def test_uploads_amid_a_row_are_read_in_their_order_however_their_bytes_come(wire: Rig) -> None:
+    size = 70_000  # more than is read at once, so that its rest comes while the answer before it ends
+    rounds = 60
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                line = head.partition(b" HTTP/")[0]
+                if line.startswith(b"PUT"):
+                    body = await reader.readexactly(size)
+                    line += b" whole" if body == line[-1:] * size else b" mixed up"
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(line), line))
+        writer.close()
+
+    async def call(number: int) -> list[bytes]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", wire.own)
+        get = b"GET /%d HTTP/1.1\r\nHost: payments\r\n\r\n" % number
+        put = b"PUT /%d HTTP/1.1\r\nHost: payments\r\nContent-Length: %d\r\n\r\n" % (number, size)
+        writer.write((get + put + b"%d" % number * size) * rounds)
+        answers = []
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            for _ in range(2 * rounds):
+                head = await reader.readuntil(b"\r\n\r\n")
+                answers.append(await reader.readexactly(int(head.split(b"Content-Length: ")[1].split(b"\r\n")[0])))
+        writer.close()
+        return answers
+
+    async with await asyncio.start_server(serve, sock=wire.lend()):
+        rows = await asyncio.wait_for(asyncio.gather(*map(call, range(8))), 30)
+
+    assert rows == [[b"GET /%d" % number, b"PUT /%d whole" % number] * rounds for number in range(8)]
