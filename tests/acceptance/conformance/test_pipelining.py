@@ -141,7 +141,7 @@ async def test_uploads_amid_a_row_are_read_in_their_order_however_their_bytes_co
     rounds = 60
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+        try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 line = head.partition(b" HTTP/")[0]
@@ -149,7 +149,10 @@ async def test_uploads_amid_a_row_are_read_in_their_order_however_their_bytes_co
                     body = await reader.readexactly(size)
                     line += b" whole" if body == line[-1:] * size else b" mixed up"
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(line), line))
-        writer.close()
+        except (asyncio.IncompleteReadError, OSError):
+            pass
+        finally:
+            writer.close()
 
     async def call(number: int) -> list[bytes]:
         reader, writer = await asyncio.open_connection("127.0.0.1", wire.own)
@@ -166,5 +169,10 @@ async def test_uploads_amid_a_row_are_read_in_their_order_however_their_bytes_co
 
     async with await asyncio.start_server(serve, sock=wire.lend()):
         rows = await asyncio.wait_for(asyncio.gather(*map(call, range(8))), 30)
+        serving = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+    await asyncio.sleep(0)  # a turn in which the transports are closed
 
     assert rows == [[b"GET /%d" % number, b"PUT /%d whole" % number] * rounds for number in range(8)]
