@@ -60,15 +60,18 @@ class Terminal:
         os.write(self._main, key.encode())
 
     def end(self) -> int:
-        """The exit code, with the rest of what came in `seen`."""
-        code = self.process.wait(10)
-        while select.select([self._main], [], [], 0.1)[0]:
+        """The exit code, with the rest of what came in `seen`.
+
+        A terminal is read to its end: a program that gives it back waits until all it wrote has been taken.
+        """
+        ends = time.monotonic() + 10
+        while select.select([self._main], [], [], max(0.0, ends - time.monotonic()))[0]:
             try:
                 self.seen += os.read(self._main, 65536).decode(errors="replace")
-            except OSError:
+            except OSError:  # the other side is closed
                 break
         os.close(self._main)
-        return code
+        return self.process.wait(10)
 
     def _plain(self) -> str:
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.seen)
