@@ -13,7 +13,7 @@ from msgspec import Struct, inspect
 
 from sidecar.engine.policy import BUDGET_RATIO_CEILING, MAX_ATTEMPTS_CEILING
 from sidecar.governance.address import Address, Endpoint, Host, PolicyUrl, ReceiverUrl
-from sidecar.governance.ceilings import CEILINGS
+from sidecar.governance.ceilings import CEILINGS, OVERLOADED
 from sidecar.governance.decoder import LIST_CEILING
 from sidecar.governance.document import Guardrail, PolicyDocument, SidecarDocument
 from sidecar.governance.limits import LIMIT_BOUNDS, limit_rule
@@ -38,6 +38,9 @@ NUMBER_BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
 """What the engine takes at most; a test holds both together."""
 
 ITEM_BOUNDS: Final[Mapping[str, tuple[int, int]]] = {"retry.statuses": (400, 599), "breaker.statuses": (500, 599)}
+
+MUST_NAME: Final[Mapping[str, int]] = {"breaker.statuses": OVERLOADED}
+"""The item without which a list of a setting is refused."""
 
 _DURATION: Final[Schema] = {"type": "string", "pattern": r"^[0-9]{1,20}(\.[0-9]{1,20})?(ms|s|m|h)$"}
 _SIZE: Final[Schema] = {"anyOf": [{"const": 0}, {"type": "string", "pattern": "^[0-9]{1,12}(B|KiB|MiB|GiB)$"}]}
@@ -159,7 +162,9 @@ class _Writer:
                     low, high = ITEM_BOUNDS[path]
                     items |= {"minimum": low, "maximum": high}
                 shortest = {"minItems": least} if least else {}
-                return {"type": "array", "items": items, "uniqueItems": True, **shortest, "maxItems": LIST_CEILING}
+                named = {"contains": {"const": MUST_NAME[path]}} if path in MUST_NAME else {}
+                whole = {"uniqueItems": True, **named, **shortest, "maxItems": LIST_CEILING}
+                return {"type": "array", "items": items, **whole}
             case inspect.UnionType(types=types):
                 return {"anyOf": [self.of(form, path) for form in types]}
             case inspect.CustomType(cls=cls):

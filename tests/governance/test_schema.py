@@ -10,7 +10,7 @@ from sidecar.governance.address import Address, Endpoint, Host
 from sidecar.governance.ceilings import ceiling_rule
 from sidecar.governance.engine_policy import policy_of
 from sidecar.governance.resolve import BASELINE
-from sidecar.governance.schema import ITEM_BOUNDS, NUMBER_BOUNDS, SCHEMAS, WRITTEN, schema_of, written_schema
+from sidecar.governance.schema import ITEM_BOUNDS, MUST_NAME, NUMBER_BOUNDS, SCHEMAS, WRITTEN, schema_of, written_schema
 from sidecar.governance.settings import SETTINGS
 from sidecar.governance.units import BodyLimit, Duration, Size
 from sidecar.governance.yaml import parse
@@ -156,6 +156,18 @@ def test_the_bounds_of_an_item_are_the_engines(setting: str) -> None:
 
     assert refused(setting, frozenset({low, 503, high})) is None
     assert refused(setting, frozenset({low - 1})) == refused(setting, frozenset({high + 1})) == setting
+
+
+@pytest.mark.parametrize("setting", MUST_NAME)
+@pytest.mark.parametrize("statuses", [{500}, {503}, {500, 503}, {500, 502, 504}, {599}, set()], ids=str)
+def test_a_list_without_the_item_it_must_name_breaks_the_schema_where_the_check_refuses_it(
+    setting: str, statuses: set[int]
+) -> None:
+    section, _, name = setting.partition(".")
+
+    broken = faults("policy", POLICY + f"defaults: {{{section}: {{{name}: {sorted(statuses)}}}}}\n")
+
+    assert broken == ([] if refused(setting, frozenset(statuses)) is None else [f"defaults.{setting}"])
 
 
 def refused(setting: str, value: object) -> str | None:
