@@ -42,7 +42,9 @@ def request_framing(minor: int, length: int | None, coding: bytes | None) -> Fra
 def response_framing(minor: int, status: int, length: int | None, coding: bytes | None, *, to_head: bool) -> Framing:
     """The framing of a response; `to_head` when it answers a HEAD request.
 
-    Raises Malformed for a coding in HTTP/1.0, beside a Content-Length, or other than exactly `chunked`.
+    Raises Malformed for a coding in HTTP/1.0, beside a Content-Length, or other than exactly `chunked`, and for a 101
+    that announces a body: its bytes would be the tunnel's first (RFC 9110 §8.6, RFC 9112 §6.1). Some servers write a
+    Content-Length of 0 there, which announces none.
     """
     if coding is not None:
         if minor == 0:
@@ -52,6 +54,9 @@ def response_framing(minor: int, status: int, length: int | None, coding: bytes 
         if coding.strip(b" \t").lower() != b"chunked":
             raise Malformed(502, "transfer_encoding", "a transfer coding other than chunked")
     if to_head or status in (204, 304) or status < 200:
+        if status == 101 and (length or coding is not None):
+            reason = "content_length" if coding is None else "transfer_encoding"
+            raise Malformed(502, reason, "a 101 that announces a body")
         return NONE
     if coding is not None:
         return CHUNKED

@@ -53,6 +53,8 @@ def test_a_request_that_could_be_read_in_two_ways_is_refused(
         (204, 5, None, False, Framing.NONE),
         (304, 5, None, False, Framing.NONE),
         (103, None, None, False, Framing.NONE),
+        (103, 5, None, False, Framing.NONE),
+        (101, 0, None, False, Framing.NONE),
     ],
 )
 def test_a_responses_body_ends_where_head_and_question_say(
@@ -65,3 +67,16 @@ def test_a_responses_body_ends_where_head_and_question_say(
 def test_a_response_that_could_be_read_in_two_ways_is_refused(minor: int, length: int | None, coding: bytes) -> None:
     with pytest.raises(Malformed):
         response_framing(minor, 200, length, coding, to_head=False)
+
+
+@pytest.mark.parametrize(
+    ("length", "coding", "reason"), [(5, None, "content_length"), (None, b"chunked", "transfer_encoding")]
+)
+@pytest.mark.parametrize("to_head", [False, True])
+def test_a_101_that_announces_a_body_is_refused(
+    length: int | None, coding: bytes | None, reason: str, *, to_head: bool
+) -> None:
+    with pytest.raises(Malformed) as caught:
+        response_framing(1, 101, length, coding, to_head=to_head)
+
+    assert (caught.value.status, caught.value.reason) == (502, reason)

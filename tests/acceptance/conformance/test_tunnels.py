@@ -1,5 +1,6 @@
 """CONNECT, and protocols that are switched to: bytes both ways once it is granted, and nothing before."""
 
+import json
 import socket
 
 import pytest
@@ -200,6 +201,41 @@ def test_a_101_to_something_else_is_a_fault(wire: Rig, answer: bytes) -> None:
 
     assert client.message().status == 502
     assert server.ending()[0] == b""
+
+
+@pytest.mark.parametrize(
+    ("field", "reason"),
+    [
+        (b"Content-Length: 5\r\n", "content_length"),
+        (b"Transfer-Encoding: chunked\r\n", "transfer_encoding"),
+        (b"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", "transfer_encoding"),
+    ],
+)
+def test_a_101_that_announces_a_body_is_a_fault(wire: Rig, field: bytes, reason: str) -> None:
+    before = wire.rejections()
+    client = wire.client().send(UPGRADE + b"\r\n")
+    server = wire.server()
+    server.message()
+    server.send(SWITCHING[:-2] + field + b"\r\n5\r\nhello\r\n0\r\n\r\n")
+
+    answer = client.message()
+
+    assert (answer.status, json.loads(answer.body)["reason"]) == (502, "protocol")
+    assert server.ending()[0] == b""
+    after = wire.rejections()
+    assert {name: after[name] - before[name] for name in after if after[name] != before[name]} == {reason: 1}
+
+
+def test_a_101_whose_body_has_no_length_is_a_tunnel_and_says_nothing_of_it(wire: Rig) -> None:
+    client = wire.client().send(UPGRADE + b"\r\n")
+    server = wire.server()
+    server.message()
+    server.send(SWITCHING[:-2] + b"Content-Length: 0\r\n\r\nhello")
+
+    head = client.head()
+
+    assert (head.status, head.get("content-length")) == (101, None)
+    assert client.read(5) == b"hello"
 
 
 @pytest.mark.parametrize(
