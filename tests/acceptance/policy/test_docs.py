@@ -83,6 +83,57 @@ def test_the_workflow_stops_a_loosening_without_a_rise_of_version(repository: Pa
     assert "::warning file=config/policy.yaml" in with_rise.stdout
 
 
+def test_the_workflow_passes_a_repository_that_has_a_policy_and_no_sidecar_file(repository: Path) -> None:
+    (repository / "config" / "sidecar.yaml").unlink()
+
+    for name in ("Check", "What it loosens", "Next week", "SARIF"):
+        result = run(name, repository)
+
+        assert (result.returncode, result.stderr) == (0, ""), name
+
+
+def test_the_workflow_stops_a_loosening_where_there_is_no_sidecar_file(repository: Path) -> None:
+    (repository / "config" / "sidecar.yaml").unlink()
+    change(repository, "ratio: 0.1 ", "ratio: 0.12 ")
+
+    assert run("What it loosens", repository).returncode == 1
+
+
+def test_the_workflow_says_what_each_service_gets(repository: Path) -> None:
+    change(repository, "max_attempts: 3", "max_attempts: 2")
+
+    result = run("What it loosens", repository)
+
+    assert result.returncode == 0
+    assert "::notice file=config/sidecar.yaml" in result.stdout
+    assert "tightens in effect: 3 -> 2" in result.stdout
+
+
+def test_the_workflow_stops_a_policy_that_a_service_would_refuse(repository: Path) -> None:
+    change(repository, "version: 7", "version: 8")
+    change(repository, "budget.ratio: {max: 0.2", "budget.ratio: {max: 0.12")
+
+    result = run("What it loosens", repository)
+
+    assert result.returncode == 1
+    assert "::error file=config/sidecar.yaml,line=" in result.stdout
+
+
+def test_the_workflow_passes_the_first_version_of_a_policy_and_no_base_that_is_not_there(repository: Path) -> None:
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    without = ["commit-tree", "-m", "x", "4b825dc642cb6eb9a060e54bf8d69288fbee4904"]
+    subprocess.run(["git", "hash-object", "-w", "-t", "tree", "/dev/null"], cwd=repository, check=True, timeout=20)
+    empty = subprocess.run([*git, *without], cwd=repository, capture_output=True, text=True, check=True, timeout=20)
+    subprocess.run([*git, "branch", "-f", "base", empty.stdout.strip()], cwd=repository, check=True, timeout=20)
+    first = run("What it loosens", repository)
+    subprocess.run([*git, "branch", "-D", "base"], cwd=repository, capture_output=True, check=True, timeout=20)
+    nowhere = run("What it loosens", repository)
+
+    assert first.returncode == 0
+    assert "::notice::base has no config/policy.yaml" in first.stdout
+    assert nowhere.returncode != 0
+
+
 def test_every_command_of_the_page_runs_in_the_repository(tmp_path: Path) -> None:
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
     (tmp_path / "before.yaml").write_bytes((ROOT / "config" / "policy.yaml").read_bytes())
