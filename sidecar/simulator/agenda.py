@@ -1,6 +1,6 @@
 """Virtual time: what is to happen, in the order of its instants."""
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
@@ -13,8 +13,8 @@ TICK: Final = 0.005
 class Lane:
     """Timers that are all equally long, so that they fall due in the order in which they were set.
 
-    Most are void by then. One costs an append and a popleft (0.1 µs) where the heap would cost a push and a pop among
-    tens of thousands (1.5 µs).
+    Most are dropped long before. What they were for is not held until they would have been due: with 40 000 requests a
+    second that were a hundred thousand objects.
     """
 
     __slots__ = ("_fire", "_seconds", "_timers")
@@ -22,17 +22,25 @@ class Lane:
     def __init__(self, seconds: float, fire: Callable[[Any, int], None]) -> None:
         self._seconds = seconds
         self._fire = fire
-        self._timers: deque[tuple[float, Any, int]] = deque()
+        self._timers: OrderedDict[object, tuple[float, int]] = OrderedDict()
 
     def add(self, now: float, what: object, ticket: int) -> None:
-        """Call `fire(what, ticket)` when the time is over."""
-        self._timers.append((now + self._seconds, what, ticket))
+        """Call `fire(what, ticket)` when the time is over. `what` has no other timer here."""
+        self._timers[what] = (now + self._seconds, ticket)
+
+    def drop(self, what: object) -> None:
+        """Do not call for it, if that was still to come."""
+        self._timers.pop(what, None)
 
     def look(self, now: float) -> None:
         """Fire what is due."""
         timers, fire = self._timers, self._fire
-        while timers and timers[0][0] <= now:
-            _, what, ticket = timers.popleft()
+        while timers:
+            what = next(iter(timers))
+            due, ticket = timers[what]
+            if due > now:
+                return
+            del timers[what]
             fire(what, ticket)
 
 

@@ -37,6 +37,7 @@ _WAIT: Final = Admission.WAIT
 _OK: Final = 200
 _FOREVER: Final = math.inf
 _ABANDONED: Final = Result.ABANDONED
+_FAULT: Final = Result.FAULT
 _SLOWNESS: Final = frozenset({"hang", "brownout", "cold"})
 _FAULTS: Final = frozenset({502, 504})
 """What the proxy says where there was no answer: no service of a scenario says so itself."""
@@ -105,12 +106,15 @@ class Station:
         "pods",
         "queue",
         "service",
+        "stream",
         "troubles",
         "wasted",
     )
 
     def __init__(self, service: Service, random: Random, troubles: Sequence[Trouble], seconds: float) -> None:
         self.service = service
+        self.stream = service.rate * service.pods
+        """Requests per second from outside, of all its pods."""
         self.draw = draw(service.spread, service.service_time, random)
         self.pace = Pace(
             Slowness(one.begins, one.ends, one.speed, 1.0 if one.kind == "cold" else one.speed)
@@ -252,8 +256,7 @@ class Fleet:
     # A request from outside, and the work of a pod
 
     def _await_arrival(self, station: Station) -> None:
-        service = station.service
-        instant = self._agenda.now - math.log(1.0 - self._chance()) / (service.rate * service.pods)
+        instant = self._agenda.now - math.log(1.0 - self._chance()) / station.stream
         if instant < self.scenario.seconds:
             self._agenda.at(instant, self._arrive, station)
 
@@ -287,14 +290,21 @@ class Fleet:
                 continue
             unsafe = hop.unsafe and self._chance() < hop.unsafe
             call = job.outbound = Call(hop, job, self._agenda.now, -_FOREVER if unsafe else _FOREVER)
-            self._admit(call)
-            if call.attempts == 0 and not call.ended:
+            admission = call.admit(self._agenda.now)
+            if admission is _GO:
+                self._send(call)
+                return
+            self._follow(call, admission)
+            if not call.ended and call.destination.limiter.waiting:
                 self._wake(call.destination)
             return
         job.over = True
         if job.inbound is not None:
             self._answered(job.inbound, job.ticket, status)
-        elif status < 400:
+            return
+        if job.station.leaving is not None:
+            job.station.leaving.drop(job)
+        if status < 400:
             job.station.good.add(job.began)
             self.latencies.append(self._agenda.now - job.began)
 
@@ -307,9 +317,11 @@ class Fleet:
         if call is not None and not call.ended:
             now = self._agenda.now
             call.ended = True
+            call.hop.slow.drop(call)
             call.abandon(now)
             call.finish(now, _ABANDONED)
-            self._wake(call.destination)
+            if call.destination.limiter.waiting:
+                self._wake(call.destination)
 
     # One call: what a proxy does
 
@@ -329,7 +341,8 @@ class Fleet:
         """It has waited for as long as it was to wait, and its turn has not come in between."""
         if call.ticket == ticket and not call.ended and self._is_there(call):
             self._follow(call, call.wake(self._agenda.now))
-            self._wake(call.destination)
+            if call.destination.limiter.waiting:
+                self._wake(call.destination)
 
     def _send(self, call: Call) -> None:
         now = self._agenda.now
@@ -366,13 +379,15 @@ class Fleet:
 
     def _heed(self, call: Call, verdict: Verdict, status: int) -> None:
         now = self._agenda.now
+        call.hop.slow.drop(call)
         if isinstance(verdict, Retry):
             call.ticket += 1
             call.kept = status
             self._agenda.at(now + verdict.delay, self._depart, call, call.ticket)
         else:
-            self._end(call, status, Result.FAULT if status in _FAULTS else result_of(status), verdict.refusal)
-        self._wake(call.destination)
+            self._end(call, status, _FAULT if status in _FAULTS else result_of(status), verdict.refusal)
+        if call.destination.limiter.waiting:
+            self._wake(call.destination)
 
     def _depart(self, call: Call, ticket: int) -> None:
         if call.ticket != ticket or call.ended or not self._is_there(call):
@@ -395,8 +410,7 @@ class Fleet:
             self._go_on(job, status)
 
     def _wake(self, destination: Destination) -> None:
-        if not destination.limiter.waiting:
-            return
+        """Somebody waits, and something has changed: let those go whose turn it is."""
         while (waiter := destination.next_waiter(self._agenda.now)) is not None:
             assert isinstance(waiter, Call)
             waiter.ticket += 1

@@ -39,10 +39,23 @@ def test_a_lane_fires_in_order_not_before_its_time_and_at_most_a_tick_after() ->
     agenda, seen = Agenda(), []
     lane = agenda.lane(0.5, lambda what, ticket: seen.append((what, ticket, agenda.now)))
     for number in range(5):
-        agenda.at(number * 0.0031, lambda what, ticket: lane.add(agenda.now, what, ticket), "timer", number)
+        agenda.at(number * 0.0031, lambda what, ticket: lane.add(agenda.now, what, ticket), f"timer {number}", number)
 
     agenda.run(1.0)
 
     assert [ticket for _, ticket, _ in seen] == [0, 1, 2, 3, 4]
     for _, ticket, fired in seen:
         assert 0.5 <= fired - ticket * 0.0031 <= 0.5 + TICK + 1e-9
+
+
+def test_a_timer_that_was_dropped_is_not_held_and_does_not_fire() -> None:
+    agenda, seen = Agenda(), []
+    lane = agenda.lane(0.5, lambda what, _: seen.append(what))
+    lane.add(0.0, "answered in time", 1)
+    lane.add(0.1, "late", 1)
+
+    lane.drop("answered in time")
+    lane.drop("never there")
+    agenda.run(1.0)
+
+    assert seen == ["late"]
