@@ -19,7 +19,7 @@ from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.retry import Admission, Exchange
 from sidecar.engine.verdict import Refusal, Retry, Verdict
 from sidecar.simulator.agenda import TICK, Agenda, Lane
-from sidecar.simulator.models import Pace, Slowness, draw
+from sidecar.simulator.models import Cache, Pace, Slowness, draw
 from sidecar.simulator.scenario import Scenario, Service, Trouble
 from sidecar.simulator.ungoverned import EndlessBudget, ungoverned
 
@@ -96,12 +96,14 @@ class Station:
         "answers",
         "attempts",
         "begun",
+        "cache",
         "draw",
         "good",
         "hops",
         "idle",
         "leaving",
         "longest_queue",
+        "lost_caches",
         "pace",
         "pods",
         "queue",
@@ -116,12 +118,16 @@ class Station:
         self.stream = service.rate * service.pods
         """Requests per second from outside, of all its pods."""
         self.draw = draw(service.spread, service.service_time, random)
+        self.cache = Cache(service.keys, service.miss, self.draw, random)
+        if service.keys:
+            self.draw = self.cache.draw
         self.pace = Pace(
             Slowness(one.begins, one.ends, one.speed, 1.0 if one.kind == "cold" else one.speed)
             for one in troubles
             if one.kind in _SLOWNESS
         )
-        self.troubles = [trouble for trouble in troubles if trouble.kind not in _SLOWNESS]
+        self.lost_caches = [trouble.begins for trouble in troubles if trouble.kind == "forget"]
+        self.troubles = [one for one in troubles if one.kind != "forget" and one.kind not in _SLOWNESS]
         self.idle = service.workers
         self.queue: deque[tuple[Call, int]] = deque()
         self.longest_queue = 0
@@ -211,6 +217,8 @@ class Fleet:
         for station in self.stations.values():
             if station.service.rate:
                 self._await_arrival(station)
+            for instant in station.lost_caches:
+                agenda.at(instant, self._forget, station)
             for trouble in station.troubles:
                 if trouble.kind == "restart":
                     agenda.at(trouble.begins, self._go_down, (station, trouble))
@@ -474,6 +482,10 @@ class Fleet:
     def _refuse(self, call: Call, ticket: int) -> None:
         if call.ticket == ticket and not call.ended and self._is_there(call):
             self._heed(call, call.on_fault(self._agenda.now, Fault.CONNECT_FAILURE, sent=False), 502)
+
+    @staticmethod
+    def _forget(station: Station, _: int) -> None:
+        station.cache.empty()
 
     # A restart
 

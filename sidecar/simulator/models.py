@@ -1,4 +1,4 @@
-"""What a service is like: how long its work takes, and how its speed changes while there is trouble."""
+"""What a service is like: how long its work takes, what its cache spares it, and its speed while there is trouble."""
 
 import math
 from bisect import bisect_left, bisect_right
@@ -26,6 +26,34 @@ def draw(spread: str, mean: float, random: Random) -> Callable[[], float]:
         "lognormal": lambda: random.lognormvariate(location, LOGNORMAL_SIGMA),
     }
     return draws[spread]
+
+
+class Cache:
+    """Which keys a service has to do its whole work for. Every request is for one of them, as likely as any other."""
+
+    __slots__ = ("_draw", "_keys", "_miss", "_missing", "_random")
+
+    def __init__(self, keys: int, miss: float, draw: Callable[[], float], random: Random) -> None:
+        """All are cached. One that is not takes `miss` times what `draw` says."""
+        self._keys = keys
+        self._miss = miss
+        self._draw = draw
+        self._random = random
+        self._missing: set[int] = set()
+
+    def empty(self) -> None:
+        """None is cached any more."""
+        self._missing.update(range(self._keys))
+
+    def draw(self) -> float:
+        """Seconds of work for the next request; its key is cached then."""
+        work = self._draw()
+        if self._missing:
+            key = int(self._random.random() * self._keys)
+            if key in self._missing:
+                self._missing.discard(key)
+                return self._miss * work
+        return work
 
 
 @dataclass(frozen=True, slots=True)

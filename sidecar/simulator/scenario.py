@@ -1,5 +1,6 @@
 """A fleet and what happens to it, as a file says it: services, who calls whom, and troubles."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -39,6 +40,16 @@ class Rate(float):
         return f"{float(self):g}/s"
 
 
+class CacheEntry(Document, frozen=True, kw_only=True):
+    """What spares a service work: each request is for one of `keys`, all of them cached at the start.
+
+    One that is not costs `miss` times the work, and is cached from then on.
+    """
+
+    keys: Annotated[int, Meta(ge=1, le=10_000_000)]
+    miss: Annotated[float, Meta(ge=1, le=1000)]
+
+
 class ServiceEntry(Document, frozen=True, kw_only=True):
     """One service of the fleet.
 
@@ -57,20 +68,21 @@ class ServiceEntry(Document, frozen=True, kw_only=True):
     spread: Literal["fixed", "even", "exponential", "lognormal"] = "exponential"
     queue: Annotated[int, Meta(ge=0, le=100_000_000)] | UnsetType = UNSET
     failing: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    cache: CacheEntry | UnsetType = UNSET
     calls: dict[DestinationName, Annotated[float, Meta(ge=0, le=1)]] = msgspec.field(default_factory=dict)
 
 
 class TroubleEntry(Document, frozen=True, kw_only=True):
     """One thing that goes wrong.
 
-    hang: no work is done; brownout: work at `speed`; cold: from `speed` up to full speed; error: a `share` of the
-    requests is answered with `status` at once; dead: connections are refused; restart: the pods are gone and forget
-    everything, and a `backlog` of the requests that came meanwhile comes at once when they are back. It happens `times`
-    times, `every` so often.
+    hang: no work is done; brownout: work at `speed`; cold: from `speed` up to full speed; forget: the cache is empty
+    and fills again as requests come, whatever `lasts` says; error: a `share` of the requests is answered with `status`
+    at once; dead: connections are refused; restart: the pods are gone and forget everything, and a `backlog` of the
+    requests that came meanwhile comes at once when they are back. It happens `times` times, `every` so often.
     """
 
     service: DestinationName
-    kind: Literal["hang", "brownout", "cold", "error", "dead", "restart"]
+    kind: Literal["hang", "brownout", "cold", "forget", "error", "dead", "restart"]
     at: Duration
     lasts: Duration = Duration(1.0)
     speed: Annotated[float, Meta(ge=0.01, le=1)] = 0.4
@@ -96,7 +108,10 @@ class ScenarioDocument(Document, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What ServiceEntry says, in numbers: seconds, requests per second. `workers` is 0 where there is no work to do."""
+    """What ServiceEntry says, in numbers: seconds, requests per second. `workers` is 0 where there is no work to do.
+
+    `keys` is 0 where there is no cache.
+    """
 
     name: str
     pods: int = 1
@@ -108,6 +123,8 @@ class Service:
     spread: str = "exponential"
     queue: float = float("inf")
     failing: float = 0.0
+    keys: int = 0
+    miss: float = 1.0
     calls: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -169,17 +186,16 @@ class Scenario:
                 name: staffed(one, arriving[name] / utilisation) if one.workers else one
                 for name, one in services.items()
             }
-        if blip is not None and troubles:
-            longer = blip - (troubles[0].ends - troubles[0].begins)
-            first = troubles[0].ends
-            troubles = [
-                replace(
-                    trouble,
-                    begins=trouble.begins + (longer if trouble.begins >= first else 0.0),
-                    ends=trouble.ends + longer,
-                )
-                for trouble in troubles
-            ]
+        lasting = [trouble for trouble in troubles if trouble.kind != "forget"]
+        if blip is not None and lasting:
+            first = lasting[0].ends
+            longer = blip - (first - lasting[0].begins)
+            moved = []
+            for trouble in troubles:
+                begins = trouble.begins + (longer if trouble.begins >= first else 0.0)
+                ends = begins if trouble.kind == "forget" else trouble.ends + longer
+                moved.append(replace(trouble, begins=begins, ends=ends))
+            troubles = moved
             seconds = max(seconds, seconds + longer)
         return replace(self, services=services, troubles=troubles, seconds=seconds)
 
@@ -190,7 +206,7 @@ class Scenario:
     def shrunk(self, requests: float) -> Self:
         """The same in small, so that it comes to about so many requests; never larger.
 
-        Rates, workers and pods shrink alike, so that each pod sees what it saw.
+        Rates, workers, keys and pods shrink alike, so that each pod sees what it saw.
         """
         per_second = sum(one.rate * one.pods for one in self.services.values())
         share = min(1.0, requests / (per_second * self.seconds))
@@ -198,7 +214,7 @@ class Scenario:
         for name, one in self.services.items():
             pods = max(1, round(one.pods * share))
             rate = one.rate * one.pods * share / pods
-            smaller = replace(one, pods=pods, rate=rate)
+            smaller = replace(one, pods=pods, rate=rate, keys=math.ceil(one.keys * share))
             services[name] = staffed(smaller, one.capacity * share) if one.workers else smaller
         return replace(self, services=services)
 
@@ -290,6 +306,10 @@ class _Reader:
             )
         if entry.service_time <= 0:
             self._decoder.broken((*here, "service_time"), "must be over 0s", str(entry.service_time))
+        if entry.cache is not UNSET and entry.capacity is UNSET and entry.utilisation is UNSET:
+            self._decoder.lacking(
+                (*here, "cache"), "needs a capacity or a utilisation: without work there is none to spare"
+            )
 
     def _order(self) -> list[str] | None:
         """Callers before those they call; None, with a finding, where there is a circle."""
@@ -316,6 +336,8 @@ class _Reader:
                 spread=entry.spread,
                 queue=float("inf") if entry.queue is UNSET else entry.queue,
                 failing=entry.failing,
+                keys=0 if entry.cache is UNSET else entry.cache.keys,
+                miss=1.0 if entry.cache is UNSET else entry.cache.miss,
                 calls={callee: share for callee, share in entry.calls.items() if callee in entries},
             )
         coming = loads(services)
@@ -336,6 +358,8 @@ class _Reader:
         has_work = service.capacity is not UNSET or service.utilisation is not UNSET
         if entry.kind in {"hang", "brownout", "cold"} and not has_work:
             self._decoder.broken((*here, "kind"), f"needs a capacity or a utilisation of {entry.service}", entry.kind)
+        if entry.kind == "forget" and service.cache is UNSET:
+            self._decoder.broken((*here, "kind"), f"needs a cache of {entry.service}", entry.kind)
         if entry.kind == "restart" and not service.calls:
             self._decoder.broken(
                 (*here, "kind"), f"needs a service with calls, and {entry.service} has none", entry.kind
@@ -346,12 +370,13 @@ class _Reader:
             self._decoder.lacking((*here, "times"), "needs an every that is at least as long as it lasts")
             return []
         every = 0.0 if entry.every is UNSET else float(entry.every)
+        lasts = 0.0 if entry.kind == "forget" else float(entry.lasts)
         return [
             Trouble(
                 service=entry.service,
                 kind=entry.kind,
                 begins=float(entry.at) + turn * every,
-                ends=float(entry.at) + turn * every + float(entry.lasts),
+                ends=float(entry.at) + turn * every + lasts,
                 speed=0.0 if entry.kind == "hang" else entry.speed,
                 status=entry.status,
                 share=entry.share,

@@ -134,3 +134,15 @@ def test_a_full_queue_answers_503() -> None:
     run = fleet(replace(one, services=short))
 
     assert run.stations["payments"].longest_queue == 10
+
+
+def test_a_service_that_has_lost_its_cache_is_slow_until_it_is_full_again() -> None:
+    one = scenario(Trouble("payments", "forget", 10.0, 10.0), utilisation=0.7)
+    cached = replace(one.services["payments"], keys=600, miss=5.0)
+
+    figures = outcome(fleet(replace(one, services={**one.services, "payments": cached})))
+    warm = outcome(fleet(replace(one, services={**one.services, "payments": cached}, troubles=[])))
+
+    assert warm.p99 < 0.2
+    assert figures.p99 > 4 * warm.p99
+    assert figures.recovery is not None

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.simulator.models import Pace, Slowness, draw
+from sidecar.simulator.models import Cache, Pace, Slowness, draw
 
 
 @pytest.mark.parametrize("spread", ["fixed", "even", "exponential", "lognormal"])
@@ -65,3 +65,16 @@ def test_no_work_is_done_before_it_was_begun_and_later_work_is_not_done_earlier(
 
     assert all(end >= now / 4 + 0.3 - 1e-9 for now, end in enumerate(done))
     assert all(one <= other + 1e-9 for one, other in pairwise(done))
+
+
+def test_a_cache_that_was_lost_costs_each_key_the_whole_work_once() -> None:
+    cache = Cache(20, 4.0, lambda: 1.0, Random(1))
+    warm = [cache.draw() for _ in range(100)]
+
+    cache.empty()
+    cold = [cache.draw() for _ in range(1000)]
+
+    assert warm == [1.0] * 100
+    assert cold.count(4.0) == 20
+    assert cold[0] == 4.0
+    assert set(cold[500:]) == {1.0}

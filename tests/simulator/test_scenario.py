@@ -69,6 +69,17 @@ def test_another_utilisation_and_a_longer_blip_move_what_they_should(tmp_path: P
     assert scenario.seconds - scenario.ends == 10.0
 
 
+def test_a_cache_is_lost_in_an_instant_and_shrinks_with_the_fleet(tmp_path: Path) -> None:
+    text = GOOD.replace("10ms", "10ms, cache: {keys: 80, miss: 4}").replace("pods: 4", "pods: 40")
+    scenario = read(tmp_path, f"{text}  - {{service: payments, kind: forget, at: 10s}}\n")
+
+    longer, small = scenario.at(blip=5.0), scenario.shrunk(800)
+
+    assert [(one.kind, one.begins, one.ends) for one in scenario.troubles] == [("hang", 8, 10), ("forget", 10, 10)]
+    assert [(one.kind, one.begins, one.ends) for one in longer.troubles] == [("hang", 8, 13), ("forget", 13, 13)]
+    assert (small.services["payments"].keys, small.services["payments"].miss) == (8, 4.0)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -83,6 +94,21 @@ def test_another_utilisation_and_a_longer_blip_move_what_they_should(tmp_path: P
         (("service: payments, kind", "service: paymants, kind"), "trouble[0].service: is no service of this file"),
         (("service: payments, kind: hang", "service: checkout, kind: hang"), "needs a capacity or a utilisation"),
         (("service: payments, kind: hang", "service: payments, kind: restart"), "needs a service with calls"),
+        (
+            ("service: payments, kind: hang", "service: payments, kind: forget"),
+            "storm.yaml:6: trouble[0].kind: needs a cache",
+        ),
+        (
+            ("10ms", "10ms, cache: {keys: 0, miss: 4}"),
+            "storm.yaml:4: services.payments.cache.keys: must be between 1 and",
+        ),
+        (("10ms", "10ms, cache: {keys: 9, miss: 0.5}"), "services.payments.cache.miss: must be between 1 and 1000"),
+        (("10ms", "10ms, cache: {keys: 9}"), "services.payments.cache"),
+        (("10ms", "10ms, cache: {keys: 9, miss: 4, ttl: 1s}"), "services.payments.cache.ttl: is not known"),
+        (
+            ("calls: {payments", "cache: {keys: 9, miss: 4}, calls: {payments"),
+            "services.checkout.cache: needs a capacity",
+        ),
         (("at: 8s", "at: 4s"), "warm_up: must be over before the first trouble begins"),
         (("lasts: 2s", "lasts: 12s"), "duration: must go on after the last trouble, which ends at 20s"),
         (("lasts: 2s", "lasts: 2s, times: 3"), "trouble[0].times: needs an every"),

@@ -5,7 +5,6 @@ Bounds, of the shares in points of a hundred: before and after 2, during 5; ampl
 
 from dataclasses import replace
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -34,7 +33,9 @@ def measured(storm: str, subject: str) -> dict[str, float | None]:
 
 def trouble(storm: Scenario, fault: Fault) -> simulated.Trouble:
     begins = storm.before + fault.at
-    kind = "error" if fault.status is not None else "dead" if fault.down else "brownout" if fault.speed else "hang"
+    kind = "forget" if fault.cold else "error" if fault.status is not None else "dead" if fault.down else "hang"
+    if fault.speed:
+        kind = "brownout"
     wait = None if fault.retry_after is None else float(fault.retry_after)
     return simulated.Trouble(
         f"dependency-{fault.destination or 0}",
@@ -61,33 +62,21 @@ def play(storm: Scenario, *, governed: bool = True) -> Outcome:
             calls={f"dependency-{number}": 1.0},
         )
         services[f"dependency-{number}"] = simulated.Service(
-            f"dependency-{number}", workers=storm.workers, service_time=storm.service, spread="even", queue=storm.queue
+            f"dependency-{number}",
+            workers=storm.workers,
+            service_time=storm.service,
+            spread="even",
+            queue=storm.queue,
+            keys=storm.keys,
+            miss=storm.miss,
         )
-    troubles = [trouble(storm, fault) for fault in storm.faults if not fault.cold]
+    troubles = [trouble(storm, fault) for fault in storm.faults]
     fleet = Fleet(
         simulated.Scenario(storm.title, 1, storm.seconds, 1.0, services, troubles),
         lambda _, __: policy,
         governed=governed,
     )
-    for fault in storm.faults:
-        if fault.cold:
-            lose_cache(fleet, storm, storm.before + fault.at)
     return outcome(fleet.run())
-
-
-def lose_cache(fleet: Fleet, storm: Scenario, at: float) -> None:
-    """From then on each key costs `miss` times the work until it has been asked for once."""
-    station = fleet.stations["dependency-0"]
-    dice, warm_draw, missing = Random(1), station.draw, set(range(storm.keys))
-
-    def draw() -> float:
-        key = dice.randrange(storm.keys)
-        if fleet._agenda.now < at or key not in missing:
-            return warm_draw()
-        missing.discard(key)
-        return storm.miss * warm_draw()
-
-    station.draw = draw
 
 
 def success(played: Outcome, begins: float, ends: float) -> float:
