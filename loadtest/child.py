@@ -1,9 +1,11 @@
 """A process that this run starts and ends."""
 
+import ctypes
 import os
 import signal
 import socket
 import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter, sleep
@@ -18,6 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 5.0  # seconds a process may take to end when it is asked to
 POLL = 0.002  # seconds between looks; also the error of a start-up time
 
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # elsewhere kill -9 leaves children behind
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
 
 class NotStartedError(Exception):
     """A process ended, or did not answer, before it could be measured. The message is one line."""
@@ -26,6 +31,7 @@ class NotStartedError(Exception):
 class Child:
     """Runs in a `with`; at its end the process and its descendants are gone, asked first and then killed, by pid.
 
+    To be made in the main thread: when the thread that made it ends, of whatever, the process is asked to end too.
     Without a `core` it runs wherever there is room.
     """
 
@@ -37,7 +43,14 @@ class Child:
             try:
                 # A session of its own, so that Ctrl-C reaches this program first and children end in order.
                 self._process = subprocess.Popen(
-                    argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=ROOT, start_new_session=True
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    cwd=ROOT,
+                    start_new_session=True,
+                    # One system call: no lock of another thread is asked for.
+                    preexec_fn=_ends_with_its_parent if _LIBC is not None else None,  # noqa: PLW1509
                 )
             except OSError as error:
                 raise NotStartedError(f"{name}: cannot run {argv[0]}: {error.strerror}") from error
@@ -100,6 +113,12 @@ class Child:
         for pid in pids:
             if pid != self.pid and pid in tree(pid):
                 os.kill(pid, signal.SIGKILL)
+
+
+def _ends_with_its_parent() -> None:
+    """In the child, before its program: a parent that is killed can not end it."""
+    assert _LIBC is not None
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def free_port() -> int:

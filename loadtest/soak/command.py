@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -74,6 +75,8 @@ def soak(
 
     A minute and a half as it is, after 8 MB each way to warm up. Exits 0 when it ran, 2 when it could not.
     """
+    # An end from outside has to clean up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     chosen = list(STAGES) if stages is None else [name.strip() for name in stages.split(",")]
     if unknown := [name for name in chosen if name not in STAGES]:
         raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(STAGES)}", param_hint="--stages")
