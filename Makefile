@@ -88,6 +88,7 @@ docs: $(DEV) ## write the pages that are made from the code
 	@for d in policy sidecar; do $(BIN)/sidecar policy schema $$d > config/$$d.schema.json; done
 	@$(BIN)/python deploy/grafana/build.py > deploy/grafana/dashboard.json
 	@rm -rf sidecar/admin/runbooks && cp -r docs/runbooks sidecar/admin/runbooks
+	@cp docs/refusals.md sidecar/admin/refusals.md
 
 .PHONY: fuzz
 fuzz: $(DEV) ## the readers of HTTP under a coverage-guided fuzzer (SECONDS=600 for longer; KEEP=folder for its corpus)

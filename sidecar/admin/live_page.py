@@ -14,6 +14,8 @@ from aiohttp import hdrs, web
 
 from sidecar.admin.guard import SECURITY_HEADERS, problem
 from sidecar.admin.live import Live, encode
+from sidecar.admin.refusals import PAGE as REFUSALS
+from sidecar.admin.refusals import refusal_parts
 from sidecar.telemetry.history import ROW_SECONDS, ROWS
 
 FOLDER: Final = Path(__file__).parent / "page"
@@ -45,6 +47,8 @@ class LivePage:
         self._folder = folder
         self._files: dict[str, bytes] = {}
         self._runbooks = {page.stem: page.read_bytes() for page in RUNBOOKS.glob("*.md")}
+        self._refusals = REFUSALS.read_text(encoding="utf-8")
+        self._refusal_parts = refusal_parts(self._refusals)
         self._closing = asyncio.Event()
         self._frame: tuple[int, bytes] = (-1, b"")
 
@@ -54,6 +58,8 @@ class LivePage:
             web.get("/", self.index),
             web.get("/events", self.events, allow_head=False),
             web.get("/runbooks/{name}", self.runbook),
+            web.get("/refusals", self.refusals),
+            web.get("/refusals/{word}", self.refusal),
             *(web.get(f"/{name}", self._serving(name)) for name in FILES if name != "index.html"),
         ]
 
@@ -80,6 +86,17 @@ class LivePage:
         if name not in self._runbooks:
             return problem(HTTPStatus.NOT_FOUND, f"no alert is called {name[:100]!r}; see /runbooks/README")
         return web.Response(body=self._runbooks[name], content_type="text/plain", charset="utf-8")
+
+    async def refusals(self, request: web.Request) -> web.StreamResponse:
+        """What each word of refusal means and what to do."""
+        return web.Response(text=self._refusals, content_type="text/plain", charset="utf-8")
+
+    async def refusal(self, request: web.Request) -> web.StreamResponse:
+        """The part of it about one word."""
+        word = request.match_info["word"]
+        if word not in self._refusal_parts:
+            return problem(HTTPStatus.NOT_FOUND, f"no refusal is called {word[:100]!r}; see /refusals")
+        return web.Response(text=self._refusal_parts[word], content_type="text/plain", charset="utf-8")
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """The stream."""

@@ -24,6 +24,7 @@ INDEX: Final = {
     "/": "the live page; as JSON with ?format=json",
     "/events": "what the live page is fed by: server-sent events",
     "/runbooks/README": "what to do about each alert",
+    "/refusals": "what each word of refusal means and what to do; of one alone with /refusals/WORD",
     "/livez": "200 while the event loop turns",
     "/readyz": "200 when ready, 503 with the reasons when not",
     "/metrics": "Prometheus text, OpenMetrics when asked",

@@ -242,6 +242,39 @@ def test_an_alerts_link_shows_the_part_of_the_page_that_it_names(in_storm: Shown
     )
 
 
+def test_a_word_of_refusal_leads_to_what_it_means_and_its_link_stays_while_its_number_changes(
+    open_page: Open,
+) -> None:
+    with shown(stormy(-1)) as stand:
+        look = open_page(stand)
+        word = look.page.locator("#reasons").get_by_role("link", name="breaker_open")
+        word.focus()
+        look.page.evaluate("window.word = document.activeElement")
+        amount = look.text("#reasons li:first-child b")
+
+        stand.inside(lambda: call(stand.state, "payments", 503, 500))
+        stand.turn()
+        look.wait(f"document.querySelector('#reasons li:first-child b').innerText !== '{amount}'")
+        assert look.page.evaluate("document.activeElement === window.word")
+
+        word.press("Enter")
+        look.page.wait_for_url("**/refusals/breaker_open")
+        assert look.page.inner_text("body").startswith("### breaker_open\n")
+
+
+def test_every_word_of_refusal_on_the_page_is_a_link(in_storm: Shown, open_page: Open) -> None:
+    look = open_page(in_storm)
+
+    for place in ("#reasons .name", ".refusals .reason", ".exchanges .refusal"):
+        words = look.page.locator(place)
+        assert words.count() > 0, place
+        assert words.locator("a.word").count() == words.count(), place
+    addresses = look.page.locator("a.word").evaluate_all("all => [...new Set(all.map((one) => one.href))]")
+    for address in addresses:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            assert answer.status == 200
+
+
 def test_the_keyboard_reaches_everything_and_one_sees_where_it_is(in_storm: Shown, open_page: Open) -> None:
     look = open_page(in_storm)
     walked = []

@@ -19,6 +19,7 @@ from sidecar.admin import live_page
 from sidecar.admin.guard import Guard
 from sidecar.admin.live import Live
 from sidecar.admin.live_page import FILES, MAX_VIEWERS, LivePage
+from sidecar.engine.verdict import Refusal
 from sidecar.telemetry.history import Series
 from tests.admin.states import SetState
 from tests.telemetry.test_history import Scene
@@ -108,6 +109,29 @@ async def test_every_runbook_that_the_page_names_is_served_beside_it(stand: Stan
 @pytest.mark.parametrize("name", ["Sidecar", "..%2Fpage%2Findex.html", "%2Fetc%2Fpasswd", "."])
 async def test_nothing_else_is_served_as_a_runbook(stand: Stand, name: str) -> None:
     response = await stand.client.get(URL(f"/runbooks/{name}", encoded=True))
+
+    assert response.status == 404
+
+
+@pytest.mark.parametrize("refusal", Refusal)
+async def test_the_part_about_a_refusal_is_served_as_text(stand: Stand, refusal: Refusal) -> None:
+    response = await stand.client.get(f"/refusals/{refusal.value}")
+
+    assert (response.status, response.content_type, response.charset) == (200, "text/plain", "utf-8")
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert (await response.text()).startswith(f"### {refusal.value}\n")
+
+
+async def test_the_whole_page_of_refusals_is_served_too(stand: Stand) -> None:
+    response = await stand.client.get("/refusals")
+
+    assert (response.status, response.content_type) == (200, "text/plain")
+    assert (await response.text()).startswith("# Refused")
+
+
+@pytest.mark.parametrize("word", ["no_such", "..%2Fpage%2Findex.html", "Deadline", "%E2%80%A6"])
+async def test_nothing_else_is_served_as_a_refusal(stand: Stand, word: str) -> None:
+    response = await stand.client.get(URL(f"/refusals/{word}", encoded=True))
 
     assert response.status == 404
 
@@ -263,4 +287,5 @@ def test_the_wheel_carries_the_page_and_the_runbooks(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"sidecar/admin/page/{name}" for name in FILES} <= names
+    assert "sidecar/admin/refusals.md" in names
     assert {f"sidecar/admin/runbooks/{page.name}" for page in (root / "docs" / "runbooks").iterdir()} <= names

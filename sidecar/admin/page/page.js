@@ -205,25 +205,39 @@ function drawAnswers() {
     for (const [reason, number] of Object.entries(one.lately.refusals)) reasons.set(reason, (reasons.get(reason) ?? 0) + number);
   }
   const listed = [...reasons].map(([reason, number]) => [reason, number, WHY[reason] ?? ""]);
-  drawBars($("reasons"), listed, "None was refused in the last 10 s.", count);
+  drawBars($("reasons"), listed, "None was refused in the last 10 s.", count, refusalLink);
   $("reasons-note").hidden = listed.length === 0;
 }
 
-function drawBars(list, entries, none, told) {
+// What stands there already stays, if it is the same names in the same order: a link is not taken from under the pointer.
+function drawBars(list, entries, none, told, named = (name) => name) {
   const sorted = entries.sort((a, b) => b[1] - a[1]).slice(0, 4);
+  const names = sorted.map(([name]) => name).join(" ");
   if (sorted.length === 0) {
+    list.dataset.names = names;
     list.replaceChildren(make("li", "none", none));
     return;
   }
+  if (list.dataset.names !== names) {
+    list.dataset.names = names;
+    list.replaceChildren(...sorted.map(([name]) =>
+      make("li", "", make("span", "name", named(name)), make("b"), make("span", "why"), make("i", "share"))));
+  }
   const most = sorted[0][1];
-  list.replaceChildren(...sorted.map(([name, number, why]) => {
-    const bar = make("i", "share");
+  sorted.forEach(([, number, why], at) => {
+    const [, amount, reason, bar] = list.children[at].children;
+    say(amount, told(number));
+    say(reason, why);
+    reason.hidden = !why;
     bar.style.width = `${Math.max(2, (number / most) * 100)}%`;
-    const item = make("li", "", make("span", "name", name), make("b", "", told(number)));
-    if (why) item.append(make("span", "why", why));
-    item.append(bar);
-    return item;
-  }));
+  });
+}
+
+// A word of refusal, which leads to what it means and what to do.
+function refusalLink(word) {
+  const link = make("a", "word", word);
+  link.href = `/refusals/${encodeURIComponent(word)}`;
+  return link;
 }
 
 // ---- destinations
@@ -348,13 +362,14 @@ class Card {
       if (sum) told.push([column.slice(8), sum]);
     }
     told.sort((a, b) => b[1] - a[1]);
-    const text = told.map(([reason, sum]) => `${reason} ${count(sum)}`).join(", ");
+    const text = [spanWords(), ...told.map(([reason]) => reason)].join(", ");
     if (this.refusals.dataset.text !== text) {
       this.refusals.dataset.text = text;
       this.refusals.replaceChildren(make("span", "", `Refused in the last ${spanWords()}: `));
       if (!told.length) this.refusals.append("none");
-      told.forEach(([reason, sum]) => this.refusals.append(make("span", "reason", reason, " ", make("b", "", count(sum)))));
+      told.forEach(([reason]) => this.refusals.append(make("span", "reason", refusalLink(reason), " ", make("b"))));
     }
+    told.forEach(([, sum], at) => say(this.refusals.children[at + 1].lastChild, count(sum)));
   }
 
   drawCharts() {
@@ -554,7 +569,7 @@ function exchangeRow(one) {
   const result = cell("result");
   const status = one.status || one.outcome;
   result.append(make("b", `status ${tone(String(status))}`, String(status)));
-  if (one.refusal) result.append(make("span", "refusal", one.refusal));
+  if (one.refusal) result.append(make("span", "refusal", refusalLink(one.refusal)));
   row.append(
     cell("time", timeOf(one.at)),
     request,
