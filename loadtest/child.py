@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from time import perf_counter, sleep
 from types import TracebackType
@@ -50,7 +51,7 @@ class Child:
                     cwd=ROOT,
                     start_new_session=True,
                     # One system call: no lock of another thread is asked for.
-                    preexec_fn=_ends_with_its_parent if _LIBC is not None else None,  # noqa: PLW1509
+                    preexec_fn=partial(_ends_with, os.getpid()) if _LIBC is not None else None,  # noqa: PLW1509
                 )
             except OSError as error:
                 raise NotStartedError(f"{name}: cannot run {argv[0]}: {error.strerror}") from error
@@ -115,10 +116,13 @@ class Child:
                 os.kill(pid, signal.SIGKILL)
 
 
-def _ends_with_its_parent() -> None:
+def _ends_with(parent: int) -> None:
     """In the child, before its program: a parent that is killed can not end it."""
     assert _LIBC is not None
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's, until then: it would take note, and forget at exec
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # gone before it could be asked for
+        os._exit(1)
 
 
 def free_port() -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.child import _ends_with
 from loadtest.meter import tree
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +45,15 @@ def test_a_measurement_that_is_ended_leaves_no_process_behind(command: list[str]
         for pid in children:
             if words_of(pid):
                 os.kill(pid, signal.SIGKILL)
+
+
+def test_a_child_whose_parent_is_gone_before_it_begins_does_not_begin() -> None:
+    pid = os.fork()
+    if pid == 0:
+        _ends_with(1 << 30)
+        os._exit(0)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
 
 
 def words_of(pid: int) -> list[str]:
