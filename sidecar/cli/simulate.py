@@ -112,6 +112,10 @@ def simulate(
         scenario = load(scenario_file)
         if seed is not None:
             scenario = scenario.reseeded(seed)
+        for assertion in assertions:
+            if assertion.service is not None and assertion.service not in scenario.services:
+                known = ", ".join(scenario.services)
+                _give_up(f"sidecar simulate: --assert {assertion.text}: {assertion.service} is none of {known}")
         contenders = _contenders(scenario, policy, against)
     except InvalidDocument as error:
         _give_up(str(error))
@@ -222,7 +226,8 @@ def _print(scenario: Scenario, outcomes: Mapping[str, Outcome], charts: list[Cha
 def _print_map(console: Console, drawn: Chart) -> None:
     columns = sorted({cell.blip for cell in drawn.cells})
     found = {(cell.utilisation, cell.blip): cell.recovery for cell in drawn.cells}
-    table = Table(title=f"{drawn.contender.name}: seconds to recovery", title_justify="left")
+    console.print(f"{drawn.contender.name}: seconds to recovery", markup=False)
+    table = Table()
     table.add_column("utilisation", justify="right")
     for blip in columns:
         table.add_column(f"{blip:g} s", justify="right")

@@ -17,6 +17,7 @@ _RELATIONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     ">=": operator.ge,
 }
 SECONDS: Final = frozenset({"recovery", "p50", "p99"})
+SHARES: Final = frozenset({"before", "during", "after", "wasted"})
 OF_A_SERVICE: Final = frozenset({"amplification", "worst_second", "attempts_per_request", "wasted", "longest_queue"})
 OF_THE_FLEET: Final = frozenset({"amplification", "worst_second", "before", "during", "after"}) | SECONDS
 
@@ -50,6 +51,8 @@ class Assertion:
                 bound = float(number) / (100 if unit else 1)
             except ValueError:
                 raise ValueError(f"{number} is no number") from None
+        if figure in SHARES and bound > 1:
+            raise ValueError(f"{figure} is a share: write 0.99 or 99%")
         return cls(text.strip(), figure, service, relation, bound)
 
     def failure(self, outcome: Outcome) -> str | None:

@@ -25,13 +25,16 @@ p{margin:6px 0}.soft,figcaption,.tick{color:var(--soft)}.verdict{font-size:1.1re
 table{border-collapse:collapse;width:100%;margin:12px 0;
 font-variant-numeric:tabular-nums}th,td{padding:6px 10px;border-bottom:1px solid var(--grid);text-align:right}
 th:first-child,td:first-child{text-align:left}thead th{color:var(--soft);font-weight:600;font-size:.86rem}
-figure{margin:22px 0}figcaption{font-size:.9rem;margin-bottom:6px}.keys{float:right}.key{margin-left:14px}
+.wide,figure{overflow-x:auto}figure{margin:22px 0}figcaption{font-size:.9rem;margin-bottom:6px}.keys{float:right}
+.key{margin-left:14px}
 .key svg{margin-right:6px;vertical-align:middle}svg.plot{width:100%;height:auto}svg.map{max-width:100%;height:auto}
 .grid{stroke:var(--grid)}.tick{font-size:11px;fill:var(--soft)}.end{text-anchor:end}.mid{text-anchor:middle}
 .line{fill:none;stroke-width:2;stroke-linejoin:round}.line.a{stroke:var(--a)}
 .line.b{stroke:var(--b);stroke-dasharray:6 3}
 .trouble{fill:var(--trouble)}.recovers{fill:var(--a)}.never{fill:var(--bad)}
 .on-never{fill:#fff!important}td{white-space:nowrap}
+@media(max-width:560px){body{padding:20px 14px 40px}.keys{float:none;display:block}.key:first-child{margin-left:0}
+svg.plot{min-width:640px}th,td{padding:6px 8px}}
 .place{font-size:12px;text-anchor:middle;fill:var(--ink);font-variant-numeric:tabular-nums}
 @media print{body{max-width:none}}
 """
@@ -54,7 +57,7 @@ def record(scenario: Scenario, outcomes: Mapping[str, Outcome], charts: Sequence
             "name": scenario.name,
             "seed": scenario.seed,
             "seconds": scenario.seconds,
-            "services": {name: asdict(one) for name, one in scenario.services.items()},
+            "services": {name: _finite(asdict(one)) for name, one in scenario.services.items()},
             "troubles": [asdict(trouble) for trouble in scenario.troubles],
             "loads": scenario.loads(),
         },
@@ -65,6 +68,11 @@ def record(scenario: Scenario, outcomes: Mapping[str, Outcome], charts: Sequence
             for chart in charts
         },
     }
+
+
+def _finite(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: a limit that there is not is null."""
+    return {name: None if value == float("inf") else value for name, value in fields.items()}
 
 
 def page(scenario: Scenario, outcomes: Mapping[str, Outcome], charts: Sequence[Chart]) -> str:
@@ -140,7 +148,7 @@ def verdict(name: str, one: Outcome) -> str:
     who = escape(name)
     if one.metastable:
         return f'<b class="bad">{who}: the outage outlives its cause.</b> No recovery in {one.seconds_after:g} s.'
-    when = f"{one.recovery:.2g} s after the trouble" if one.recovery else "as soon as the trouble ends"
+    when = f"{one.recovery:g} s after the trouble" if one.recovery else "as soon as the trouble ends"
     return f'<b class="good">{who}: recovers {when}.</b> At most {one.amplification:.2f} attempts per request.'
 
 
@@ -152,10 +160,11 @@ def _table(outcomes: Mapping[str, Outcome]) -> str:
         for name, one in outcomes.items()
     )
     return (
+        '<div class="wide">'
         '<table><thead><tr><th scope="col">policy</th><th scope="col">before</th><th scope="col">during</th>'
         '<th scope="col">after</th><th scope="col">recovery</th><th scope="col">amplification</th>'
         '<th scope="col">worst second</th><th scope="col">p50</th><th scope="col">p99</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table>"
+        f"<tbody>{rows}</tbody></table></div>"
     )
 
 
@@ -167,9 +176,10 @@ def _depths(outcomes: Mapping[str, Outcome]) -> str:
         for depth in one.depths
     )
     return (
+        '<div class="wide">'
         '<table><thead><tr><th scope="col">service, policy</th><th scope="col">attempts per request from outside</th>'
         '<th scope="col">amplification</th><th scope="col">work for nobody</th><th scope="col">longest queue</th></tr>'
-        f"</thead><tbody>{rows}</tbody></table>"
+        f"</thead><tbody>{rows}</tbody></table></div>"
     )
 
 
@@ -180,7 +190,7 @@ def share(value: float | None) -> str:
 
 def seconds(value: float | None) -> str:
     """A recovery as people read it."""
-    return "never" if value is None else f"{value:.2g} s"
+    return "never" if value is None else f"{value:g} s"
 
 
 def milliseconds(value: float | None) -> str:

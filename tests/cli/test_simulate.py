@@ -83,6 +83,7 @@ def test_a_map_is_printed(storm: Path) -> None:
         (["config/scenarios/hang.yaml", "--policy", "absent.yaml"], "absent.yaml: can not be read"),
         (["config/scenarios/hang.yaml", "--against", "absent.yaml"], "absent.yaml: can not be read"),
         (["config/scenarios/hang.yaml", "--assert", "joy > 1"], "joy is none of"),
+        (["config/scenarios/hang.yaml", "--assert", "wasted[paymnts] < 5%"], "paymnts is none of checkout, payments"),
         (["config/scenarios/hang.yaml", "--blips", "soon"], "must be numbers with commas"),
         (["config/scenarios/hang.yaml", "--html", "/nowhere/x.html"], "/nowhere is not a directory"),
         (["config/policy.yaml"], "policy.yaml"),

@@ -57,6 +57,8 @@ def test_a_fleet_that_never_recovers_is_later_than_any_bound() -> None:
         ("amplification < 1.2s", "is no duration"),
         ("p99[ledger] < 1s", "p99 is none of"),
         ("amplification < 1.2.3", "is no number"),
+        ("after < 99", "is a share"),
+        ("wasted[ledger] < 5", "is a share"),
     ],
 )
 def test_what_can_not_be_read_says_why(text: str, said: str) -> None:

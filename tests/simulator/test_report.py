@@ -7,7 +7,7 @@ from sidecar.engine.policy import DestinationPolicy
 from sidecar.simulator.campaign import Cell, Contender
 from sidecar.simulator.fleet import Fleet
 from sidecar.simulator.outcome import outcome
-from sidecar.simulator.report import Chart, page, record
+from sidecar.simulator.report import Chart, page, record, seconds
 from sidecar.simulator.scenario import Scenario, Service, Trouble, staffed
 
 SERVICES = {
@@ -54,9 +54,14 @@ def test_the_page_says_for_each_policy_whether_a_blip_stays_a_blip() -> None:
     assert "∞" in html
 
 
+def test_a_long_recovery_is_still_a_plain_number() -> None:
+    assert [seconds(12.75), seconds(100.25), seconds(None)] == ["12.75 s", "100.25 s", "never"]
+
+
 def test_the_record_is_plain_and_complete() -> None:
-    told = json.loads(json.dumps(record(SCENARIO, OUTCOMES, CHARTS)))
+    told = json.loads(json.dumps(record(SCENARIO, OUTCOMES, CHARTS), allow_nan=False))
 
     assert told["outcomes"]["ungoverned"]["metastable"] is True
     assert told["outcomes"]["baseline"]["depths"][0]["service"] == "payments"
+    assert told["scenario"]["services"]["payments"]["queue"] is None
     assert told["map"]["baseline"]["cells"][1] == {"utilisation": 0.8, "blip": 5.0, "recovery": None}
