@@ -12,20 +12,14 @@ from typing import Final
 import aiohappyeyeballs
 from aiohappyeyeballs import AddrInfoType
 
-from sidecar.engine.destination import Destination
+from sidecar.engine.endpoint import Choice, Standing
 from sidecar.governance.address import Endpoint, bracketed
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.resolver import Resolver, Strangers
 from sidecar.proxy.timers import Timer
 from sidecar.proxy.tls import SHUTDOWN_SECONDS, ClientTls, HandshakeFailed, failure_of
-from sidecar.proxy.upstream import Home, Lessee, Upstream
+from sidecar.proxy.upstream import Lessee, Upstream
 
-_EJECTION: Final = 1.0
-_MAX_EJECTION: Final = 30.0
-_MAX_EJECTION_FOR_ANSWERS: Final = 5.0
-"""Shorter: one request that fails fast, and is tried elsewhere, is all that it costs to look again."""
-_SILENT: Final = 2
-"""Attempts in a row that are not answered in time, until a station is left alone."""
 _STAGGER: Final = 0.25  # RFC 8305 §5: the connection attempt delay
 _MAX_RACE: Final = 4
 """Addresses tried for one connection, one every _STAGGER."""
@@ -35,73 +29,32 @@ class LoopingBack(ConnectionError):
     """The endpoint is this sidecar itself."""
 
 
-class Station:
+class Station(Standing):
     """One address of an endpoint: its idle connections, what is in flight, and whether it is left alone for a while."""
 
     __slots__ = (
         "_closed",
-        "_faults",
         "_site",
         "_timer",
         "address",
-        "down_until",
         "endpoint",
         "idle",
-        "in_flight",
         "label",
         "open",
-        "row",
     )
 
     def __init__(self, site: "Site", address: AddrInfoType | None, label: str) -> None:
+        super().__init__()
         self._site = site
         self._timer = site.timer(self._on_timer)
-        self._faults = 0
         self._closed = False
         self.address = address
         """None while the endpoint's name has not been found yet."""
         self.endpoint = site.endpoint
         self.label = label
         self.idle: list[Upstream] = []
-        self.in_flight = 0
         self.open = 0
         """Connections that are open, idle ones among them."""
-        self.down_until = 0.0
-        """Monotonic seconds; before then other stations are preferred."""
-        self.row = 0
-        """Attempts in a row that came to a fast failure here."""
-
-    def failed(self, now: float) -> None:
-        """A connection could not be made: leave the station alone, twice as long each time in a row."""
-        self._eject(now, _MAX_EJECTION)
-
-    def connected(self) -> None:
-        """Connections can be made again. That alone says nothing of its answers."""
-        if not self.row:
-            self.answered()
-
-    def fell_short(self, destination: Destination, now: float) -> None:
-        """An attempt was answered by a failure, or cut off: leave the station alone if it is the only one to do so."""
-        self.row += 1
-        if destination.singles_out(self.row):
-            self._eject(now, _MAX_EJECTION_FOR_ANSWERS)
-
-    def kept_silent(self, now: float) -> None:
-        """An attempt was not answered in time: leave the station alone when that was not the only one in a row."""
-        self.row += 1
-        if self.row >= _SILENT:
-            self._eject(now, _MAX_EJECTION_FOR_ANSWERS)
-
-    def forgive(self) -> None:
-        """None of the stations is up: what was held against this one says no more than what is held against all."""
-        self.down_until = 0.0
-        self._faults = 0
-
-    def answered(self) -> None:
-        """It answers as it should."""
-        self.row = 0
-        self._faults = 0
-        self.down_until = 0.0
 
     def lease(self) -> Upstream | None:
         """An idle connection, the one used last first: the others may then grow old and be closed."""
@@ -141,12 +94,6 @@ class Station:
         Raises OSError, TimeoutError and HandshakeFailed among them.
         """
         return await self._site.connect(self)
-
-    def _eject(self, now: float, most: float) -> None:
-        if self.down_until > now:
-            return  # of many that failed together the first has told
-        self.down_until = now + min(most, _EJECTION * 2**self._faults)
-        self._faults = min(self._faults + 1, 10)
 
     def _on_timer(self, now: float) -> None:
         """Close what has been idle for too long: the load has gone down, or gone."""
@@ -326,10 +273,10 @@ class Site:
             self.refresh()
 
 
-class Pool:
+class Pool(Choice[Station]):
     """The endpoints of one destination."""
 
-    __slots__ = ("_plane", "_rand", "_sites", "_strangers", "_tasks", "_tls", "stations")
+    __slots__ = ("_plane", "_sites", "_strangers", "_tasks", "_tls")
 
     def __init__(
         self,
@@ -344,14 +291,12 @@ class Pool:
 
         `strangers` as for Resolver: only of endpoints that a request has named.
         """
+        super().__init__([], rand)
         self._plane = plane
-        self._rand = rand
         self._tls = tls
         self._strangers = strangers
         self._tasks: set[Task[None]] = set()
         self._sites = [self._site(endpoint) for endpoint in endpoints]
-        self.stations: list[Station] = []
-        """Every address there is to choose from; never empty."""
         self._gather()
 
     @property
@@ -378,23 +323,6 @@ class Pool:
         for site in self._sites:
             site.refresh()
 
-    def choose(self, tried: Sequence[Home], now: float) -> Station:
-        """The less busy of two stations drawn at random; if avoidable none that was `tried`, nor one that is down."""
-        stations = self.stations
-        count = len(stations)
-        if count == 1:
-            return stations[0]
-        if tried:
-            return self._draw(self._likely(tried, now))
-        first = int(self._rand() * count)
-        second = int(self._rand() * (count - 1))
-        if second >= first:
-            second += 1
-        one, other = stations[first], stations[second]
-        if one.down_until > now or other.down_until > now:
-            return self._draw(self._likely(tried, now))
-        return one if one.in_flight <= other.in_flight else other
-
     def connect(self, station: Station, lessee: Lessee) -> Task[None]:
         """Open a connection and hand it to `lessee`; cancel the task when nobody wants it any more."""
         station.in_flight += 1  # from now on: an endpoint that lets everybody wait for a connection is a busy one
@@ -418,28 +346,6 @@ class Pool:
 
     def _gather(self) -> None:
         self.stations = [station for site in self._sites for station in site.stations]
-
-    def _likely(self, tried: Sequence[Home], now: float) -> list[Station]:
-        """The best there are: up and not tried yet; up and not just tried; up. Where none is up all are from now on."""
-        up = [station for station in self.stations if station.down_until <= now]
-        if not up:
-            # Else the first that is well again would have to do for all, until the last of the others is let in.
-            for station in self.stations:
-                station.forgive()
-            up = self.stations
-        untried = [station for station in up if station not in tried]
-        return untried or [station for station in up if station is not tried[-1]] or up
-
-    def _draw(self, stations: Sequence[Station]) -> Station:
-        count = len(stations)
-        if count == 1:
-            return stations[0]
-        first = int(self._rand() * count)
-        second = int(self._rand() * (count - 1))
-        if second >= first:
-            second += 1
-        one, other = stations[first], stations[second]
-        return one if one.in_flight <= other.in_flight else other
 
     def _connected(self, station: Station, task: Task[None]) -> None:
         self._tasks.discard(task)

@@ -1,8 +1,8 @@
 """The fleet itself: pods that call, services that work, and requests on their way between them.
 
 A service works on a request to its end even when nobody waits for the answer any more: that is what keeps an outage
-alive after its cause has gone. Its workers stand behind one queue, as if its load balancer were perfect; a request that
-waits for a service further down holds no worker.
+alive after its cause has gone. The workers of each of its endpoints stand behind one queue, as if a load balancer there
+were perfect; a request that waits for a service further down holds no worker.
 """
 
 import gc
@@ -10,10 +10,12 @@ import math
 from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 from typing import Final, Self
 
 from sidecar.engine.destination import Destination
+from sidecar.engine.endpoint import Choice, Standing
 from sidecar.engine.outcome import Fault, Result, result_of
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.retry import Admission, Exchange
@@ -39,6 +41,7 @@ _FOREVER: Final = math.inf
 _ABANDONED: Final = Result.ABANDONED
 _FAULT: Final = Result.FAULT
 _SLOWNESS: Final = frozenset({"hang", "brownout", "cold"})
+_ANSWERS: Final = frozenset({"error", "dead"})
 _FAULTS: Final = frozenset({502, 504})
 """What the proxy says where there was no answer: no service of a scenario says so itself."""
 
@@ -60,13 +63,48 @@ class Curve:
         return sum(self.slots)
 
 
+class Endpoint:
+    """One address of a service: its own workers, queue, cache and troubles."""
+
+    __slots__ = ("cache", "draw", "idle", "lost_caches", "pace", "queue", "troubles", "worked")
+
+    def __init__(self, service: Service, random: Random, troubles: Sequence[Trouble]) -> None:
+        self.draw = draw(service.spread, service.service_time, random)
+        self.cache = Cache(service.keys, service.miss, self.draw, random)
+        if service.keys:
+            self.draw = self.cache.draw
+        self.pace = Pace(
+            Slowness(one.begins, one.ends, one.speed, 1.0 if one.kind == "cold" else one.speed)
+            for one in troubles
+            if one.kind in _SLOWNESS
+        )
+        self.lost_caches = [trouble.begins for trouble in troubles if trouble.kind == "forget"]
+        self.troubles = [one for one in troubles if one.kind in _ANSWERS]
+        self.idle = service.workers // service.endpoints
+        self.queue: deque[tuple[Call, int]] = deque()
+        self.worked: Callable[[Call, int], None]
+        """A worker has done with that attempt."""
+
+
+class Place(Standing):
+    """What one pod's sidecar knows of an endpoint."""
+
+    __slots__ = ("endpoint",)
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__()
+        self.endpoint = endpoint
+
+
 class Pod:
     """One pod of a service, with what its sidecar knows of each destination."""
 
-    __slots__ = ("backlog", "destinations", "down", "epoch")
+    __slots__ = ("backlog", "choices", "destinations", "down", "epoch")
 
-    def __init__(self, destinations: list[Destination]) -> None:
+    def __init__(self, destinations: list[Destination], choices: list[Choice[Place] | None]) -> None:
         self.destinations = destinations
+        self.choices = choices
+        """Of endpoints, by destination; None where there is nothing to choose."""
         self.epoch = 0
         """How often it was restarted: what began earlier is lost."""
         self.down: Trouble | None = None
@@ -96,17 +134,12 @@ class Station:
         "answers",
         "attempts",
         "begun",
-        "cache",
-        "draw",
+        "endpoints",
         "good",
         "hops",
-        "idle",
         "leaving",
         "longest_queue",
-        "lost_caches",
-        "pace",
         "pods",
-        "queue",
         "service",
         "stream",
         "troubles",
@@ -117,19 +150,11 @@ class Station:
         self.service = service
         self.stream = service.rate * service.pods
         """Requests per second from outside, of all its pods."""
-        self.draw = draw(service.spread, service.service_time, random)
-        self.cache = Cache(service.keys, service.miss, self.draw, random)
-        if service.keys:
-            self.draw = self.cache.draw
-        self.pace = Pace(
-            Slowness(one.begins, one.ends, one.speed, 1.0 if one.kind == "cold" else one.speed)
-            for one in troubles
-            if one.kind in _SLOWNESS
-        )
-        self.lost_caches = [trouble.begins for trouble in troubles if trouble.kind == "forget"]
-        self.troubles = [one for one in troubles if one.kind != "forget" and one.kind not in _SLOWNESS]
-        self.idle = service.workers
-        self.queue: deque[tuple[Call, int]] = deque()
+        self.endpoints = [
+            Endpoint(service, random, [one for one in troubles if one.endpoint in {None, number}])
+            for number in range(service.endpoints)
+        ]
+        self.troubles = [one for one in troubles if one.kind == "restart"]
         self.longest_queue = 0
         self.pods: list[Pod] = []
         self.hops: list[Hop] = []
@@ -164,7 +189,7 @@ class Job:
 class Call(Exchange):
     """One call of one pod: the engine's exchange, and the job that it is made for."""
 
-    __slots__ = ("ended", "epoch", "hop", "job", "kept", "ticket")
+    __slots__ = ("ended", "epoch", "hop", "job", "kept", "place", "ticket", "tried")
 
     def __init__(self, hop: Hop, job: Job, now: float, repeatable_until: float) -> None:
         super().__init__(job.pod.destinations[hop.index], now, repeatable_until)
@@ -173,6 +198,9 @@ class Call(Exchange):
         self.ticket = 0
         """Which attempt is listened to; a change makes everything void that was put down for the last one."""
         self.ended = False
+        self.place: Place | None = None
+        """Where an attempt is in flight, if there was a choice."""
+        self.tried: tuple[Place, ...] = ()
         self.kept = 0
         """The status that is delivered if the retry may not leave after all."""
 
@@ -217,12 +245,11 @@ class Fleet:
         for station in self.stations.values():
             if station.service.rate:
                 self._await_arrival(station)
-            for instant in station.lost_caches:
-                agenda.at(instant, self._forget, station)
+            for endpoint, instant in [(one, at) for one in station.endpoints for at in one.lost_caches]:
+                agenda.at(instant, self._forget, endpoint)
             for trouble in station.troubles:
-                if trouble.kind == "restart":
-                    agenda.at(trouble.begins, self._go_down, (station, trouble))
-                    agenda.at(trouble.ends, self._come_back, station)
+                agenda.at(trouble.begins, self._go_down, (station, trouble))
+                agenda.at(trouble.ends, self._come_back, station)
         collecting = gc.isenabled()
         gc.disable()
         try:
@@ -248,7 +275,9 @@ class Fleet:
             hop.slow = self._agenda.lane(hop.policy.per_attempt_timeout, self._slow)
             hop.requests = Curve(self._until)
             station.hops.append(hop)
-        station.pods = [Pod(self._fresh(station)) for _ in range(service.pods)]
+        station.pods = [Pod(self._fresh(station), self._choices(station)) for _ in range(service.pods)]
+        for endpoint in station.endpoints:
+            endpoint.worked = partial(self._worked, endpoint)
         if service.rate and service.deadline < _FOREVER:
             station.leaving = self._agenda.lane(service.deadline, self._leave)
 
@@ -260,6 +289,10 @@ class Fleet:
                 destination.budget = EndlessBudget(hop.policy.budget, self._agenda.now)
             destinations.append(destination)
         return destinations
+
+    def _choices(self, station: Station) -> list[Choice[Place] | None]:
+        known = [hop.callee.endpoints for hop in station.hops]
+        return [Choice([Place(one) for one in each], self._chance) if len(each) > 1 else None for each in known]
 
     # A request from outside, and the work of a pod
 
@@ -326,6 +359,7 @@ class Fleet:
             now = self._agenda.now
             call.ended = True
             call.hop.slow.drop(call)
+            self._part(call)
             call.abandon(now)
             call.finish(now, _ABANDONED)
             if call.destination.limiter.waiting:
@@ -362,11 +396,40 @@ class Fleet:
             self._agenda.at(call.deadline, self._too_late, call, ticket)
         else:
             hop.slow.add(now, call, ticket)
-        self._receive(hop.callee, call, ticket)
+        choice = call.job.pod.choices[hop.index]
+        if choice is None:
+            self._receive(hop.callee, hop.callee.endpoints[0], call, ticket)
+            return
+        place = call.place = choice.choose(call.tried, now)
+        place.in_flight += 1
+        self._receive(hop.callee, place.endpoint, call, ticket)
+
+    @staticmethod
+    def _part(call: Call) -> Place | None:
+        """The attempt in flight is over, wherever it was."""
+        place, call.place = call.place, None
+        if place is not None:
+            place.in_flight -= 1
+            call.tried = (*call.tried, place)
+        return place
 
     def _answered(self, call: Call, ticket: int, status: int, retry_after: float | None = None) -> None:
         if call.ticket == ticket and not call.ended and self._is_there(call):
-            self._heed(call, call.on_status(self._agenda.now, status, retry_after), status)
+            now = self._agenda.now
+            verdict = call.on_status(now, status, retry_after)
+            if call.place is not None:
+                self._judge(call, call.place, status, now)
+            self._heed(call, verdict, status)
+
+    @staticmethod
+    def _judge(call: Call, place: Place, status: int, now: float) -> None:
+        """What the proxy holds against an endpoint that answers so, or for it."""
+        if place.down_until <= now:
+            place.connected()
+        if status in call.policy.breaker.statuses:
+            place.fell_short(call.destination, now)
+        elif place.row and status not in call.destination.failing:
+            place.answered()
 
     def _slow(self, call: Call, ticket: int) -> None:
         if call.ticket != ticket or call.ended or not self._is_there(call):
@@ -376,6 +439,8 @@ class Fleet:
             self._too_late(call, ticket)
             return
         verdict = call.on_slow(now)
+        if call.place is not None:
+            call.place.kept_silent(now)
         if isinstance(verdict, Retry):
             self._heed(call, verdict, 504)
         else:
@@ -388,6 +453,8 @@ class Fleet:
     def _heed(self, call: Call, verdict: Verdict, status: int) -> None:
         now = self._agenda.now
         call.hop.slow.drop(call)
+        if call.place is not None:
+            self._part(call)
         if isinstance(verdict, Retry):
             call.ticket += 1
             call.kept = status
@@ -434,10 +501,10 @@ class Fleet:
 
     # The other end: what a service does
 
-    def _receive(self, station: Station, call: Call, ticket: int) -> None:
+    def _receive(self, station: Station, endpoint: Endpoint, call: Call, ticket: int) -> None:
         now = self._agenda.now
         station.attempts.add(now)
-        for trouble in station.troubles:
+        for trouble in endpoint.troubles:
             if trouble.begins <= now < trouble.ends and (trouble.share >= 1.0 or self._chance() < trouble.share):
                 if trouble.kind == "error":
                     self._agenda.at(now + FAST, self._fail, (call, trouble.status, trouble.retry_after), ticket)
@@ -445,25 +512,25 @@ class Fleet:
                     self._agenda.at(now + FAST, self._refuse, call, ticket)
                 return
         if not station.service.workers:
-            self._agenda.at(now + FAST, self._worked, call, ticket)
-        elif station.idle:
-            station.idle -= 1
-            self._agenda.at(station.pace.finished(now, station.draw()), self._worked, call, ticket)
-        elif len(station.queue) < station.service.queue:
-            station.queue.append((call, ticket))
-            station.longest_queue = max(station.longest_queue, len(station.queue))
+            self._agenda.at(now + FAST, endpoint.worked, call, ticket)
+        elif endpoint.idle:
+            endpoint.idle -= 1
+            self._agenda.at(endpoint.pace.finished(now, endpoint.draw()), endpoint.worked, call, ticket)
+        elif len(endpoint.queue) < station.service.queue:
+            endpoint.queue.append((call, ticket))
+            station.longest_queue = max(station.longest_queue, len(endpoint.queue))
         else:
             self._agenda.at(now + FAST, self._fail, (call, 503, None), ticket)
 
-    def _worked(self, call: Call, ticket: int) -> None:
+    def _worked(self, endpoint: Endpoint, call: Call, ticket: int) -> None:
         """A worker has done with it, and takes the next; nobody tells it that its caller has gone."""
         station = call.hop.callee
         now = self._agenda.now
-        if station.queue:
-            following, its_ticket = station.queue.popleft()
-            self._agenda.at(station.pace.finished(now, station.draw()), self._worked, following, its_ticket)
+        if endpoint.queue:
+            following, its_ticket = endpoint.queue.popleft()
+            self._agenda.at(endpoint.pace.finished(now, endpoint.draw()), endpoint.worked, following, its_ticket)
         elif station.service.workers:
-            station.idle += 1
+            endpoint.idle += 1
         station.answers += 1
         if call.ticket != ticket or call.ended:
             station.wasted += 1
@@ -481,11 +548,13 @@ class Fleet:
 
     def _refuse(self, call: Call, ticket: int) -> None:
         if call.ticket == ticket and not call.ended and self._is_there(call):
+            if call.place is not None:
+                call.place.failed(self._agenda.now)
             self._heed(call, call.on_fault(self._agenda.now, Fault.CONNECT_FAILURE, sent=False), 502)
 
     @staticmethod
-    def _forget(station: Station, _: int) -> None:
-        station.cache.empty()
+    def _forget(endpoint: Endpoint, _: int) -> None:
+        endpoint.cache.empty()
 
     # A restart
 
@@ -498,7 +567,7 @@ class Fleet:
     def _come_back(self, station: Station, _: int) -> None:
         """All at once, each with what waited for it: the lockstep that is to be survived."""
         for pod in station.pods:
-            pod.destinations = self._fresh(station)
+            pod.destinations, pod.choices = self._fresh(station), self._choices(station)
             pod.down = None
             waiting, pod.backlog = pod.backlog, 0
             for _request in range(waiting):

@@ -55,7 +55,8 @@ class ServiceEntry(Document, frozen=True, kw_only=True):
 
     `pods` each have a sidecar of their own. A service with a `rate` is called from outside, so often by each pod. One
     with a `capacity`, or a `utilisation` of it at the rates given, works on requests: first come first served, each for
-    a time drawn around `service_time`. It then makes its `calls`, one after the other, each with that probability.
+    a time drawn around `service_time`; its `endpoints` share the workers, and callers choose.
+    It then makes its `calls`, one after the other, each with that probability.
     """
 
     pods: Annotated[int, Meta(ge=1, le=100_000)] = 1
@@ -68,6 +69,7 @@ class ServiceEntry(Document, frozen=True, kw_only=True):
     spread: Literal["fixed", "even", "exponential", "lognormal"] = "exponential"
     queue: Annotated[int, Meta(ge=0, le=100_000_000)] | UnsetType = UNSET
     failing: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    endpoints: Annotated[int, Meta(ge=1, le=1000)] = 1
     cache: CacheEntry | UnsetType = UNSET
     calls: dict[DestinationName, Annotated[float, Meta(ge=0, le=1)]] = msgspec.field(default_factory=dict)
 
@@ -78,7 +80,8 @@ class TroubleEntry(Document, frozen=True, kw_only=True):
     hang: no work is done; brownout: work at `speed`; cold: from `speed` up to full speed; forget: the cache is empty
     and fills again as requests come, whatever `lasts` says; error: a `share` of the requests is answered with `status`
     at once; dead: connections are refused; restart: the pods are gone and forget everything, and a `backlog` of the
-    requests that came meanwhile comes at once when they are back. It happens `times` times, `every` so often.
+    requests that came meanwhile comes at once when they are back. It happens at one `endpoint`, counted from 0,
+    or at all; `times` times, `every` so often.
     """
 
     service: DestinationName
@@ -90,6 +93,7 @@ class TroubleEntry(Document, frozen=True, kw_only=True):
     share: Annotated[float, Meta(ge=0, le=1)] = 1.0
     retry_after: Duration | UnsetType = UNSET
     backlog: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    endpoint: Annotated[int, Meta(ge=0, le=999)] | UnsetType = UNSET
     every: Duration | UnsetType = UNSET
     times: Annotated[int, Meta(ge=1, le=1000)] = 1
 
@@ -123,6 +127,7 @@ class Service:
     spread: str = "exponential"
     queue: float = float("inf")
     failing: float = 0.0
+    endpoints: int = 1
     keys: int = 0
     miss: float = 1.0
     calls: Mapping[str, float] = field(default_factory=dict)
@@ -146,6 +151,7 @@ class Trouble:
     share: float = 1.0
     retry_after: float | None = None
     backlog: float = 1.0
+    endpoint: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +231,7 @@ def staffed(service: Service, capacity: float) -> Service:
     A fraction of a worker there is not: the time that each request takes is changed by as much, so that the capacity is
     the one that was asked for.
     """
-    workers = max(1, round(capacity * service.service_time))
+    workers = service.endpoints * max(1, round(capacity * service.service_time / service.endpoints))
     return replace(service, workers=workers, service_time=workers / capacity)
 
 
@@ -336,6 +342,7 @@ class _Reader:
                 spread=entry.spread,
                 queue=float("inf") if entry.queue is UNSET else entry.queue,
                 failing=entry.failing,
+                endpoints=entry.endpoints,
                 keys=0 if entry.cache is UNSET else entry.cache.keys,
                 miss=1.0 if entry.cache is UNSET else entry.cache.miss,
                 calls={callee: share for callee, share in entry.calls.items() if callee in entries},
@@ -358,6 +365,13 @@ class _Reader:
         has_work = service.capacity is not UNSET or service.utilisation is not UNSET
         if entry.kind in {"hang", "brownout", "cold"} and not has_work:
             self._decoder.broken((*here, "kind"), f"needs a capacity or a utilisation of {entry.service}", entry.kind)
+        if entry.endpoint is not UNSET and entry.endpoint >= service.endpoints:
+            rule = f"must be under {service.endpoints}: that many endpoints {entry.service} has, counted from 0"
+            self._decoder.broken((*here, "endpoint"), rule, str(entry.endpoint))
+        if entry.endpoint is not UNSET and entry.kind == "restart":
+            self._decoder.lacking(
+                (*here, "endpoint"), "does not go with restart, which is of pods: dead is of endpoints"
+            )
         if entry.kind == "forget" and service.cache is UNSET:
             self._decoder.broken((*here, "kind"), f"needs a cache of {entry.service}", entry.kind)
         if entry.kind == "restart" and not service.calls:
@@ -382,6 +396,7 @@ class _Reader:
                 share=entry.share,
                 retry_after=None if entry.retry_after is UNSET else float(entry.retry_after),
                 backlog=entry.backlog,
+                endpoint=None if entry.endpoint is UNSET else entry.endpoint,
             )
             for turn in range(entry.times)
         ]

@@ -109,6 +109,8 @@ def test_a_cache_is_lost_in_an_instant_and_shrinks_with_the_fleet(tmp_path: Path
             ("calls: {payments", "cache: {keys: 9, miss: 4}, calls: {payments"),
             "services.checkout.cache: needs a capacity",
         ),
+        (("10ms", "10ms, endpoints: 0"), "storm.yaml:4: services.payments.endpoints: must be between 1 and 1000"),
+        (("lasts: 2s", "lasts: 2s, endpoint: 1"), "storm.yaml:6: trouble[0].endpoint: must be under 1"),
         (("at: 8s", "at: 4s"), "warm_up: must be over before the first trouble begins"),
         (("lasts: 2s", "lasts: 12s"), "duration: must go on after the last trouble, which ends at 20s"),
         (("lasts: 2s", "lasts: 2s, times: 3"), "trouble[0].times: needs an every"),
