@@ -32,7 +32,7 @@ th:first-child,td:first-child{text-align:left}thead th{color:var(--soft);font-we
 .line{fill:none;stroke-width:2;stroke-linejoin:round}.line.a{stroke:var(--a)}
 .line.b{stroke:var(--b);stroke-dasharray:6 3}
 .trouble{fill:var(--trouble)}.recovers{fill:var(--a)}.never{fill:var(--bad)}
-.on-never{fill:#fff!important}td{white-space:nowrap}
+.on-never{fill:var(--paper)!important}td{white-space:nowrap}
 @media(max-width:560px){body{padding:20px 14px 40px}.keys{float:none;display:block}.key:first-child{margin-left:0}
 svg.plot{min-width:640px}th,td{padding:6px 8px}}
 .place{font-size:12px;text-anchor:middle;fill:var(--ink);font-variant-numeric:tabular-nums}
