@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 from functools import partial
 
 import click
@@ -14,7 +13,7 @@ from loadtest.contender import BrokenOffError
 from loadtest.cores import Cores
 from loadtest.files import allow_files
 from loadtest.logs import logs
-from loadtest.options import CannotRunError, StoppedError, names, opened
+from loadtest.options import CannotRunError, StoppedError, end_as_by_ctrl_c, names, opened
 from loadtest.plan import Plan
 from loadtest.progress import Watch
 from loadtest.record import record
@@ -80,8 +79,7 @@ def cost(
     Four minutes as it is, ten on a busy machine: what other processes disturb is measured again. Exits 0 when it ran, 2
     when it could not.
     """
-    # An end from outside has to clean up as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_as_by_ctrl_c()
     versions = _versions(only)
     if asserts and SUBJECT not in versions:
         raise click.UsageError(f"--assert judges {SUBJECT}, which --only leaves out")

@@ -6,7 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from time import perf_counter, sleep
@@ -23,6 +24,7 @@ POLL = 0.002  # seconds between looks; also the error of a start-up time
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # elsewhere kill -9 leaves children behind
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+_ENDING = {signal.SIGINT, signal.SIGTERM}
 
 
 class NotStartedError(Exception):
@@ -40,7 +42,7 @@ class Child:
         self.name = name
         self._log = log
         self.began = perf_counter()
-        with nullcontext() if core is None else pinned(core), log.open("wb") as output:
+        with nullcontext() if core is None else pinned(core), log.open("wb") as output, _unbroken():
             try:
                 # A session of its own, so that Ctrl-C reaches this program first and children end in order.
                 self._process = subprocess.Popen(
@@ -116,10 +118,27 @@ class Child:
                 os.kill(pid, signal.SIGKILL)
 
 
+@contextmanager
+def _unbroken() -> Iterator[None]:
+    """Let the signals that end a measurement wait: an exception that is raised while Python forks is swallowed there.
+
+    It forks itself for `_ends_with` alone, which also lets them through again in the child.
+    """
+    if _LIBC is None:
+        yield
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+
+
 def _ends_with(parent: int) -> None:
     """In the child, before its program: a parent that is killed can not end it."""
     assert _LIBC is not None
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's, until then: it would take note, and forget at exec
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # gone before it could be asked for
         os._exit(1)

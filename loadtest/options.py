@@ -1,6 +1,7 @@
 """What the commands' options have in common, and how a command ends when it cannot go on."""
 
 import signal
+from types import FrameType
 from typing import IO, Any
 
 import click
@@ -16,6 +17,20 @@ class StoppedError(click.ClickException):
     """Ctrl-C or SIGTERM."""
 
     exit_code = 128 + signal.SIGINT
+
+
+def end_as_by_ctrl_c() -> None:
+    """Let SIGTERM clean up as SIGINT does.
+
+    As one, not like one: whoever runs an event loop takes SIGINT as the wish to be cancelled, while an exception out of
+    nowhere may be raised where nobody passes it on.
+    """
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    signal.signal(signal.SIGTERM, signal.default_int_handler if ignored else _interrupt)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    signal.raise_signal(signal.SIGINT)
 
 
 def names(

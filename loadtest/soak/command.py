@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from loadtest.child import Child, NotStartedError, free_port
 from loadtest.cores import Cores
 from loadtest.files import allow_files
 from loadtest.meter import Meter
+from loadtest.options import end_as_by_ctrl_c
 from loadtest.soak.caller import WrongError
 from loadtest.soak.origin import Origin
 from loadtest.soak.stages import MEGABYTE, STAGES, Size, Soaked
@@ -75,8 +75,7 @@ def soak(
 
     A minute and a half as it is, after 8 MB each way to warm up. Exits 0 when it ran, 2 when it could not.
     """
-    # An end from outside has to clean up as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_as_by_ctrl_c()
     chosen = list(STAGES) if stages is None else [name.strip() for name in stages.split(",")]
     if unknown := [name for name in chosen if name not in STAGES]:
         raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(STAGES)}", param_hint="--stages")

@@ -1,7 +1,6 @@
 """`python -m loadtest storm`: the command line."""
 
 import json
-import signal
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -12,7 +11,7 @@ import click
 
 from loadtest import machine
 from loadtest.files import allow_files
-from loadtest.options import CannotRunError, StoppedError, names, opened
+from loadtest.options import CannotRunError, StoppedError, end_as_by_ctrl_c, names, opened
 from loadtest.progress import Watch
 from loadtest.storm.record import record, runs_of
 from loadtest.storm.scenario import scenarios
@@ -67,7 +66,7 @@ def storm(
     Real processes on loopback: a dependency of finite capacity, four proxies, clients that do not wait for each other.
     Half a minute for each scenario and subject, 20 minutes for all; exits 2 when it could not run.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_as_by_ctrl_c()
     versions = _versions(subject)
     try:
         allow_files(FILES)
