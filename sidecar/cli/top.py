@@ -1,10 +1,12 @@
 """`sidecar top`: the live page in a terminal."""
 
 import select
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import click
 from rich.console import Console
@@ -75,12 +77,13 @@ def _watch(console: Console, screen: Screen, document: Document, address: Addres
     link = Link(str(address))
     heard = time.monotonic()
     with (
+        _ctrl_c() as pressed,
         _keys() as quitting,
         Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live,
     ):
         while True:
             live.update(screen.frame(document, link, console.height), refresh=True)
-            if quitting(interval):
+            if pressed() or quitting(interval):
                 return
             try:
                 document = decode(fetch(address, SECONDS_SHOWN), f"http://{address}/")
@@ -89,6 +92,27 @@ def _watch(console: Console, screen: Screen, document: Document, address: Addres
             else:
                 heard = time.monotonic()
                 link = Link(str(address))
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed.
+
+    It interrupts as ever; but one that comes while something is finalised is swallowed there, and would have to be
+    pressed again.
+    """
+    pressed = False
+
+    def press(_number: int, _frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

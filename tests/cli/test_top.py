@@ -9,13 +9,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from io import StringIO
 
 import click
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
-from sidecar.cli.top import address_of, top
-from sidecar.watch.document import decode
+from sidecar.cli.top import _watch, address_of, top
+from sidecar.governance.address import Address
+from sidecar.watch.document import decode, fetch
+from sidecar.watch.screen import Screen
 from tests.admin.scenery import storm
 from tests.admin.shown import Shown, shown
 
@@ -161,6 +166,30 @@ def test_into_a_pipe_it_is_printed_once_and_a_reader_who_leaves_is_no_failure(st
     assert whole.stdout.count("payments is failing") == 1
     assert all(len(line) <= 80 for line in whole.stdout.splitlines())
     assert "Traceback" not in left.stderr
+
+
+def test_a_ctrl_c_that_is_swallowed_where_it_comes_is_heard_all_the_same(
+    stand: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = address_of(f"127.0.0.1:{stand.port}")
+    content = fetch(address, 60)
+    fetched = 0
+
+    def fetch_amid_a_finaliser(_address: Address, _seconds: int) -> bytes:
+        nonlocal fetched
+        fetched += 1
+        assert fetched == 1
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return content
+
+    monkeypatch.setattr("sidecar.cli.top.fetch", fetch_amid_a_finaliser)
+    console = Console(file=StringIO(), force_terminal=True, width=100, height=30)
+
+    _watch(console, Screen(console), decode(content, ""), address, 0.01)
+
+    assert fetched == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_it_survives_a_sidecar_that_goes_and_comes_back() -> None:
