@@ -28,6 +28,7 @@ th:first-child,td:first-child{text-align:left}thead th{color:var(--soft);font-we
 .wide,figure{overflow-x:auto}figure{margin:22px 0}figcaption{font-size:.9rem;margin-bottom:6px}.keys{float:right}
 .key{margin-left:14px}
 .key svg{margin-right:6px;vertical-align:middle}svg.plot{width:100%;height:auto}svg.map{max-width:100%;height:auto}
+.maps{display:flex;flex-wrap:wrap;column-gap:48px}
 .grid{stroke:var(--grid)}.tick{font-size:11px;fill:var(--soft)}.end{text-anchor:end}.mid{text-anchor:middle}
 .line{fill:none;stroke-width:2;stroke-linejoin:round}.line.a{stroke:var(--a)}
 .line.b{stroke:var(--b);stroke-dasharray:6 3}
@@ -116,12 +117,14 @@ def page(scenario: Scenario, outcomes: Mapping[str, Outcome], charts: Sequence[C
             f"blip lasts. Each place: seconds from its end to recovery; ∞: none in {charts[0].watched:g} s. "
             "The scenario in small, every pod with its own load.</p>"
         )
+        parts.append('<div class="maps">')
         for chart in charts:
             rows = sorted({cell.utilisation for cell in chart.cells}, reverse=True)
             columns = sorted({cell.blip for cell in chart.cells})
             found = {(cell.utilisation, cell.blip): cell.recovery for cell in chart.cells}
             places = [[found[row, column] for column in columns] for row in rows]
             parts.append(heat(chart.contender.name, rows, columns, places, chart.watched))
+        parts.append("</div>")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
