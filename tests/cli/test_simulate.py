@@ -53,6 +53,19 @@ def test_a_budgetless_policy_collapses_and_the_baseline_does_not(storm: Path, tm
     assert "<svg" in page.read_text()
 
 
+def test_a_fleet_of_800_collapses_without_a_budget_and_does_not_with_the_baseline(tmp_path: Path) -> None:
+    fleet, record = tmp_path / "fleet.yaml", tmp_path / "fleet.json"
+    hang = (ROOT / "config" / "scenarios" / "hang.yaml").read_text()
+    fleet.write_text(hang.replace("rate: 50/s", "rate: 3/s").replace("duration: 60s", "duration: 40s"))
+
+    simulate(fleet, "--policy", "config/policy.yaml", "--against", "ungoverned", "--json", record)
+
+    told = json.loads(record.read_text())
+    assert told["scenario"]["services"]["checkout"]["pods"] == 800
+    assert told["outcomes"]["ungoverned"]["metastable"]
+    assert not told["outcomes"]["config/policy.yaml"]["metastable"]
+
+
 def test_a_figure_that_does_not_hold_is_named_with_exit_one(storm: Path) -> None:
     ran = simulate(storm, "--assert", "during > 99.9%", "--json", "-")
 
