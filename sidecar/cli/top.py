@@ -98,8 +98,8 @@ def _watch(console: Console, screen: Screen, document: Document, address: Addres
 def _ctrl_c() -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C was pressed.
 
-    It interrupts as ever; but one that comes while something is finalised is swallowed there, and would have to be
-    pressed again.
+    It interrupts as ever, also where whoever started us ignores it, as shells do in the background; but one that comes
+    while something is finalised is swallowed there, and would have to be pressed again.
     """
     pressed = False
 

@@ -173,6 +173,7 @@ def test_a_ctrl_c_that_is_swallowed_where_it_comes_is_heard_all_the_same(
 ) -> None:
     address = address_of(f"127.0.0.1:{stand.port}")
     content = fetch(address, 60)
+    before = signal.getsignal(signal.SIGINT)
     fetched = 0
 
     def fetch_amid_a_finaliser(_address: Address, _seconds: int) -> bytes:
@@ -189,7 +190,7 @@ def test_a_ctrl_c_that_is_swallowed_where_it_comes_is_heard_all_the_same(
     _watch(console, Screen(console), decode(content, ""), address, 0.01)
 
     assert fetched == 1
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_it_survives_a_sidecar_that_goes_and_comes_back() -> None:
