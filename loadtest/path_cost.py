@@ -16,7 +16,7 @@ import uvloop
 from loadtest.workload import WORKLOADS, Workload
 from sidecar.engine.destination import Destination
 from sidecar.engine.policy import ConcurrencyPolicy, DestinationPolicy
-from sidecar.governance.address import Endpoint
+from sidecar.net import Endpoint
 from sidecar.proxy.downstream import Downstream
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.pool import Pool

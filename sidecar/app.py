@@ -20,21 +20,21 @@ from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import Result
 from sidecar.engine.shadow import Shadow
 from sidecar.engine.tally import Tally
-from sidecar.governance.address import Address
-from sidecar.governance.certificates import CertificateStore, Renewal
-from sidecar.governance.certified import Certified
-from sidecar.governance.clock_watch import ClockWatch
-from sidecar.governance.document import INGRESS_NAME
-from sidecar.governance.exceptions import State, begins_at, ends_at, state_of
-from sidecar.governance.finding import Finding
-from sidecar.governance.following import Following, Source
-from sidecar.governance.guardrails import written
-from sidecar.governance.intake import Intake, Loaded
-from sidecar.governance.resolve import Origin
-from sidecar.governance.rollout import Load
-from sidecar.governance.snapshot import Snapshot
-from sidecar.governance.sources import WatchedFiles
-from sidecar.governance.uses import ExceptionUses
+from sidecar.governance.documents.document import INGRESS_NAME
+from sidecar.governance.documents.finding import Finding
+from sidecar.governance.loading.certified import Certified
+from sidecar.governance.loading.clock_watch import ClockWatch
+from sidecar.governance.loading.loader import Loaded, PolicyLoader
+from sidecar.governance.loading.rollout import Load
+from sidecar.governance.loading.sources import WatchedFiles
+from sidecar.governance.loading.updater import PolicyUpdater, Source
+from sidecar.governance.policy.guardrails import written
+from sidecar.governance.policy.resolve import Origin
+from sidecar.governance.policy.snapshot import Snapshot
+from sidecar.governance.policy.uses import ExceptionUses
+from sidecar.governance.policy.waivers import State, begins_at, ends_at, state_of
+from sidecar.governance.trust.certificates import CertificateStore, Renewal
+from sidecar.net import Address
 from sidecar.proxy.contexts import Contexts
 from sidecar.proxy.listener import Listener, NoSuchAddress, bind
 from sidecar.proxy.plane import Plane
@@ -67,8 +67,8 @@ def wall_clock() -> datetime:
 class Sidecar:
     """One process: its data plane, its admin plane, and the policy that governs both. Implements `admin.AdminState`.
 
-    `loaded` is the first of what `source` gives; see `governance.following` for what becomes of the next. `wall` is the
-    time by which exceptions begin and end.
+    `loaded` is the first of what `source` gives; `governance.loading.updater` says what becomes of the next. `wall` is
+    the time by which exceptions begin and end.
     """
 
     def __init__(self, source: Source, loaded: Loaded, log: Log, wall: Callable[[], datetime] = wall_clock) -> None:
@@ -98,7 +98,7 @@ class Sidecar:
         self._admin = AdminServer(self, time.monotonic)
         self._router = self._build_router(snapshot)
         certified = Certified(source, self._certificates, lambda: self._snapshot, self._renewed)
-        self._following = Following(certified, loaded, self, log.logger.log, wall=lambda: wall().timestamp())
+        self._updater = PolicyUpdater(certified, loaded, self, log.logger.log, wall=lambda: wall().timestamp())
         self._try_out(loaded.candidate)
         self._uses = ExceptionUses()
         self._clock_watch = ClockWatch(wall, loop.call_later, self._look)
@@ -148,7 +148,7 @@ class Sidecar:
             service=snapshot.service,
             policy_version=snapshot.version,
             digest=snapshot.policy_digest[:12],
-            origin=self._following.loaded.origin.value,
+            origin=self._updater.loaded.origin.value,
             admin=f"http://{admin}",
             listen=[f"http{'s' if listener.tls else ''}://{listener.address}" for listener in self._listeners.values()],
             destinations={name: [str(e) for e in d.endpoints] for name, d in snapshot.destinations.items()},
@@ -159,9 +159,9 @@ class Sidecar:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, number.name)
-        loop.add_signal_handler(signal.SIGHUP, self._following.reload_soon)
+        loop.add_signal_handler(signal.SIGHUP, self._updater.reload_soon)
         watches = [
-            loop.create_task(self._following.run()),
+            loop.create_task(self._updater.run()),
             loop.create_task(self._watched_certificates.watch(self._renew_certificates)),
         ]
         gc.collect()
@@ -194,7 +194,7 @@ class Sidecar:
     async def reload(self) -> ReloadResult:
         """Read the documents again. What is wrong leaves the last good snapshot, and all state, in force."""
         self._look(self._wall())
-        findings = await self._following.reload()
+        findings = await self._updater.reload()
         return ReloadResult(
             ok=not findings,
             version=self._snapshot.version,
@@ -202,7 +202,7 @@ class Sidecar:
             left_out=[asdict(finding) for each in self._snapshot.left_out.values() for finding in each],
         )
 
-    # governance.following.Host
+    # governance.loading.updater.Host
 
     def put_in_force(self, loaded: Loaded) -> None:
         """Adopt a snapshot, in one step as far as requests can see."""
@@ -318,7 +318,7 @@ class Sidecar:
         before, after = self._snapshot, self._snapshot.at(now)
         if after is before:
             return
-        self._following.turned(after)
+        self._updater.turned(after)
         self._adopt(after)
         for grant, was, state in zip(before.exceptions, before.states, after.states, strict=True):
             if was is not state:
@@ -453,20 +453,20 @@ class Sidecar:
     @property
     def reloads(self) -> subject.Reloads:
         """How loading it went."""
-        reloads = self._following.reloads
+        reloads = self._updater.reloads
         return subject.Reloads(reloads.successes, reloads.failures, reloads.in_force_since, reloads.last_error)
 
     @property
     def standing(self) -> PolicyStanding:
         """How the policy in force came to be."""
-        following = self._following
-        loaded = following.loaded
+        updater = self._updater
+        loaded = updater.loaded
         expires = loaded.snapshot.expires
         return PolicyStanding(
             origin=loaded.origin.value,
             rollout=loaded.rollout.value,
-            aborts=following.aborts,
-            source_age=following.age,
+            aborts=updater.aborts,
+            source_age=updater.age,
             expires=None if expires is None else expires.timestamp(),
         )
 
@@ -474,7 +474,7 @@ class Sidecar:
         """What an operator should know although it is ready."""
         snapshot = self._snapshot
         left_out = [f"left out: {finding}" for each in snapshot.left_out.values() for finding in each]
-        return [*self._following.warnings, *snapshot.warnings, *map(str, snapshot.waiting), *left_out]
+        return [*self._updater.warnings, *snapshot.warnings, *map(str, snapshot.waiting), *left_out]
 
     @property
     def left_out(self) -> Mapping[str, int]:
@@ -556,7 +556,7 @@ class Sidecar:
         now = self._wall()
         self._look(now)
         snapshot = self._snapshot
-        loaded = self._following.loaded
+        loaded = self._updater.loaded
         return {
             "version": snapshot.version,
             "origin": loaded.origin.value,
@@ -644,12 +644,12 @@ def _sent(destination: Destination) -> int:
     return destination.tally.requests_total - destination.tally.requests[Result.REFUSED]
 
 
-def serve(intake: Intake, log: Log, *, strict: bool) -> None:
+def serve(loader: PolicyLoader, log: Log, *, strict: bool) -> None:
     """Run one sidecar to its end. Raises InvalidDocument when it can not begin, and OSError naming an address."""
 
     async def main() -> None:
-        loaded = await intake.first(strict=strict)
-        sidecar = Sidecar(intake, loaded, log)
+        loaded = await loader.first(strict=strict)
+        sidecar = Sidecar(loader, loaded, log)
         await sidecar.start()
         await sidecar.run()
 

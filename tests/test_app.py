@@ -16,18 +16,18 @@ import aiohttp
 import pytest
 
 from sidecar.app import Sidecar
-from sidecar.governance.address import Address, Endpoint
-from sidecar.governance.finding import Finding, InvalidDocument
-from sidecar.governance.ingress import INGRESS_BASELINE
-from sidecar.governance.intake import Intake
-from sidecar.governance.snapshot import IngressSnapshot, Snapshot, from_flags
+from sidecar.governance.documents.finding import Finding, InvalidDocument
+from sidecar.governance.loading.loader import PolicyLoader
+from sidecar.governance.policy.ingress import INGRESS_BASELINE
+from sidecar.governance.policy.snapshot import IngressSnapshot, Snapshot, from_flags
+from sidecar.net import Address, Endpoint
 from sidecar.telemetry.log import Format, Level, Log
 from sidecar.telemetry.subject import ExceptionLife
 from tests.fakes.certificates import HOST, server_context
+from tests.fakes.documents import EXCEPTION, NOW, OVERRIDE, POLICY, SIDECAR
 from tests.fakes.loops import on_uvloop
 from tests.fakes.origin import Origin, replying, response
 from tests.fakes.policies import Shelf, loaded
-from tests.governance.documents import EXCEPTION, NOW, OVERRIDE, POLICY, SIDECAR
 
 
 def snapshot_for(port: int, *, timeout: float = 5.0, digest: str = "a") -> Snapshot:
@@ -139,12 +139,12 @@ async def under_an_exception(port: int, tmp_path: Path, wall: Callable[[], datet
     document += 'admin: {listen: "127.0.0.1:0"}\negress: {listen: ["127.0.0.1:0"]}\n'
     (tmp_path / "sidecar.yaml").write_text(document, encoding="utf-8")
     (tmp_path / "policy.yaml").write_text(POLICY + EXCEPTION, encoding="utf-8")
-    intake = Intake(tmp_path / "sidecar.yaml", "pod", wall=wall)
-    first = await intake.first(strict=True)
+    loader = PolicyLoader(tmp_path / "sidecar.yaml", "pod", wall=wall)
+    first = await loader.first(strict=True)
     (tmp_path / "policy.yaml").unlink()
     with (tmp_path / "log").open("wb") as file:
         log = Log(Format.JSON, Level.INFO, file.fileno())
-        sidecar = Sidecar(intake, first, log, wall)
+        sidecar = Sidecar(loader, first, log, wall)
         await sidecar.start()
         try:
             yield sidecar
@@ -349,11 +349,11 @@ async def test_at_the_end_of_an_exception_no_connection_made_without_verificatio
         document += "admin: {listen: '127.0.0.1:0'}\negress: {listen: []}\n"
         (tmp_path / "sidecar.yaml").write_text(document, encoding="utf-8")
         (tmp_path / "policy.yaml").write_text(POLICY + leave, encoding="utf-8")
-        intake = Intake(tmp_path / "sidecar.yaml", "pod", wall=lambda: now[0])
-        first = await intake.first(strict=True)
+        loader = PolicyLoader(tmp_path / "sidecar.yaml", "pod", wall=lambda: now[0])
+        first = await loader.first(strict=True)
         with (tmp_path / "log").open("wb") as file:
             log = Log(Format.JSON, Level.INFO, file.fileno())
-            sidecar = Sidecar(intake, first, log, lambda: now[0])
+            sidecar = Sidecar(loader, first, log, lambda: now[0])
             await sidecar.start()
             try:
                 async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session:

@@ -8,7 +8,7 @@ from typing import Any, Self
 import yaml
 
 from loadtest.child import ROOT
-from sidecar.governance.units import Duration
+from sidecar.governance.documents.units import Duration
 
 STORMS = ROOT / "config" / "storms.yaml"
 

@@ -12,7 +12,7 @@ from sidecar.admin.live import Live
 from sidecar.admin.live_page import LivePage
 from sidecar.admin.state import AdminState
 from sidecar.admin.views import Views
-from sidecar.governance.address import Address
+from sidecar.net import Address
 from sidecar.telemetry.exporter import Exporter
 
 

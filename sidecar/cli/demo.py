@@ -16,7 +16,7 @@ from sidecar.demo.account import Account
 from sidecar.demo.script import FAST, FULL
 from sidecar.demo.show import LIGHT_RATE, Addresses, Show
 from sidecar.demo.stage import Stage, StageError
-from sidecar.governance.address import Address
+from sidecar.net import Address
 from sidecar.telemetry.history import ROWS
 from sidecar.watch.document import Unreadable, decode, fetch
 from sidecar.watch.incident import Span, incidents

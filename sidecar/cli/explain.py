@@ -16,7 +16,7 @@ from sidecar.cli.forecast import Outcome, Turn, Way, forecast, repeatable, way_o
 from sidecar.cli.moment import moment
 from sidecar.cli.policy.documents import snapshot_of
 from sidecar.engine.outcome import FailureClass, Fault
-from sidecar.governance.units import Duration, Size
+from sidecar.governance.documents.units import Duration, Size
 from sidecar.wire.head import RequestHead
 from sidecar.wire.malformed import Malformed
 from sidecar.wire.reader import RequestReader

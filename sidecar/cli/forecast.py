@@ -11,8 +11,8 @@ from sidecar.engine.outcome import FailureClass, Fault
 from sidecar.engine.policy import DestinationPolicy, RetryPolicy
 from sidecar.engine.retry import Admission, Exchange
 from sidecar.engine.verdict import Refusal, Retry
-from sidecar.governance.resolve import Origin
-from sidecar.governance.snapshot import DestinationSnapshot, Snapshot
+from sidecar.governance.policy.resolve import Origin
+from sidecar.governance.policy.snapshot import DestinationSnapshot, Snapshot
 from sidecar.wire.authority import parse_authority
 from sidecar.wire.head import RequestHead
 

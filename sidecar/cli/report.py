@@ -9,7 +9,7 @@ from typing import NoReturn
 import click
 
 from sidecar.cli.top import address_of
-from sidecar.governance.units import Duration
+from sidecar.governance.documents.units import Duration
 from sidecar.telemetry.history import ROW_SECONDS, ROWS
 from sidecar.watch.document import Unreadable, decode, fetch, printable, read
 from sidecar.watch.incident import Span, incidents

@@ -9,9 +9,9 @@ from typing import NoReturn
 import click
 
 from sidecar.app import serve
-from sidecar.governance.bootstrap import Bootstrap, from_flags
-from sidecar.governance.finding import Finding, InvalidDocument
-from sidecar.governance.intake import Intake
+from sidecar.governance.documents.finding import Finding, InvalidDocument
+from sidecar.governance.loading.loader import PolicyLoader
+from sidecar.governance.policy.bootstrap import Bootstrap, from_flags
 from sidecar.telemetry.log import Format, Level, configure
 from sidecar.telemetry.tracing import TracingUnavailable
 
@@ -54,7 +54,7 @@ def run(
     style = Format(log_format or ("console" if terminal else "json"))
     log = configure(style, Level(log_level), colours=terminal)
     try:
-        serve(Intake(boot, _pod()), log, strict=strict)
+        serve(PolicyLoader(boot, _pod()), log, strict=strict)
     except InvalidDocument as error:
         log.close()
         _give_up(str(error))

@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sidecar.engine.policy import DestinationPolicy
-from sidecar.governance.finding import InvalidDocument
-from sidecar.governance.snapshot import from_flags
+from sidecar.governance.documents.finding import InvalidDocument
+from sidecar.governance.policy.snapshot import from_flags
 from sidecar.simulator import report
 from sidecar.simulator.assertion import Assertion
 from sidecar.simulator.campaign import Contender, chart, compare

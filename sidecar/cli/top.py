@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from sidecar.governance.address import Address
+from sidecar.net import Address
 from sidecar.telemetry.history import ROWS
 from sidecar.watch.document import Document, Unreadable, decode, fetch
 from sidecar.watch.screen import Link, Screen

@@ -1,9 +1,5 @@
-"""What people write, judged and compiled to what engines run on: two documents in, one immutable snapshot out.
+"""Judges what people write and compiles it to what engines run on: two documents in, one immutable snapshot out.
 
-`load` and `from_flags` make a Snapshot or raise InvalidDocument, whose findings name file, line, field, rule and value.
+Five rooms, each built on those before it: `documents`, `trust`, `policy`, and then `loading` and `review`, which do not
+know each other.
 """
-
-from sidecar.governance.finding import Finding, InvalidDocument
-from sidecar.governance.snapshot import Snapshot, from_flags, load
-
-__all__ = ["Finding", "InvalidDocument", "Snapshot", "from_flags", "load"]

@@ -2,9 +2,9 @@
 
 from collections.abc import Set
 
-from sidecar.governance.certificates import Certificates, CertificateStore
-from sidecar.governance.snapshot import Snapshot
-from sidecar.governance.tls import USUAL, Origination, Termination
+from sidecar.governance.policy.snapshot import Snapshot
+from sidecar.governance.policy.tls import USUAL, Origination, Termination
+from sidecar.governance.trust.certificates import Certificates, CertificateStore
 from sidecar.proxy.tls import ClientTls, ServerTls, originating, terminating
 
 

@@ -5,7 +5,7 @@ import errno
 import socket
 from asyncio import AbstractServer
 
-from sidecar.governance.address import Address
+from sidecar.net import Address
 from sidecar.proxy.downstream import Downstream
 from sidecar.proxy.greeting import Greeting
 from sidecar.proxy.plane import Plane

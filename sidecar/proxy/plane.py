@@ -9,7 +9,7 @@ from typing import Protocol
 
 from sidecar.engine.record import ExchangeRecord
 from sidecar.engine.trace import ExchangeTrace
-from sidecar.governance.limits import WireLimits
+from sidecar.governance.documents.limits import WireLimits
 from sidecar.proxy.resolver import Strangers
 from sidecar.proxy.timers import Wheel
 from sidecar.wire.head import RequestHead, ResponseHead

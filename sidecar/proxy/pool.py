@@ -13,7 +13,7 @@ import aiohappyeyeballs
 from aiohappyeyeballs import AddrInfoType
 
 from sidecar.engine.endpoint import Choice, Standing
-from sidecar.governance.address import Endpoint, bracketed
+from sidecar.net import Endpoint, bracketed
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.resolver import Resolver, Strangers
 from sidecar.proxy.timers import Timer

@@ -9,7 +9,7 @@ from sidecar.engine.destination import Destination
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.shadow import Shadow
 from sidecar.engine.tally import Tally
-from sidecar.governance.address import Endpoint
+from sidecar.net import Endpoint
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.pool import Pool
 from sidecar.proxy.tls import ClientTls

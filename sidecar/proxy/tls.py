@@ -7,8 +7,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sidecar.governance.certificates import Certificates
-from sidecar.governance.tls import Origination, Termination
+from sidecar.governance.policy.tls import Origination, Termination
+from sidecar.governance.trust.certificates import Certificates
 from sidecar.proxy.replies import problem
 from sidecar.wire.handshake import HandshakeFailure, handshake_failure
 

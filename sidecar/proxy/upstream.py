@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from sidecar.engine.destination import Destination
-from sidecar.governance.address import Endpoint
+from sidecar.net import Endpoint
 from sidecar.proxy.flow import Valve, owed
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.tls import ended_cleanly, refused_late

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
-from sidecar.governance.units import Duration
+from sidecar.governance.documents.units import Duration
 from sidecar.simulator.outcome import Outcome
 
 _WRITTEN = re.compile(r"\s*([a-z_0-9]+)(?:\[([^\]]+)\])?\s*(<=|>=|<|>)\s*([0-9.]+)\s*(ms|s|m|h|%)?\s*")

@@ -11,13 +11,13 @@ from typing import Annotated, Final, Literal, Self
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from sidecar.governance.decoder import Decoder
-from sidecar.governance.document import DestinationName
-from sidecar.governance.finding import Finding, InvalidDocument
-from sidecar.governance.settings import Document
-from sidecar.governance.units import Duration
-from sidecar.governance.yaml import Path as Place
-from sidecar.governance.yaml import Tree, parse
+from sidecar.governance.documents.decoder import Decoder
+from sidecar.governance.documents.document import DestinationName
+from sidecar.governance.documents.finding import Finding, InvalidDocument
+from sidecar.governance.documents.settings import Document
+from sidecar.governance.documents.units import Duration
+from sidecar.governance.documents.yaml import Path as Place
+from sidecar.governance.documents.yaml import Tree, parse
 
 _RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)/s")
 DEFAULT_SECONDS: Final = 60.0

@@ -18,7 +18,7 @@ from sidecar.engine.histogram import SECONDS, Histogram
 from sidecar.engine.outcome import AttemptKind, Fault, Result
 from sidecar.engine.shadow import Difference
 from sidecar.engine.verdict import Refusal
-from sidecar.governance.standing import PolicyOrigin, RolloutState
+from sidecar.governance.loading.standing import PolicyOrigin, RolloutState
 from sidecar.telemetry.subject import Connections, Subject
 from sidecar.wire.handshake import HANDSHAKE_FAILURES
 from sidecar.wire.malformed import REASONS

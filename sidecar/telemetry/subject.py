@@ -53,7 +53,7 @@ class ExceptionLife:
 
 @dataclass(frozen=True, slots=True)
 class PolicyStanding:
-    """How the policy in force came to be: words of `governance.standing`.
+    """How the policy in force came to be: words of `governance.loading.standing`.
 
     `source_age` is the seconds since its source was last found to say so; `expires` is wall time, None for never.
     """

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from sidecar.governance.address import Address
+from sidecar.net import Address
 
 PATIENCE_SECONDS: Final = 5.0
 LARGEST_BYTES: Final = 256 * 1024 * 1024

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from sidecar.demo.stage import is_free
-from sidecar.governance.address import Address
+from sidecar.net import Address
 from sidecar.telemetry.history import ROWS
 from sidecar.watch.document import decode
 from sidecar.watch.document import fetch as fetch_document

@@ -11,11 +11,11 @@ from click.testing import CliRunner
 
 from sidecar.app import Sidecar
 from sidecar.cli import main
-from sidecar.governance.finding import Finding, InvalidDocument
-from sidecar.governance.intake import Intake
-from sidecar.governance.snapshot import load
+from sidecar.governance.documents.finding import Finding, InvalidDocument
+from sidecar.governance.loading.loader import PolicyLoader
+from sidecar.governance.policy.snapshot import load
 from sidecar.telemetry.log import Format, Level, Log
-from tests.governance.documents import EXCEPTION, POLICY, SIDECAR
+from tests.fakes.documents import EXCEPTION, POLICY, SIDECAR
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 GUARDRAIL = "guardrails:\n  budget.ratio: {max: 0.2, ceiling: 0.5}\n"
@@ -76,7 +76,7 @@ def at_start(log: Path) -> list[str]:
     reasons = []
     for strict in (False, True):
         with pytest.raises(InvalidDocument) as caught:
-            asyncio.run(Intake(Path("sidecar.yaml"), "pod", wall=lambda: NOW).first(strict=strict))
+            asyncio.run(PolicyLoader(Path("sidecar.yaml"), "pod", wall=lambda: NOW).first(strict=strict))
         reasons.append([str(finding) for finding in caught.value.findings])
     assert reasons[0] == reasons[1]
     return reasons[0]
@@ -88,8 +88,8 @@ def at_reload(log: Path) -> list[str]:
 
     async def run(out: Log) -> None:
         write(SIDECAR + FREE_PORTS, POLICY + GUARDRAIL)
-        intake = Intake(Path("sidecar.yaml"), "pod", wall=lambda: NOW)
-        sidecar = Sidecar(intake, await intake.first(strict=True), out, lambda: NOW)
+        loader = PolicyLoader(Path("sidecar.yaml"), "pod", wall=lambda: NOW)
+        sidecar = Sidecar(loader, await loader.first(strict=True), out, lambda: NOW)
         await sidecar.start()
         try:
             write(*wrong)

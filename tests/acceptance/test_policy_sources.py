@@ -11,11 +11,11 @@ from pathlib import Path
 
 import aiohttp
 
-from sidecar.governance.rollout import position
+from sidecar.governance.loading.rollout import position
 from tests.cli.test_run import free_port
 from tests.fakes.origin import Origin, Request, replying, response
 from tests.fakes.policy_server import PolicyServer, ca_file
-from tests.governance.signers import pinned, signed
+from tests.fakes.signers import pinned, signed
 
 BOUND = 10.0
 POLICY = "version: {version}\nowner: platform\n{more}"

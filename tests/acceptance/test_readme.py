@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from sidecar.engine.policy import DestinationPolicy
-from sidecar.governance.snapshot import Snapshot, load
-from tests.governance.documents import NOW
+from sidecar.governance.policy.snapshot import Snapshot, load
+from tests.fakes.documents import NOW
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 

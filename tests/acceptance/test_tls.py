@@ -15,13 +15,13 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from sidecar.governance.certificates import CertificateStore
-from sidecar.governance.snapshot import Snapshot, load
+from sidecar.governance.policy.snapshot import Snapshot, load
+from sidecar.governance.trust.certificates import CertificateStore
 from sidecar.proxy.contexts import Contexts
 from tests.cli.test_run import POLICY, free_port, run
 from tests.fakes.certificates import HOST, authority, certificate, server_context, write_authority, write_pair
+from tests.fakes.documents import NOW
 from tests.fakes.origin import Origin, Request, replying, response
-from tests.governance.documents import NOW
 
 
 @dataclass

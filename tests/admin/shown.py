@@ -11,7 +11,7 @@ from typing import TypeVar
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from sidecar.admin.server import AdminServer
-from sidecar.governance.address import Address
+from sidecar.net import Address
 from tests.admin.scenery import ShownState
 from tests.fakes.tools import tool
 

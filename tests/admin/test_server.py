@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sidecar.admin.server import AdminServer
-from sidecar.governance.address import Address
+from sidecar.net import Address
 from tests.admin.states import SetState
 
 FREE = Address("127.0.0.1", 0)

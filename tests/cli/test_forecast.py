@@ -8,11 +8,11 @@ from sidecar.cli.forecast import DECIDING, UNLISTED, Outcome, forecast, repeatab
 from sidecar.engine.outcome import Fault
 from sidecar.engine.policy import DestinationPolicy, RetryPolicy
 from sidecar.engine.verdict import Refusal
-from sidecar.governance.settings import SETTINGS
-from sidecar.governance.snapshot import load
+from sidecar.governance.documents.settings import SETTINGS
+from sidecar.governance.policy.snapshot import load
 from sidecar.wire.head import RequestHead
 from sidecar.wire.reader import RequestReader
-from tests.governance.documents import POLICY, SIDECAR
+from tests.fakes.documents import POLICY, SIDECAR
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
 KEYED = "    idempotency_key: {honours: true, retention: 24h}\n"

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from sidecar.cli.top import _watch, address_of, top
-from sidecar.governance.address import Address
+from sidecar.net import Address
 from sidecar.watch.document import decode, fetch
 from sidecar.watch.screen import Screen
 from tests.admin.scenery import storm

@@ -3,8 +3,8 @@ from pathlib import Path
 from sidecar.demo import settings
 from sidecar.demo.script import FULL
 from sidecar.engine.policy import DestinationPolicy
-from sidecar.governance.snapshot import load
-from tests.governance.documents import NOW
+from sidecar.governance.policy.snapshot import load
+from tests.fakes.documents import NOW
 
 
 def test_the_documents_are_what_the_sidecar_takes(tmp_path: Path) -> None:

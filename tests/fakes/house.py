@@ -9,8 +9,8 @@ from sidecar.engine.destination import Destination
 from sidecar.engine.policy import BudgetPolicy, DestinationPolicy, RetryPolicy
 from sidecar.engine.record import ExchangeRecord
 from sidecar.engine.tally import Tally
-from sidecar.governance.address import Address, Endpoint
-from sidecar.governance.limits import WireLimits
+from sidecar.governance.documents.limits import WireLimits
+from sidecar.net import Address, Endpoint
 from sidecar.proxy.listener import Listener, bind
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.pool import Pool

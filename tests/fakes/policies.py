@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from sidecar.governance.finding import InvalidDocument
-from sidecar.governance.intake import Loaded
-from sidecar.governance.snapshot import Snapshot
-from sidecar.governance.standing import PolicyOrigin, RolloutState
+from sidecar.governance.documents.finding import InvalidDocument
+from sidecar.governance.loading.loader import Loaded
+from sidecar.governance.loading.standing import PolicyOrigin, RolloutState
+from sidecar.governance.policy.snapshot import Snapshot
 
 
 def loaded(

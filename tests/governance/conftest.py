@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.governance.snapshot import Snapshot, load
-from tests.governance.documents import NOW, POLICY, SIDECAR, Loading
+from sidecar.governance.policy.snapshot import Snapshot, load
+from tests.fakes.documents import NOW, POLICY, SIDECAR, Loading
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from typing import Any
 from hypothesis import given, settings, strategies
 
 from sidecar.engine.policy import BACKOFF_BASE_FLOOR, BUDGET_RATIO_CEILING, MAX_ATTEMPTS_CEILING
-from sidecar.governance.bootstrap import from_file
-from sidecar.governance.ceilings import CEILINGS
-from sidecar.governance.delivery import Delivery
-from sidecar.governance.finding import InvalidDocument
-from sidecar.governance.guardrails import BASELINE_GUARDRAILS
-from sidecar.governance.snapshot import Snapshot, compiled
+from sidecar.governance.documents.finding import InvalidDocument
+from sidecar.governance.policy.bootstrap import from_file
+from sidecar.governance.policy.ceilings import CEILINGS
+from sidecar.governance.policy.delivery import Delivery
+from sidecar.governance.policy.guardrails import BASELINE_GUARDRAILS
+from sidecar.governance.policy.snapshot import Snapshot, compiled
 
 GUARDED = {
     "budget.ratio": ([0.05, 0.15, 0.2, 0.3, 0.4, 0.8, 5], [0.1, 0.2, 0.3], [0.3, 0.5, 0.9, 2]),

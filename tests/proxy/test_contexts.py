@@ -4,13 +4,13 @@ import ssl
 from dataclasses import replace
 from pathlib import Path
 
-from sidecar.governance.address import Endpoint
-from sidecar.governance.certificates import CertificateFile, CertificateFiles, CertificateStore
-from sidecar.governance.snapshot import Snapshot, from_flags
-from sidecar.governance.tls import USUAL
+from sidecar.governance.policy.snapshot import Snapshot, from_flags
+from sidecar.governance.policy.tls import USUAL
+from sidecar.governance.trust.certificates import CertificateFile, CertificateFiles, CertificateStore
+from sidecar.net import Endpoint
 from sidecar.proxy.contexts import Contexts
 from tests.fakes.certificates import certificate, write_pair
-from tests.governance.documents import NOW
+from tests.fakes.documents import NOW
 
 
 def snapshot_of(**destinations: object) -> Snapshot:

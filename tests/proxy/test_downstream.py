@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.governance.limits import WireLimits
+from sidecar.governance.documents.limits import WireLimits
 from sidecar.proxy.downstream import Downstream
 from tests.fakes.house import house, read_response
 from tests.fakes.origin import Origin, replying, response

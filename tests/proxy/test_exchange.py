@@ -14,7 +14,7 @@ from sidecar.engine.concurrency import PROBE_INTERVAL
 from sidecar.engine.outcome import Result
 from sidecar.engine.policy import BreakerPolicy, ConcurrencyPolicy, LimitKind, RetryAfterPolicy, RetryPolicy
 from sidecar.engine.verdict import Refusal
-from sidecar.governance.limits import WireLimits
+from sidecar.governance.documents.limits import WireLimits
 from sidecar.proxy.downstream import Downstream
 from sidecar.proxy.exchange import Exchange
 from sidecar.proxy.pool import Station

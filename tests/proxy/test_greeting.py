@@ -12,12 +12,12 @@ from dataclasses import replace
 import pytest
 
 from sidecar.engine.outcome import Result
-from sidecar.governance.address import Address
-from sidecar.governance.certificates import CertificateFiles, Certificates
-from sidecar.governance.ingress import INGRESS_BASELINE
-from sidecar.governance.limits import WireLimits
-from sidecar.governance.tls import Termination
-from sidecar.governance.tls_version import TlsVersion
+from sidecar.governance.documents.limits import WireLimits
+from sidecar.governance.documents.tls_version import TlsVersion
+from sidecar.governance.policy.ingress import INGRESS_BASELINE
+from sidecar.governance.policy.tls import Termination
+from sidecar.governance.trust.certificates import CertificateFiles, Certificates
+from sidecar.net import Address
 from sidecar.proxy.listener import Listener, bind
 from sidecar.proxy.tls import ClientTls, ServerTls, client_context, terminating
 from tests.fakes.certificates import HOST, authority, certificate, server_context

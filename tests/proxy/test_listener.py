@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.governance.address import Address
-from sidecar.governance.limits import WireLimits
+from sidecar.governance.documents.limits import WireLimits
+from sidecar.net import Address
 from sidecar.proxy.listener import PortTaken, bind
 from tests.fakes.house import house
 from tests.fakes.origin import Origin, replying, response

@@ -10,8 +10,8 @@ import pytest
 
 from sidecar.engine.destination import SINGLED_OUT, Destination
 from sidecar.engine.policy import DestinationPolicy
-from sidecar.governance.address import Endpoint
-from sidecar.governance.limits import WireLimits
+from sidecar.governance.documents.limits import WireLimits
+from sidecar.net import Endpoint
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.pool import Pool, Station
 from sidecar.proxy.tls import ClientTls

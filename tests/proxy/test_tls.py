@@ -14,9 +14,9 @@ import trustme
 
 from sidecar.engine.outcome import Result
 from sidecar.engine.policy import RetryPolicy
-from sidecar.governance.certificates import Certificates
-from sidecar.governance.limits import WireLimits
-from sidecar.governance.tls import USUAL
+from sidecar.governance.documents.limits import WireLimits
+from sidecar.governance.policy.tls import USUAL
+from sidecar.governance.trust.certificates import Certificates
 from sidecar.proxy.tls import ClientTls, client_context, failure_of, originating, refused_late
 from sidecar.wire.handshake import HandshakeFailure
 from tests.fakes.certificates import HOST, authority, certificate, server_context

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.governance.finding import InvalidDocument
+from sidecar.governance.documents.finding import InvalidDocument
 from sidecar.simulator.scenario import Scenario, load
 
 SHIPPED = sorted((Path(__file__).parents[2] / "config" / "scenarios").glob("*.yaml"))

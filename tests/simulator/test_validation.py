@@ -10,11 +10,11 @@ import pytest
 
 from loadtest.storm.scenario import Fault, Scenario, scenarios
 from sidecar.engine.policy import DestinationPolicy
-from sidecar.governance.snapshot import from_flags
+from sidecar.governance.policy.snapshot import from_flags
 from sidecar.simulator import scenario as simulated
 from sidecar.simulator.fleet import SLOT, Fleet
 from sidecar.simulator.outcome import Outcome, outcome
-from tests.governance.documents import NOW
+from tests.fakes.documents import NOW
 
 ROOT = Path(__file__).parents[2]
 STORMS = scenarios()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.governance.address import Address
+from sidecar.net import Address
 from sidecar.watch.document import Unreadable, decode, fetch, printable, read
 from tests.admin.scenery import storm
 from tests.watch.documents import content_of

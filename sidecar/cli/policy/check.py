@@ -10,9 +10,9 @@ from rich.console import Console
 from sidecar.cli.moment import moment
 from sidecar.cli.policy.documents import documents_within
 from sidecar.cli.policy.judgement import show
-from sidecar.governance.check import Candidate, Kind, judge
-from sidecar.governance.reports import FORMATS
-from sidecar.governance.yaml import SIZE_CEILING_BYTES
+from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES
+from sidecar.governance.review.check import Candidate, Kind, judge
+from sidecar.governance.review.reports import FORMATS
 
 
 @click.command()

@@ -14,10 +14,10 @@ from rich.text import Text
 
 from sidecar.cli.moment import moment
 from sidecar.cli.policy.documents import policy_in, sidecar_files
-from sidecar.governance.diff import Change, Comparison, Effect, compare
-from sidecar.governance.effective import ServiceEffect, effects
-from sidecar.governance.finding import Finding
-from sidecar.governance.reports import annotation
+from sidecar.governance.documents.finding import Finding
+from sidecar.governance.review.diff import Change, Comparison, Effect, compare
+from sidecar.governance.review.effective import ServiceEffect, effects
+from sidecar.governance.review.reports import annotation
 
 _COLOURS: Final[Mapping[Effect, str]] = {Effect.LOOSENS: "red", Effect.TIGHTENS: "green", Effect.CHANGES: "yellow"}
 

@@ -9,13 +9,13 @@ from typing import NoReturn
 import click
 from msgspec import UNSET
 
-from sidecar.governance.bootstrap import Bootstrap, from_file
-from sidecar.governance.check import Candidate, Kind, kind_of
-from sidecar.governance.delivery import Delivery
-from sidecar.governance.finding import Finding, InvalidDocument
-from sidecar.governance.platform_policy import Platform
-from sidecar.governance.snapshot import Snapshot, compiled, local_delivery
-from sidecar.governance.yaml import SIZE_CEILING_BYTES
+from sidecar.governance.documents.finding import Finding, InvalidDocument
+from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES
+from sidecar.governance.policy.bootstrap import Bootstrap, from_file
+from sidecar.governance.policy.delivery import Delivery
+from sidecar.governance.policy.platform_policy import Platform
+from sidecar.governance.policy.snapshot import Snapshot, compiled, local_delivery
+from sidecar.governance.review.check import Candidate, Kind, kind_of
 
 _SUFFIXES = (".yaml", ".yml")
 

@@ -13,11 +13,11 @@ from rich.text import Text
 
 from sidecar.cli.moment import moment
 from sidecar.cli.policy.documents import snapshot_of
-from sidecar.governance.document import INGRESS_NAME
-from sidecar.governance.explain import WHOSE, Explanation, explain_destination, explain_settings, explain_sidecar
-from sidecar.governance.resolve import Origin, Source
-from sidecar.governance.settings import SETTINGS
-from sidecar.governance.snapshot import Snapshot
+from sidecar.governance.documents.document import INGRESS_NAME
+from sidecar.governance.documents.settings import SETTINGS
+from sidecar.governance.policy.resolve import Origin, Source
+from sidecar.governance.policy.snapshot import Snapshot
+from sidecar.governance.review.explain import WHOSE, Explanation, explain_destination, explain_settings, explain_sidecar
 
 UNLISTED: Final = "unlisted"
 SIDECAR: Final = "sidecar"

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from sidecar.governance.check import Candidate, Judgement, Kind
-from sidecar.governance.finding import Finding
+from sidecar.governance.documents.finding import Finding
+from sidecar.governance.review.check import Candidate, Judgement, Kind
 
 _SHOWN_LINE = 100
 

@@ -9,11 +9,11 @@ from typing import NoReturn
 import click
 from msgspec import inspect
 
-from sidecar.governance import signature
-from sidecar.governance.decoder import Decoder
-from sidecar.governance.finding import Finding
-from sidecar.governance.public_key import KeyName
-from sidecar.governance.yaml import Tree
+from sidecar.governance.documents.decoder import Decoder
+from sidecar.governance.documents.finding import Finding
+from sidecar.governance.documents.public_key import KeyName
+from sidecar.governance.documents.yaml import Tree
+from sidecar.governance.trust import signature
 
 
 @click.command()

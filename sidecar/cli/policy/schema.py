@@ -2,7 +2,7 @@
 
 import click
 
-from sidecar.governance.schema import SCHEMAS, written_schema
+from sidecar.governance.review.schema import SCHEMAS, written_schema
 
 
 @click.command()

@@ -7,12 +7,12 @@ from typing import NoReturn
 
 import click
 
-from sidecar.governance import signature
-from sidecar.governance.bootstrap import Bootstrap
-from sidecar.governance.delivery import Delivery
-from sidecar.governance.document import SidecarDocument
-from sidecar.governance.finding import InvalidDocument
-from sidecar.governance.snapshot import compiled
+from sidecar.governance.documents.document import SidecarDocument
+from sidecar.governance.documents.finding import InvalidDocument
+from sidecar.governance.policy.bootstrap import Bootstrap
+from sidecar.governance.policy.delivery import Delivery
+from sidecar.governance.policy.snapshot import compiled
+from sidecar.governance.trust import signature
 
 
 @click.command()

@@ -7,9 +7,10 @@ from typing import NoReturn
 
 import click
 
-from sidecar.governance import bootstrap, signature
-from sidecar.governance.finding import Finding, InvalidDocument
-from sidecar.governance.public_key import PublicKey
+from sidecar.governance.documents.finding import Finding, InvalidDocument
+from sidecar.governance.documents.public_key import PublicKey
+from sidecar.governance.policy import bootstrap
+from sidecar.governance.trust import signature
 
 
 @click.command()

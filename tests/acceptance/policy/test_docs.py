@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sidecar.governance.settings import SETTINGS
+from sidecar.governance.documents.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")

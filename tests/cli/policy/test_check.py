@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sidecar.cli import main
-from tests.governance.documents import POLICY, SIDECAR
+from tests.fakes.documents import POLICY, SIDECAR
 
 
 def check(*arguments: str) -> Result:

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sidecar.cli import main
-from tests.governance.documents import POLICY
+from tests.fakes.documents import POLICY
 
 BEFORE = POLICY + "defaults: {budget: {ratio: 0.1}, timeout: 8s}\n"
 LOOSER = "defaults: {budget: {ratio: 0.15}, timeout: 5s}\n"

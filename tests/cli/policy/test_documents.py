@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.cli.policy.documents import content_of, policy_in, snapshot_of
-from tests.governance.documents import NOW, POLICY, SIDECAR
+from tests.fakes.documents import NOW, POLICY, SIDECAR
 
 
 @pytest.fixture(autouse=True)

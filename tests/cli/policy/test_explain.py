@@ -5,8 +5,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sidecar.cli import main
-from sidecar.governance.settings import SETTINGS
-from tests.governance.documents import EXCEPTION, OVERRIDE, POLICY, SIDECAR
+from sidecar.governance.documents.settings import SETTINGS
+from tests.fakes.documents import EXCEPTION, OVERRIDE, POLICY, SIDECAR
 
 
 @pytest.fixture(autouse=True)

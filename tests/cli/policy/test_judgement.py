@@ -3,8 +3,8 @@ import io
 from rich.console import Console
 
 from sidecar.cli.policy.judgement import show
-from sidecar.governance.check import Candidate, Judged, Judgement, Kind
-from sidecar.governance.finding import Finding
+from sidecar.governance.documents.finding import Finding
+from sidecar.governance.review.check import Candidate, Judged, Judgement, Kind
 
 POLICY = Candidate("policy.yaml", b"version: 1\nowner: o\n" + b"x: [/bold] " + b"y" * 300 + b"\n")
 

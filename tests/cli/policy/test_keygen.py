@@ -4,8 +4,8 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from sidecar.cli.policy.keygen import keygen
-from sidecar.governance import ed25519
-from sidecar.governance.public_key import PublicKey
+from sidecar.governance.documents.public_key import PublicKey
+from sidecar.governance.trust import ed25519
 
 
 def test_a_pair_is_made_and_its_line_printed(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from sidecar.cli import main
-from sidecar.governance.schema import schema_of
+from sidecar.governance.review.schema import schema_of
 
 
 @pytest.mark.parametrize(("arguments", "document"), [([], "policy"), (["policy"], "policy"), (["sidecar"], "sidecar")])

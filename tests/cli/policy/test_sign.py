@@ -4,8 +4,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sidecar.cli.policy.sign import sign
-from sidecar.governance.signature import POLICY, read, require
-from tests.governance.signers import pinned, signed, signer
+from sidecar.governance.trust.signature import POLICY, read, require
+from tests.fakes.signers import pinned, signed, signer
 
 CONTENT = b"version: 7\nowner: platform\n"
 

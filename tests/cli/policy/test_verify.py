@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sidecar.cli.policy.verify import verify
-from tests.governance.signers import pinned, signed
+from tests.fakes.signers import pinned, signed
 
 CONTENT = b"version: 7\nowner: platform\n"
 

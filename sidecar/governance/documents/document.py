@@ -1,0 +1,338 @@
+"""The two documents people write, as types: the platform's policy, and the service team's sidecar file.
+
+A setting that is not given is UNSET: zero and None are never a default. Durations and sizes carry units. What a number
+may be is the engine's word (`engine.policy`), applied when documents are resolved; here are shapes and names.
+"""
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, UnsetType, field
+
+from sidecar.governance.documents.decoder import Decoder
+from sidecar.governance.documents.finding import Finding
+from sidecar.governance.documents.public_key import KeyName, PublicKey
+from sidecar.governance.documents.settings import Document, Settings
+from sidecar.governance.documents.tls_version import TlsVersion
+from sidecar.governance.documents.units import BodyLimit, Duration, Size
+from sidecar.governance.documents.yaml import Path, Tree
+from sidecar.net import Address, Endpoint, Host, PolicyUrl, ReceiverUrl
+
+RESERVED_NAME = "unlisted"
+"""The label of what no destination names; no destination may be called so."""
+INGRESS_NAME = "ingress"
+"""The label of the ingress listener: no destination may be called so, and `destinations.ingress` of a policy is its."""
+
+Text = Annotated[str, Meta(min_length=1)]
+DestinationName = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[a-z0-9][a-z0-9_-]{0,62}\Z",
+        extra={"rule": "must be a name of at most 63 of a-z, 0-9, '-' and '_', beginning with a letter or digit"},
+    ),
+]
+ServiceName = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[A-Za-z0-9][A-Za-z0-9._/-]{0,252}\Z",
+        extra={"rule": "must be a name of at most 253 letters, digits, '.', '_', '/' and '-'"},
+    ),
+]
+ExceptedService = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[A-Za-z0-9][A-Za-z0-9._/-]{0,252}\Z",
+        extra={"rule": "must be the name of one service: an exception is never for all of them"},
+    ),
+]
+HeaderName = Annotated[
+    str,
+    Meta(pattern=r"\A[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}\Z", extra={"rule": "must be the name of a header"}),
+]
+KeyLocation = Annotated[
+    str, Meta(pattern=r"\A(header\Z|/)", extra={"rule": "must be header or a JSON pointer into the body, like /key"})
+]
+
+
+class Guardrail(Document, frozen=True, kw_only=True):
+    """Bounds of one setting: `{min, max}`, `{only: [...]}` or `{fixed: true}`. Bounds are in the setting's own form.
+
+    `floor` and `ceiling` say how far an exception may go below `min` and above `max`; a guardrail whose `level` is hard
+    wants two approvers for one, and lets it last for 30 days instead of 90.
+    """
+
+    min: Any | UnsetType = UNSET
+    max: Any | UnsetType = UNSET
+    only: list[Any] | UnsetType = UNSET
+    fixed: bool | UnsetType = UNSET
+    floor: Any | UnsetType = UNSET
+    ceiling: Any | UnsetType = UNSET
+    level: Literal["hard"] | UnsetType = UNSET
+
+
+class PolicyException(Document, frozen=True, kw_only=True):
+    """A written, reviewed and bounded leave to pass one guardrail."""
+
+    id: Text
+    service: ExceptedService | UnsetType = UNSET
+    services: Annotated[list[ExceptedService], Meta(min_length=1)] | UnsetType = UNSET
+    destination: DestinationName
+    setting: str
+    value: Any
+    reason: Annotated[str, Meta(min_length=20)]
+    ticket: Text
+    owner: Text
+    approved_by: Annotated[list[Text], Meta(min_length=1)]
+    not_before: date
+    expires: date
+
+
+class LimitSettings(Document, frozen=True, kw_only=True):
+    """`limits`: see WireLimits."""
+
+    head_bytes: Size | UnsetType = UNSET
+    headers: int | UnsetType = UNSET
+    target_bytes: Size | UnsetType = UNSET
+    body_bytes: BodyLimit | UnsetType = UNSET
+    head_timeout: Duration | UnsetType = UNSET
+    idle_timeout: Duration | UnsetType = UNSET
+    connections: int | UnsetType = UNSET
+    upstream_head_bytes: Size | UnsetType = UNSET
+    upstream_headers: int | UnsetType = UNSET
+    upstream_idle_timeout: Duration | UnsetType = UNSET
+    connect_timeout: Duration | UnsetType = UNSET
+    tunnel_idle_timeout: Duration | UnsetType = UNSET
+    dns_ttl: Duration | UnsetType = UNSET
+
+
+class AccessLogSettings(Document, frozen=True, kw_only=True):
+    """`access_log`: the share of successful exchanges that get a line."""
+
+    sample: Annotated[float, Meta(ge=0, le=1)] = 0.0
+
+
+class AbortCondition(Document, frozen=True, kw_only=True):
+    """`rollout.abort_when`: more attempts per request than this, over `window`, towards one destination.
+
+    With fewer than `min_requests` in the window nothing is concluded.
+    """
+
+    amplification: Annotated[float, Meta(ge=1, le=10)]
+    window: Duration = Duration(60.0)
+    min_requests: Annotated[int, Meta(ge=1)] = 50
+
+
+class Rollout(Document, frozen=True, kw_only=True):
+    """`rollout`: the share of pods that get this version, in percent, and when they give it up again."""
+
+    percent: Annotated[float, Meta(ge=0, le=100)]
+    abort_when: AbortCondition | UnsetType = UNSET
+
+
+class PolicyDocument(Document, frozen=True, kw_only=True):
+    """The platform's policy. `version` only rises; 0 is the compiled-in one.
+
+    From 00:00 UTC of `expires` on it should have been replaced. With `dry_run` it is only tried.
+    """
+
+    version: Annotated[int, Meta(ge=1)]
+    owner: Text
+    defaults: Settings = Settings()
+    guardrails: dict[str, Guardrail] = field(default_factory=dict)
+    destinations: dict[DestinationName, Settings] = field(default_factory=dict)
+    exceptions: list[PolicyException] = field(default_factory=list)
+    limits: LimitSettings = LimitSettings()
+    via: bool = True
+    access_log: AccessLogSettings = AccessLogSettings()
+    expires: date | UnsetType = UNSET
+    rollout: Rollout | UnsetType = UNSET
+    dry_run: bool = False
+
+
+class AdminSettings(Document, frozen=True, kw_only=True):
+    """`admin`. `metrics_listen` is the second listener, for the kubelet and scrapers."""
+
+    listen: Address = Address("127.0.0.1", 16000)
+    metrics_listen: Address | UnsetType = UNSET
+
+
+class PolicySettings(Document, frozen=True, kw_only=True):
+    """Where the policy is: a file, a directory that holds it as policy.yaml, or an address. One of the three.
+
+    Paths are relative to the folder of the sidecar file.
+    """
+
+    file: Text | UnsetType = UNSET
+    directory: Text | UnsetType = UNSET
+    url: PolicyUrl | UnsetType = UNSET
+    poll: Duration = Duration(30.0)
+    timeout: Duration = Duration(10.0)
+    ca: Text | UnsetType = UNSET
+    token_file: Text | UnsetType = UNSET
+    previous: Text | UnsetType = UNSET
+    cache: Text | UnsetType = UNSET
+    keys: dict[KeyName, PublicKey] = field(default_factory=dict)
+    required: Annotated[int, Meta(ge=1)] = 1
+
+
+class EgressSettings(Document, frozen=True, kw_only=True):
+    """`egress`: the shared listeners, and what becomes of hosts no destination names and of CONNECT."""
+
+    listen: list[Address] = field(default_factory=lambda: [Address("127.0.0.1", 16001), Address("::1", 16001)])
+    unlisted: Literal["forward", "refuse"] = "forward"
+    connect: Literal["tunnel", "refuse"] = "tunnel"
+
+
+class IdempotencyKeySettings(Document, frozen=True, kw_only=True):
+    """The contract about idempotency keys that the destination offers."""
+
+    honours: bool = False
+    header: HeaderName = "Idempotency-Key"
+    form: Literal["bare", "quoted"] = "bare"
+    location: KeyLocation = "header"
+    max_length: Annotated[int, Meta(ge=1, le=255)] = 255
+    charset: Text | UnsetType = UNSET
+    retention: Duration | UnsetType = UNSET
+    key_from: Text | UnsetType = UNSET
+
+
+class TlsSettings(Document, frozen=True, kw_only=True):
+    """`tls` of a destination: how its https endpoints are spoken to. Whether they are verified is the policy's word."""
+
+    ca: Text | UnsetType = UNSET
+    cert: Text | UnsetType = UNSET
+    key: Text | UnsetType = UNSET
+    min_version: TlsVersion = TlsVersion("1.2")
+    server_name: Host | UnsetType = UNSET
+
+
+class IngressTlsSettings(Document, frozen=True, kw_only=True):
+    """`ingress.tls`: what callers are shown, and, with `client_ca`, whose certificates they must show."""
+
+    cert: Text
+    key: Text
+    client_ca: Text | UnsetType = UNSET
+    min_version: TlsVersion = TlsVersion("1.2")
+
+
+class DestinationEntry(Document, frozen=True, kw_only=True):
+    """One destination of the service."""
+
+    endpoints: Annotated[list[Endpoint], Meta(min_length=1)]
+    hosts: Annotated[list[Host], Meta(min_length=1)] | UnsetType = UNSET
+    listen: Address | UnsetType = UNSET
+    tls: TlsSettings | UnsetType = UNSET
+    idempotency_key: IdempotencyKeySettings = IdempotencyKeySettings()
+    overrides: Settings = Settings()
+
+
+class IngressSettings(Document, frozen=True, kw_only=True):
+    """`ingress`: the listener in front of the service, and the service."""
+
+    listen: Address
+    app: Endpoint
+    tls: IngressTlsSettings | UnsetType = UNSET
+    overrides: Settings = Settings()
+
+
+class TracesSettings(Document, frozen=True, kw_only=True):
+    """`telemetry.traces`: where spans go, and the share of requests without a traceparent that begin a trace."""
+
+    endpoint: ReceiverUrl
+    sample: Annotated[float, Meta(ge=0, le=1)] = 0.01
+
+
+class TelemetrySettings(Document, frozen=True, kw_only=True):
+    """`telemetry`: what is told to others beside metrics and logs."""
+
+    traces: TracesSettings | UnsetType = UNSET
+
+
+class SidecarDocument(Document, frozen=True, kw_only=True):
+    """The service team's file."""
+
+    service: ServiceName
+    admin: AdminSettings = AdminSettings()
+    policy: PolicySettings | UnsetType = UNSET
+    egress: EgressSettings = field(default_factory=EgressSettings)
+    destinations: dict[DestinationName, DestinationEntry] = field(default_factory=dict)
+    ingress: IngressSettings | UnsetType = UNSET
+    telemetry: TelemetrySettings = TelemetrySettings()
+    drain: Duration = Duration(25.0)
+
+
+def read_policy(tree: Tree, findings: list[Finding]) -> PolicyDocument | None:
+    """The policy in `tree`; None when it is no mapping. With findings it serves to find more only."""
+    decoder = Decoder(tree, findings)
+    policy = decoder.document(PolicyDocument, {"version": 1, "owner": ""})
+    if policy is not None and RESERVED_NAME in policy.destinations:
+        decoder.lacking(("destinations", RESERVED_NAME), "is a reserved name: what no destination names has `defaults`")
+    if policy is not None and policy.rollout is not UNSET and policy.rollout.abort_when is not UNSET:
+        window = policy.rollout.abort_when.window
+        if not Duration(1) <= window <= Duration(3600):
+            path = ("rollout", "abort_when", "window")
+            decoder.broken(path, "must be between 1s and 1h", tree.at(path))
+    return policy
+
+
+def read_sidecar(tree: Tree, findings: list[Finding]) -> SidecarDocument | None:
+    """The sidecar file in `tree`; None when it is no mapping. With findings it serves to find more only."""
+    decoder = Decoder(tree, findings)
+    sidecar = decoder.document(SidecarDocument, {"service": ""})
+    if sidecar is None:
+        return None
+    if RESERVED_NAME in sidecar.destinations:
+        decoder.lacking(("destinations", RESERVED_NAME), "is a reserved name: give the destination another")
+    if INGRESS_NAME in sidecar.destinations:
+        decoder.lacking(("destinations", INGRESS_NAME), "is a reserved name: give the destination another")
+    if sidecar.ingress is not UNSET and sidecar.ingress.app.scheme != "http":
+        decoder.broken(("ingress", "app"), "must be http: it is on this machine", sidecar.ingress.app)
+    for name, entry in sidecar.destinations.items():
+        if entry.tls is not UNSET:
+            _check_tls(entry.tls, entry.endpoints, ("destinations", name, "tls"), decoder)
+        key = entry.idempotency_key
+        path = ("destinations", name, "idempotency_key")
+        if key.honours and (*path, "retention") not in tree.lines:
+            decoder.lacking((*path, "retention"), "is required where keys are honoured: how long they are kept")
+        if key.honours and key.retention == Duration(0):
+            decoder.broken((*path, "retention"), "must be over 0s where keys are honoured", "0s")
+    if sidecar.policy is not UNSET:
+        _check_policy_settings(sidecar.policy, decoder, tree)
+    if sidecar.drain > 3600:
+        decoder.broken(("drain",), "must be at most 1h", tree.at(("drain",)))
+    return sidecar
+
+
+def _check_tls(settings: TlsSettings, endpoints: list[Endpoint], here: Path, decoder: Decoder) -> None:
+    if not any(endpoint.scheme == "https" for endpoint in endpoints):
+        decoder.lacking(here, "is for https endpoints, and the destination has none")
+    for word, other in (("cert", "key"), ("key", "cert")):
+        if getattr(settings, word) is not UNSET and getattr(settings, other) is UNSET:
+            decoder.lacking((*here, word), f"goes with {other}: a certificate is shown by whoever has its key")
+
+
+def _check_policy_settings(settings: PolicySettings, decoder: Decoder, tree: Tree) -> None:
+    here: Path = ("policy",)
+    sources = ("file", "directory", "url")
+    written = [word for word in sources if (*here, word) in tree.lines]
+    if len(written) != 1:
+        decoder.lacking(here, "must name file, directory or url, one of them")
+    if "url" not in written:
+        for word in ("poll", "timeout", "ca", "token_file"):
+            if (*here, word) in tree.lines:
+                decoder.lacking((*here, word), "goes with url only")
+    for word, least, most in (("poll", Duration(1), Duration(86400)), ("timeout", Duration(0.1), Duration(60))):
+        seconds: Duration = getattr(settings, word)
+        if not least <= seconds <= most:
+            decoder.broken((*here, word), f"must be between {least} and {most}", tree.at((*here, word)))
+    if (*here, "required") in tree.lines and not settings.keys:
+        decoder.lacking((*here, "required"), "goes with keys only")
+    elif settings.keys and settings.required > len(settings.keys):
+        decoder.broken(
+            (*here, "required"), f"must be at most the number of keys ({len(settings.keys)})", settings.required
+        )
+    named: dict[PublicKey, str] = {}
+    for name, key in settings.keys.items():
+        if key in named:
+            decoder.broken((*here, "keys", name), f"must not be the same key as {named[key]}", key)
+        named.setdefault(key, name)

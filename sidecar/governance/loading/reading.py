@@ -1,0 +1,59 @@
+"""Several files as they were at one instant.
+
+Documents belong together: a policy and its signature, a sidecar file and the policy it names. A kubelet replaces them
+all at once by swapping a link; whoever reads one before the swap and the next after it has a pair that nobody wrote.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES
+
+_TRIES = 10
+"""Files that move each time they are read are taken as they are; the next reading is told of the change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What each file said: its bytes, at most one more than a document may have, or as text why it can not be read."""
+
+    contents: Mapping[Path, bytes | str]
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same bytes, or reasons, of the same files."""
+        digest = hashlib.sha256()
+        for file, content in self.contents.items():
+            shape, said = ("bytes", content) if isinstance(content, bytes) else ("reason", content.encode())
+            digest.update(f"{file}\0{shape}\0{len(said)}\0".encode("utf-8", "surrogateescape"))
+            digest.update(said)
+        return digest.hexdigest()
+
+
+def read(files: Sequence[Path]) -> Reading:
+    """Read the files, again when one of them was replaced meanwhile."""
+    for _ in range(_TRIES):
+        before = [_stamp(file) for file in files]
+        contents = {file: _content(file) for file in files}
+        if [_stamp(file) for file in files] == before:
+            break
+    return Reading(contents)
+
+
+def _stamp(file: Path) -> tuple[object, ...]:
+    """Which file the path leads to, and when that was last written."""
+    try:
+        status = file.stat()
+    except OSError as error:
+        return (error.errno,)
+    return (file.resolve(), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _content(file: Path) -> bytes | str:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(SIZE_CEILING_BYTES + 1)
+    except OSError as error:
+        return error.strerror or str(error)

@@ -1,0 +1,174 @@
+"""The service team's word, judged by itself: whom the service calls, where the sidecar listens, where its policy is.
+
+It is a file, or flags; either way it is local, trusted, and wrong only by the hand of whoever starts the sidecar.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from msgspec import UNSET, inspect
+
+from sidecar.governance.documents.claims import check_hosts, check_listeners, hosts_of
+from sidecar.governance.documents.decoder import INVALID, Decoder
+from sidecar.governance.documents.directory import POLICY_NAME
+from sidecar.governance.documents.document import (
+    RESERVED_NAME,
+    AdminSettings,
+    DestinationEntry,
+    DestinationName,
+    EgressSettings,
+    PolicySettings,
+    ServiceName,
+    SidecarDocument,
+    read_sidecar,
+)
+from sidecar.governance.documents.finding import Finding, InvalidDocument, shown
+from sidecar.governance.documents.yaml import Tree, parse
+from sidecar.net import Address, Endpoint, Host
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """The sidecar file, or flags in its form. With findings about it, it serves to find more only."""
+
+    sidecar: SidecarDocument
+    tree: Tree | None
+    """None for flags."""
+    content: bytes
+    """The exact bytes of the file; none for flags."""
+    file: Path | None
+    hosts: Mapping[str, frozenset[str]]
+    """The hosts that lead to each destination, lower-cased."""
+    listen: Mapping[str, tuple[Address, ...]]
+    """The addresses of each destination's own."""
+    warnings: tuple[str, ...]
+
+    @property
+    def policy(self) -> PolicySettings | None:
+        """Where the policy is; None when none is named."""
+        return None if self.sidecar.policy is UNSET else self.sidecar.policy
+
+    @property
+    def policy_file(self) -> Path | None:
+        """The file that the policy is in; None when it is nowhere, or at an address."""
+        settings = self.policy
+        if settings is None:
+            return None
+        if settings.directory is not UNSET:
+            return self.path(settings.directory) / POLICY_NAME
+        return None if settings.file is UNSET else self.path(settings.file)
+
+    def path(self, written: str) -> Path:
+        """A path of the document: relative to the folder of the sidecar file."""
+        return Path(written) if self.file is None else self.file.parent / written
+
+
+def from_file(file: Path, content: bytes, findings: list[Finding]) -> Bootstrap:
+    """Judge the sidecar file; what is wrong is added to `findings`. Raises InvalidDocument when nothing can be read."""
+    try:
+        tree = parse(content, str(file))
+    except InvalidDocument as error:
+        raise InvalidDocument([*findings, *error.findings]) from None
+    sidecar = read_sidecar(tree, findings)
+    if sidecar is None:
+        raise InvalidDocument(findings)
+    check_listeners(sidecar, tree, findings)
+    check_hosts(sidecar, tree, findings)
+    return Bootstrap(
+        sidecar=sidecar,
+        tree=tree,
+        content=content,
+        file=file,
+        hosts={name: frozenset(hosts_of(name, entry)) for name, entry in sidecar.destinations.items()},
+        listen={name: () if entry.listen is UNSET else (entry.listen,) for name, entry in sidecar.destinations.items()},
+        warnings=(),
+    )
+
+
+def from_flags(
+    service: str,
+    upstreams: Sequence[str],
+    listen: str | None,
+    policy_file: Path | None,
+    admin: str | None,
+    findings: list[Finding],
+) -> Bootstrap:
+    """Judge flags: `upstreams` are `name=url`, the same name again adds an endpoint.
+
+    With one destination every request that comes in is for it, whatever its Host; with several they share the
+    listener. `listen` is that listener's address, else both loopback addresses at port 16001; `admin` is the admin
+    plane's, else port 16000 of loopback. What is wrong is added to `findings`, which name the flag instead of a file.
+    """
+    service_name = _flag("--service", service, ServiceName, findings)
+    entries = _upstreams(upstreams, findings)
+    egress = EgressSettings()
+    if listen is not None:
+        address = _flag("--listen", listen, Address, findings)
+        egress = EgressSettings(listen=[] if address is INVALID else [address])
+    settings = AdminSettings()
+    if admin is not None:
+        address = _flag("--admin", admin, Address, findings)
+        settings = settings if address is INVALID else AdminSettings(listen=address)
+    findings.extend(
+        Finding("--listen", None, "", f"must not be where admin listens ({settings.listen})", shown(address))
+        for address in egress.listen
+        if address.overlaps(settings.listen)
+    )
+    ours = {(address.host, address.port) for address in (settings.listen, *egress.listen)}
+    findings.extend(
+        Finding("--upstream", None, name, "must not be the sidecar itself, which listens there", shown(endpoint))
+        for name, entry in entries.items()
+        for endpoint in entry.endpoints
+        if (endpoint.host, endpoint.port) in ours
+    )
+    contested = _contested(entries)
+    alone = tuple(egress.listen) if len(entries) == 1 else ()
+    if alone:
+        egress = EgressSettings(listen=[])
+    policy = UNSET if policy_file is None else PolicySettings(file=str(policy_file))
+    return Bootstrap(
+        sidecar=SidecarDocument(
+            service=service_name, admin=settings, egress=egress, destinations=entries, policy=policy
+        ),
+        tree=None,
+        content=b"",
+        file=None,
+        hosts={name: frozenset(hosts_of(name, entry).keys() - contested) for name, entry in entries.items()},
+        listen=dict.fromkeys(entries, alone),
+        warnings=tuple(
+            f"several destinations have an endpoint at {host}: it leads to none of them" for host in contested
+        ),
+    )
+
+
+def _flag(flag: str, value: object, form: object, findings: list[Finding]) -> Any:
+    """The value of a flag as a `form`, or INVALID, with findings that name the flag."""
+    broken: list[Finding] = []
+    decoded = Decoder(Tree(flag, value, {}), broken).value(value, inspect.type_info(form), ())
+    findings.extend(replace(finding, line=None) for finding in broken)
+    return decoded
+
+
+def _upstreams(upstreams: Sequence[str], findings: list[Finding]) -> dict[str, DestinationEntry]:
+    named: dict[str, list[str]] = {}
+    for upstream in upstreams:
+        name, equals, url = upstream.partition("=")
+        if equals:
+            named.setdefault(name, []).append(url)
+        else:
+            findings.append(Finding("--upstream", None, "", "must be name=url", shown(upstream)))
+    if not upstreams:
+        findings.append(Finding("--upstream", None, "", "must be given at least once"))
+    if RESERVED_NAME in named:
+        findings.append(Finding("--upstream", None, RESERVED_NAME, "is a reserved name: give the destination another"))
+    endpoints = _flag("--upstream", named, dict[DestinationName, list[Endpoint]], findings)
+    return {name: DestinationEntry(endpoints=urls) for name, urls in endpoints.items()}
+
+
+def _contested(entries: Mapping[str, DestinationEntry]) -> list[Host]:
+    """Hosts that lead to several destinations, which only their ports tell apart; a destination's name is its own."""
+    claims = Counter(host for name, entry in entries.items() for host in hosts_of(name, entry))
+    return [host for host, count in claims.items() if count > 1 and host not in entries]

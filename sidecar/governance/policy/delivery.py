@@ -1,0 +1,21 @@
+"""What a source hands over: the exact bytes of a policy, before anything in them is believed."""
+
+from dataclasses import dataclass
+
+from sidecar.governance.documents.finding import InvalidDocument
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A policy as it came. `name` is what findings and explanations call it: a path or an address.
+
+    `signature` has the bytes of the signature file; None when none was asked for.
+    """
+
+    name: str
+    content: bytes
+    signature: bytes | None = None
+
+
+class Unreachable(InvalidDocument):
+    """The source gave no policy at all, not even a wrong one."""

@@ -1,0 +1,195 @@
+"""From what is asked to what is in force: baseline, defaults, the platform's destination, the team's overrides.
+
+Each layer is laid over the one below and judged there, by guardrails, exceptions and the engine, so that a finding
+names the document that caused it; every resolved number remembers where it came from.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from types import MappingProxyType
+from typing import Final
+
+from sidecar.engine.policy import DestinationPolicy, InvalidPolicy
+from sidecar.governance.documents.finding import Finding, dotted, shown
+from sidecar.governance.documents.settings import Settings, given, held
+from sidecar.governance.documents.yaml import Path, Tree
+from sidecar.governance.policy.ceilings import ceiling_rule
+from sidecar.governance.policy.engine_policy import policy_of, settings_of
+from sidecar.governance.policy.guardrails import Bound, written
+from sidecar.governance.policy.waivers import Exemptions, Grant, State
+
+
+class Source(Enum):
+    """Whose word a number is."""
+
+    BASELINE = "baseline"
+    """Compiled in: no document says anything."""
+    DEFAULT = "default"
+    """`defaults` of the policy."""
+    PLATFORM = "platform"
+    """`destinations` of the policy."""
+    OVERRIDE = "override"
+    """The team's own file."""
+    EXCEPTION = "exception"
+    """The team's own file, past a guardrail by leave of a live exception."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a number came from: its text as written, and where. `file` and `line` are None for the baseline.
+
+    `exception` is the id of the exception that lets it past its guardrail, None for all others.
+    """
+
+    value: str
+    source: Source
+    file: str | None
+    line: int | None
+    exception: str | None = None
+
+    @property
+    def place(self) -> str:
+        """`policy.yaml:12`, or `built in`."""
+        return "built in" if self.file is None else f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Some settings, and where in which document they stand."""
+
+    source: Source
+    settings: Settings
+    tree: Tree
+    at: Path
+
+    def path(self, setting: str) -> Path:
+        """Where `setting` stands, or would stand, in the document."""
+        return (*self.at, *setting.split("."))
+
+    def origin(self, setting: str) -> Origin:
+        """Where the layer says `setting`."""
+        path = self.path(setting)
+        return Origin(written(self.tree.at(path)), self.source, self.tree.file, self.tree.line(path))
+
+
+@dataclass(frozen=True, slots=True)
+class Excepted:
+    """A number past its guardrail, as a document asks for it, and the exception it stands or falls with.
+
+    It is in force while that is live, and set aside before and after.
+    """
+
+    grant: Grant
+    state: State
+    asked: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """Settings that hold together, by dotted path, with the origin of each and the policy they amount to."""
+
+    values: Mapping[str, object]
+    provenance: Mapping[str, Origin]
+    policy: DestinationPolicy
+    excepted: Mapping[str, Excepted] = field(default_factory=dict)
+    """The settings whose number, in force or set aside, depends on an exception."""
+    below: "Resolution | None" = None
+    """What the last layer was laid over."""
+
+    def under(
+        self,
+        layer: Layer,
+        guardrails: Mapping[str, Bound],
+        findings: list[Finding],
+        exemptions: Exemptions | None = None,
+    ) -> "Resolution":
+        """Lay `layer` over this resolution. Exceptions let it past `guardrails` as `exemptions` says.
+
+        What breaks a guardrail or a rule of the engine is added to `findings` and left as it is below. So is, without a
+        finding, what waits for an exception that is not live yet.
+        """
+        values = dict(self.values)
+        provenance = dict(self.provenance)
+        excepted: dict[str, Excepted] = {}
+        for setting, value in given(layer.settings).items():
+            asked = held(value)
+            origin = layer.origin(setting)
+            settled = asked if layer.source is Source.DEFAULT else self.values[setting]
+            rule = guardrails[setting].broken(asked, settled) if setting in guardrails else None
+            if rule is not None and exemptions is not None:
+                ruling = exemptions.rule(setting, asked, guardrails[setting])
+                if ruling.grant is not None and ruling.state is not None:
+                    excepted[setting] = Excepted(ruling.grant, ruling.state, origin)
+                    origin = replace(origin, source=Source.EXCEPTION, exception=ruling.grant.id)
+                if ruling.state is State.LIVE:
+                    rule = None
+                elif ruling.state is State.PENDING:
+                    continue
+                elif ruling.reason:
+                    rule = f"{rule}; {ruling.reason}"
+            if rule is None and layer.source is not Source.BASELINE:
+                rule = ceiling_rule(setting, asked)
+            if rule is None:
+                values[setting] = asked
+                provenance[setting] = origin
+            else:
+                findings.append(_finding(layer, setting, rule))
+        while True:
+            try:
+                policy = policy_of(values)
+            except InvalidPolicy as error:
+                cause = _cause(error, [name for name in values if provenance[name] is not self.provenance[name]])
+                findings.append(_engine_finding(error, layer, cause, values, provenance))
+                values[cause] = self.values[cause]
+                provenance[cause] = self.provenance[cause]
+                excepted.pop(cause, None)
+            else:
+                return Resolution(
+                    MappingProxyType(values), MappingProxyType(provenance), policy, MappingProxyType(excepted), self
+                )
+
+
+def _cause(error: InvalidPolicy, changed: list[str]) -> str:
+    """The setting of the layer that broke the rule: the one the rule is about, or else one that the rule names."""
+    if error.field in changed:
+        return error.field
+    named = [setting for setting in changed if setting in error.rule]
+    return named[0] if named else changed[-1]
+
+
+def _engine_finding(
+    error: InvalidPolicy,
+    layer: Layer,
+    cause: str,
+    values: Mapping[str, object],
+    provenance: Mapping[str, Origin],
+) -> Finding:
+    if cause == error.field:
+        rule = error.rule
+        for other in values:
+            if "." in other and other in rule:
+                rule = rule.replace(other, f"{other} ({provenance[other].value}, {provenance[other].place})")
+        return _finding(layer, cause, rule, error.value)
+    origin = provenance[error.field]
+    return _finding(layer, cause, f"{error.field} ({origin.value}, {origin.place}) {error.rule}")
+
+
+def _finding(layer: Layer, setting: str, rule: str, culprit: object = None) -> Finding:
+    """A finding about `setting`, at the one item of a list that is the culprit when there is one."""
+    path = layer.path(setting)
+    value = layer.tree.at(path)
+    if isinstance(value, list) and culprit in value:
+        path = (*path, value.index(culprit))
+        value = culprit
+    return Finding(layer.tree.file, layer.tree.line(path), dotted(path), rule, shown(value))
+
+
+_BUILT_IN = settings_of(DestinationPolicy())
+
+BASELINE: Final = Resolution(
+    MappingProxyType(_BUILT_IN),
+    MappingProxyType({name: Origin(written(value), Source.BASELINE, None, None) for name, value in _BUILT_IN.items()}),
+    DestinationPolicy(),
+)
+"""What the engine does when no document says anything."""

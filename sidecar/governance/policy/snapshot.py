@@ -1,0 +1,428 @@
+"""What is in force: both documents, judged and compiled to one immutable value.
+
+Loading is one straight line: read once into memory, parse strictly, types, guardrails and exceptions, compile. Whoever
+holds a snapshot holds all of it; a reload makes another, and so does the instant at which an exception begins or ends.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time
+from pathlib import Path
+from types import MappingProxyType
+
+from msgspec import UNSET
+
+from sidecar.engine.policy import DestinationPolicy
+from sidecar.governance.documents.document import (
+    INGRESS_NAME,
+    DestinationEntry,
+    IdempotencyKeySettings,
+    Rollout,
+)
+from sidecar.governance.documents.finding import Finding, InvalidDocument
+from sidecar.governance.documents.limits import WireLimits
+from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES, Tree
+from sidecar.governance.policy.bootstrap import Bootstrap
+from sidecar.governance.policy.bootstrap import from_file as bootstrap_from_file
+from sidecar.governance.policy.bootstrap import from_flags as bootstrap_from_flags
+from sidecar.governance.policy.delivery import Delivery
+from sidecar.governance.policy.guardrails import written
+from sidecar.governance.policy.ingress import INGRESS_BASELINE
+from sidecar.governance.policy.platform_policy import Platform
+from sidecar.governance.policy.resolve import Excepted, Layer, Origin, Resolution, Source
+from sidecar.governance.policy.tls import USUAL, Origination, Termination, origination_of, termination_of
+from sidecar.governance.policy.waivers import Exemptions, Grant, State, begins_at, ends_at, state_of
+from sidecar.governance.trust.certificates import CertificateFiles
+from sidecar.net import Address, Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationSnapshot:
+    """One destination. Requests that come in on one of `listen` are for it, whatever their Host."""
+
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    hosts: frozenset[str]
+    """Lower-cased, without port; IPv6 addresses in brackets, as a Host header has them."""
+    listen: tuple[Address, ...]
+    policy: DestinationPolicy
+    provenance: Mapping[str, Origin]
+    """The origin of every setting, by dotted path."""
+    key: IdempotencyKeySettings
+    """The contract about idempotency keys; `policy.honours_keys` and `policy.key_retention` are from it."""
+    resolution: Resolution
+    """How it came to its settings, layer by layer."""
+    tls: Origination = USUAL
+    """How https endpoints are spoken to."""
+    left_out: tuple[Finding, ...] = ()
+    """Overrides that are not in force: see `Snapshot.left_out`."""
+
+    @property
+    def https(self) -> bool:
+        """Whether any endpoint is spoken to in TLS."""
+        return any(endpoint.scheme == "https" for endpoint in self.endpoints)
+
+    @property
+    def excepted(self) -> Mapping[str, Excepted]:
+        """The settings whose number depends on an exception, by dotted path."""
+        return self.resolution.excepted
+
+
+@dataclass(frozen=True, slots=True)
+class EgressSnapshot:
+    """The shared listeners; `unlisted` is forward or refuse, `connect` is tunnel or refuse."""
+
+    listen: tuple[Address, ...]
+    unlisted: str
+    connect: str
+
+
+@dataclass(frozen=True, slots=True)
+class IngressSnapshot:
+    """The listener in front of the service, and the service. `tls` None: callers are spoken to in clear."""
+
+    listen: Address
+    app: Endpoint
+    policy: DestinationPolicy
+    provenance: Mapping[str, Origin]
+    resolution: Resolution
+    """How it came to its settings, layer by layer."""
+    tls: Termination | None = None
+    left_out: tuple[Finding, ...] = ()
+    """Overrides that are not in force: see `Snapshot.left_out`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TracesSnapshot:
+    """Where spans are sent, and the share of requests without a traceparent that begin a trace."""
+
+    endpoint: str
+    sample: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything a sidecar runs by. Times are seconds."""
+
+    version: int
+    """Of the policy; 0 when it is the compiled-in one."""
+    owner: str
+    digest: str
+    """SHA-256, in hex, of the exact bytes of the files read, the sidecar file first."""
+    files: tuple[Path, ...]
+    """The files it was read from, the ones to watch."""
+    service: str
+    destinations: Mapping[str, DestinationSnapshot]
+    unlisted: DestinationPolicy
+    """Of hosts that no destination names: the defaults."""
+    unlisted_provenance: Mapping[str, Origin]
+    egress: EgressSnapshot
+    admin: Address
+    metrics_listen: Address | None
+    limits: WireLimits
+    via: bool
+    access_log_sample: float
+    drain: float
+    ingress: IngressSnapshot | None
+    traces: TracesSnapshot | None
+    warnings: tuple[str, ...]
+    """What works otherwise than one may think, one line each."""
+    documents: "Documents"
+    exceptions: tuple[Grant, ...]
+    """Those of the policy that are for this service."""
+    states: tuple[State, ...]
+    """Theirs, when this snapshot was resolved."""
+    policy_digest: str = ""
+    """SHA-256, in hex, of the exact bytes of the policy; the same in the whole fleet. Empty for the compiled-in one."""
+    expires: datetime | None = None
+    """When the policy should have been replaced; UTC."""
+    rollout: Rollout | None = None
+    dry_run: bool = False
+
+    @property
+    def resolutions(self) -> Mapping[str, Resolution]:
+        """How each destination came to its settings, by name; the way to the service is `ingress`."""
+        found = {name: destination.resolution for name, destination in self.destinations.items()}
+        return found if self.ingress is None else {**found, INGRESS_NAME: self.ingress.resolution}
+
+    @property
+    def left_out(self) -> Mapping[str, tuple[Finding, ...]]:
+        """Overrides that are not in force because the exception they need is over, by destination that has any.
+
+        Where documents are judged they are refused. A sidecar that meets them runs without them: a pod that restarts
+        must not die of what ends by itself. On the baseline they are those that only the missing policy could allow.
+        """
+        found = {name: destination.left_out for name, destination in self.destinations.items()}
+        if self.ingress is not None:
+            found[INGRESS_NAME] = self.ingress.left_out
+        return {name: findings for name, findings in found.items() if findings}
+
+    @property
+    def waiting(self) -> Iterator[Finding]:
+        """A note for each number that waits for its exception to begin."""
+        for name, resolution in self.resolutions.items():
+            where = "ingress" if name == INGRESS_NAME else f"destinations.{name}"
+            for setting, excepted in resolution.excepted.items():
+                asked, begin = excepted.asked, excepted.grant.exception.not_before
+                if excepted.state is State.PENDING and asked.file is not None:
+                    yield Finding(
+                        asked.file,
+                        asked.line,
+                        f"{where}.overrides.{setting}",
+                        f"{asked.value} is set aside: {excepted.grant} is not live before {begin}; "
+                        f"in force is {resolution.provenance[setting].value}",
+                    )
+
+    @property
+    def turns(self) -> Iterator[datetime]:
+        """The instants at which `at` may come to something else: exceptions begin and end."""
+        for grant in self.exceptions:
+            yield begins_at(grant.exception)
+            yield ends_at(grant.exception)
+
+    @property
+    def certificate_files(self) -> tuple[CertificateFiles, ...]:
+        """The files that are needed to speak TLS as it says, by block."""
+        files = [destination.tls.files for destination in self.destinations.values() if destination.https]
+        if self.ingress is not None and self.ingress.tls is not None:
+            files.append(self.ingress.tls.files)
+        return tuple(files)
+
+    def at(self, now: datetime) -> "Snapshot":
+        """The same documents at another instant: itself, unless an exception has begun or ended in between.
+
+        A number whose exception is over is what it would be if nobody had asked for another.
+        """
+        if tuple(state_of(grant.exception, now) for grant in self.exceptions) == self.states:
+            return self
+        return _resolved(self.documents, now)
+
+
+def load(sidecar_file: Path, now: datetime) -> Snapshot:
+    """Read the sidecar file and the policy file it names, relative to its folder; without one the baseline is in force.
+
+    `now` is an aware time. Raises InvalidDocument with everything that is wrong in both.
+    """
+    findings: list[Finding] = []
+    content = _read(sidecar_file, findings)
+    if content is None:
+        raise InvalidDocument(findings)
+    bootstrap = bootstrap_from_file(sidecar_file, content, findings)
+    return compiled(bootstrap, local_delivery(bootstrap, findings), findings, now)
+
+
+def from_flags(
+    service: str, upstreams: Sequence[str], listen: str | None, policy_file: Path | None, now: datetime
+) -> Snapshot:
+    """A snapshot without a sidecar file: see `bootstrap.from_flags`. Raises InvalidDocument."""
+    findings: list[Finding] = []
+    bootstrap = bootstrap_from_flags(service, upstreams, listen, policy_file, None, findings)
+    return compiled(bootstrap, local_delivery(bootstrap, findings), findings, now)
+
+
+def local_delivery(bootstrap: Bootstrap, findings: list[Finding]) -> Delivery | None:
+    """The policy in the file that is named, unsigned and at once; None when none is, or, with a finding, unreadable."""
+    file = bootstrap.policy_file
+    content = None if file is None else _read(file, findings)
+    return None if file is None or content is None else Delivery(str(file), content)
+
+
+def compiled(bootstrap: Bootstrap, delivery: Delivery | None, findings: list[Finding], now: datetime) -> Snapshot:
+    """Both documents, as the snapshot they amount to at `now`; without a policy the baseline.
+
+    What is wrong only because an exception is over is `left_out` of it. Raises InvalidDocument with `findings` and
+    everything else that is wrong.
+    """
+    platform = Platform.read(delivery, findings)
+    documents = Documents(bootstrap, platform)
+    snapshot = _resolved(documents, now)
+    if delivery is not None and platform.tree is None:
+        raise InvalidDocument(findings)  # nobody is refused by guardrails that would not be in force
+    left_out = [finding for each in snapshot.left_out.values() for finding in each]
+    if findings or (left_out and _resolved(documents, now, forgiving=True).left_out):
+        raise InvalidDocument(sorted((*findings, *left_out), key=lambda finding: (finding.file, finding.line or 0)))
+    return snapshot
+
+
+def baseline(bootstrap: Bootstrap, now: datetime) -> Snapshot:
+    """What holds while no valid policy can be had: the compiled-in one, whatever the documents say.
+
+    Overrides that only the missing policy could allow are left out, and each is a warning.
+    """
+    snapshot = _resolved(Documents(bootstrap, Platform.read(None, [])), now)
+    return replace(snapshot, warnings=bootstrap.warnings)
+
+
+def digest_of(contents: Iterable[bytes]) -> str:
+    """SHA-256, in hex, of the contents one after the other."""
+    return hashlib.sha256(b"".join(contents)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Both documents, read and judged as far as the clock has no say in it."""
+
+    bootstrap: Bootstrap
+    platform: Platform
+
+
+def _resolved(documents: Documents, now: datetime, *, forgiving: bool = False) -> Snapshot:
+    """What the documents amount to at `now`; what is wrong is `left_out`.
+
+    `forgiving` is as if no exception were over yet.
+    """
+    bootstrap, platform = documents.bootstrap, documents.platform
+    service = bootstrap.sidecar.service
+    destinations = {}
+    for name, entry in bootstrap.sidecar.destinations.items():
+        resolution = platform.destination(name)
+        findings: list[Finding] = []
+        if bootstrap.tree is not None:
+            overrides = Layer(Source.OVERRIDE, entry.overrides, bootstrap.tree, ("destinations", name, "overrides"))
+            exemptions = Exemptions(platform.grants, service, name, now, forgiving)
+            resolution = resolution.under(overrides, platform.bounds, findings, exemptions)
+        destinations[name] = _destination(
+            name,
+            entry,
+            resolution,
+            hosts=bootstrap.hosts[name],
+            listen=bootstrap.listen[name],
+            key_origins=_key_origins(name, bootstrap.tree),
+            tls=origination_of(name, entry.tls, bootstrap, verify=bool(resolution.values["tls.verify"])),
+            left_out=tuple(findings),
+        )
+    ingress = _ingress(documents, now, forgiving=forgiving)
+    grants = tuple(grant for grant in platform.grants if service in grant.services)
+    states = tuple(state_of(grant.exception, now) for grant in grants)
+    return _snapshot(documents, destinations, ingress, grants, states)
+
+
+def _destination(
+    name: str,
+    entry: DestinationEntry,
+    resolution: Resolution,
+    *,
+    hosts: Iterable[str],
+    listen: tuple[Address, ...],
+    key_origins: Mapping[str, Origin],
+    tls: Origination,
+    left_out: tuple[Finding, ...],
+) -> DestinationSnapshot:
+    key = entry.idempotency_key
+    retention = 0.0 if key.retention is UNSET else float(key.retention)
+    return DestinationSnapshot(
+        name=name,
+        endpoints=tuple(entry.endpoints),
+        hosts=frozenset(hosts),
+        listen=listen,
+        policy=replace(resolution.policy, honours_keys=key.honours, key_retention=retention),
+        provenance=MappingProxyType({**resolution.provenance, **key_origins}),
+        key=key,
+        resolution=resolution,
+        tls=tls,
+        left_out=left_out,
+    )
+
+
+def _ingress(documents: Documents, now: datetime, *, forgiving: bool) -> IngressSnapshot | None:
+    """The way to the service: what is built in for it, what the platform says about it, the team's overrides."""
+    bootstrap, platform = documents.bootstrap, documents.platform
+    settings = bootstrap.sidecar.ingress
+    if settings is UNSET:
+        return None
+    resolution = INGRESS_BASELINE
+    findings: list[Finding] = []
+    if platform.ingress is not None:
+        resolution = resolution.under(platform.ingress, platform.bounds, findings)
+    if bootstrap.tree is not None:
+        overrides = Layer(Source.OVERRIDE, settings.overrides, bootstrap.tree, ("ingress", "overrides"))
+        exemptions = Exemptions(platform.grants, bootstrap.sidecar.service, INGRESS_NAME, now, forgiving)
+        resolution = resolution.under(overrides, platform.bounds, findings, exemptions)
+    return IngressSnapshot(
+        listen=settings.listen,
+        app=settings.app,
+        policy=resolution.policy,
+        provenance=resolution.provenance,
+        resolution=resolution,
+        tls=None if settings.tls is UNSET else termination_of(settings.tls, bootstrap),
+        left_out=tuple(findings),
+    )
+
+
+def _key_origins(name: str, tree: Tree | None) -> dict[str, Origin]:
+    """Where the numbers of the key contract come from: the sidecar file, or nowhere."""
+    origins = {}
+    for setting, unsaid in (("honours", "false"), ("retention", "0s"), ("max_length", "255")):
+        path = ("destinations", name, "idempotency_key", setting)
+        origins[f"idempotency_key.{setting}"] = (
+            Origin(unsaid, Source.BASELINE, None, None)
+            if tree is None or path not in tree.lines
+            else Origin(written(tree.at(path)), Source.OVERRIDE, tree.file, tree.line(path))
+        )
+    return origins
+
+
+def _snapshot(
+    documents: Documents,
+    destinations: dict[str, DestinationSnapshot],
+    ingress: IngressSnapshot | None,
+    grants: tuple[Grant, ...],
+    states: tuple[State, ...],
+) -> Snapshot:
+    bootstrap, platform = documents.bootstrap, documents.platform
+    sidecar = bootstrap.sidecar
+    traces = sidecar.telemetry.traces
+    metrics_listen = sidecar.admin.metrics_listen
+    return Snapshot(
+        version=platform.version,
+        owner=platform.owner,
+        digest=digest_of([bootstrap.content, platform.content]),
+        files=tuple(file for file in (bootstrap.file, bootstrap.policy_file) if file is not None),
+        service=sidecar.service,
+        destinations=MappingProxyType(destinations),
+        unlisted=platform.defaults.policy,
+        unlisted_provenance=platform.defaults.provenance,
+        egress=EgressSnapshot(tuple(sidecar.egress.listen), sidecar.egress.unlisted, sidecar.egress.connect),
+        admin=sidecar.admin.listen,
+        metrics_listen=None if metrics_listen is UNSET else metrics_listen,
+        limits=platform.limits,
+        via=platform.via,
+        access_log_sample=platform.access_log_sample,
+        drain=float(sidecar.drain),
+        ingress=ingress,
+        traces=None if traces is UNSET else TracesSnapshot(traces.endpoint, traces.sample),
+        warnings=(
+            *bootstrap.warnings,
+            *platform.warnings,
+            *_unverified(destinations),
+        ),
+        documents=documents,
+        exceptions=grants,
+        states=states,
+        policy_digest=digest_of([platform.content]) if platform.content else "",
+        expires=None if platform.expires is None else datetime.combine(platform.expires, time(), UTC),
+        rollout=platform.rollout,
+        dry_run=platform.dry_run,
+    )
+
+
+def _unverified(destinations: Mapping[str, DestinationSnapshot]) -> Iterator[str]:
+    """A line for each destination that is spoken to without knowing whether it is the one."""
+    for destination in destinations.values():
+        if destination.https and not destination.tls.verify:
+            origin = destination.provenance["tls.verify"]
+            yield (
+                f"destinations.{destination.name}: certificates are not verified, by leave of exception "
+                f"{origin.exception} ({origin.place})"
+            )
+
+
+def _read(file: Path, findings: list[Finding]) -> bytes | None:
+    """The bytes of a file, at most one more than a document may have."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(SIZE_CEILING_BYTES + 1)
+    except OSError as error:
+        findings.append(Finding(str(file), None, "", f"can not be read: {error.strerror or error}"))
+        return None

@@ -1,0 +1,245 @@
+"""The judgement of `sidecar policy check`: each document by itself, and sidecar files by the policy they are to meet.
+
+It reads as loading does and finds what loading would refuse, in every file at once; and it notes what loading has no
+reason to mention, such as an exception that is over and still written down.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from enum import Enum
+from pathlib import Path
+
+from msgspec import structs
+
+from sidecar.governance.documents.document import PolicyDocument, SidecarDocument
+from sidecar.governance.documents.finding import Finding, InvalidDocument
+from sidecar.governance.documents.yaml import parse
+from sidecar.governance.policy.bootstrap import Bootstrap
+from sidecar.governance.policy.bootstrap import from_file as bootstrap_from_file
+from sidecar.governance.policy.delivery import Delivery
+from sidecar.governance.policy.guardrails import written
+from sidecar.governance.policy.platform_policy import Platform
+from sidecar.governance.policy.snapshot import Snapshot, compiled
+from sidecar.governance.policy.waivers import Grant, State, ends_at, state_of
+
+SOON = timedelta(days=7)
+"""An exception that ends within this is noted."""
+
+_POLICY_KEYS = frozenset(field.encode_name for field in structs.fields(PolicyDocument))
+_SIDECAR_KEYS = frozenset(field.encode_name for field in structs.fields(SidecarDocument))
+
+
+class Kind(Enum):
+    """What a file turned out to be."""
+
+    POLICY = "policy"
+    SIDECAR = "sidecar file"
+    OTHER = "neither a policy nor a sidecar file"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A file to judge. `named`: somebody asked for it by name, and did not just find it in a directory."""
+
+    name: str
+    content: bytes
+    named: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One document, in a few words. `against` is the policy that a sidecar file was judged by."""
+
+    file: str
+    kind: Kind
+    summary: str = ""
+    against: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What came of it. Findings are refused by every sidecar; notes are for people."""
+
+    documents: tuple[Judged, ...]
+    findings: tuple[Finding, ...]
+    notes: tuple[Finding, ...]
+
+
+def kind_of(candidate: Candidate) -> Kind:
+    """What a file is, by its keys; by its name where it has none, or can not be parsed.
+
+    What was only found in a directory is a document of ours when it has more keys of ours than of others.
+    """
+    by_name = Kind.SIDECAR if "sidecar" in Path(candidate.name).name else Kind.POLICY
+    try:
+        value = parse(candidate.content, candidate.name).value
+    except InvalidDocument:
+        return by_name
+    if not isinstance(value, dict):
+        return by_name if candidate.named and not value else Kind.OTHER
+    keys = value.keys()
+    policy, sidecar = len(keys & (_POLICY_KEYS - _SIDECAR_KEYS)), len(keys & (_SIDECAR_KEYS - _POLICY_KEYS))
+    ours = _POLICY_KEYS if policy > sidecar else _SIDECAR_KEYS
+    if policy == sidecar == 0:
+        return by_name if candidate.named and (not keys or keys & _POLICY_KEYS) else Kind.OTHER
+    if not candidate.named and len(keys & ours) <= len(keys - ours):
+        return Kind.OTHER
+    return Kind.POLICY if policy > sidecar else Kind.SIDECAR
+
+
+def judge(candidates: Sequence[Candidate], read: Callable[[Path], bytes | None], now: datetime) -> Judgement:
+    """Judge all of them at `now`. `read` gets the policy that a sidecar file names; None when it is not there."""
+    return _Bench(candidates, read, now).judgement()
+
+
+class _Bench:
+    def __init__(self, candidates: Sequence[Candidate], read: Callable[[Path], bytes | None], now: datetime) -> None:
+        self._candidates = candidates
+        self._read = read
+        self._now = now
+        self._findings: list[Finding] = []
+        self._notes: list[Finding] = []
+        self._snapshots: list[tuple[str, Snapshot]] = []
+        kinds = {candidate.name: kind_of(candidate) for candidate in candidates}
+        self._kinds: Mapping[str, Kind] = kinds
+        self._policies = {
+            os.path.realpath(candidate.name): Delivery(candidate.name, candidate.content)
+            for candidate in candidates
+            if kinds[candidate.name] is Kind.POLICY
+        }
+
+    def judgement(self) -> Judgement:
+        judged = {}
+        platforms = {}
+        for candidate in self._candidates:
+            match self._kinds[candidate.name]:
+                case Kind.POLICY:
+                    platform = Platform.read(Delivery(candidate.name, candidate.content), self._findings)
+                    platforms[candidate.name] = platform
+                    judged[candidate.name] = Judged(candidate.name, Kind.POLICY, _policy_summary(platform))
+                case Kind.SIDECAR:
+                    judged[candidate.name] = self._sidecar(candidate)
+                case Kind.OTHER:
+                    judged[candidate.name] = self._other(candidate)
+        for name, platform in platforms.items():
+            users = [snapshot for policy, snapshot in self._snapshots if policy == name]
+            self._notes.extend(_grant_notes(platform, users, self._now))
+            self._notes.extend(_expiry_note(platform, self._now))
+        return Judgement(tuple(judged.values()), _ordered(self._findings), _ordered(self._notes))
+
+    def _other(self, candidate: Candidate) -> Judged:
+        if candidate.named:
+            self._findings.append(Finding(candidate.name, 1, "", f"is {Kind.OTHER.value}"))
+        return Judged(candidate.name, Kind.OTHER)
+
+    def _sidecar(self, candidate: Candidate) -> Judged:
+        findings: list[Finding] = []
+        try:
+            bootstrap = bootstrap_from_file(Path(candidate.name), candidate.content, findings)
+        except InvalidDocument as error:
+            self._findings.extend(error.findings)
+            return Judged(candidate.name, Kind.SIDECAR)
+        delivery = self._policy_of(bootstrap)
+        against = "the built-in policy" if delivery is None else delivery.name
+        summary = _sidecar_summary(bootstrap)
+        try:
+            snapshot = compiled(bootstrap, delivery, findings, self._now)
+        except InvalidDocument as error:
+            self._findings.extend(error.findings)
+        else:
+            self._snapshots.append((against, snapshot))
+            self._notes.extend(snapshot.waiting)
+            for left_out in snapshot.left_out.values():
+                self._findings.extend(left_out)
+        return Judged(candidate.name, Kind.SIDECAR, summary, against)
+
+    def _policy_of(self, bootstrap: Bootstrap) -> Delivery | None:
+        """The policy a sidecar file will meet: the one it names if that is here, else the only one that is."""
+        named = bootstrap.policy_file
+        if named is not None and os.path.realpath(named) in self._policies:
+            return self._policies[os.path.realpath(named)]
+        if len(self._policies) == 1:
+            return next(iter(self._policies.values()))
+        content = None if named is None else self._read(named)
+        if named is not None and content is not None:
+            return Delivery(str(named), content)
+        if bootstrap.policy is not None and bootstrap.tree is not None:
+            where = "the policy is not among these files" if named is None else f"there is no {named} here"
+            rule = f"overrides are judged by the built-in guardrails only: {where}"
+            self._notes.append(Finding(bootstrap.tree.file, bootstrap.tree.line(("policy",)), "policy", rule))
+        return None
+
+
+def _ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """By file and line, and each once: a policy is read again for every sidecar file."""
+    unique = dict.fromkeys(findings)
+    return tuple(sorted(unique, key=lambda finding: (finding.file, finding.line or 0)))
+
+
+def _policy_summary(platform: Platform) -> str:
+    if platform.tree is None:
+        return ""
+    count = len(platform.grants)
+    exceptions = "no exceptions" if count == 0 else f"{count} exception{'' if count == 1 else 's'}"
+    return f"policy, version {platform.version} of {platform.owner}, {exceptions}"
+
+
+def _sidecar_summary(bootstrap: Bootstrap) -> str:
+    count = len(bootstrap.sidecar.destinations)
+    return f"sidecar file of {bootstrap.sidecar.service}, {count} destination{'' if count == 1 else 's'}"
+
+
+def _expiry_note(platform: Platform, now: datetime) -> Iterator[Finding]:
+    """That a policy is past its own end, or soon will be: it is kept then, and alarms in every sidecar."""
+    if platform.expires is None or platform.tree is None:
+        return
+    left = datetime.combine(platform.expires, time(), UTC) - now
+    if left <= timedelta(0):
+        rule = f"is past since {platform.expires}: sidecars keep the policy and alarm; publish its successor"
+    elif left <= SOON:
+        rule = f"ends in {_span(left)}: publish its successor before"
+    else:
+        return
+    yield Finding(platform.tree.file, platform.tree.line(("expires",)), "expires", rule)
+
+
+def _grant_notes(platform: Platform, users: Sequence[Snapshot], now: datetime) -> Iterator[Finding]:
+    """What is to be known about each exception. `users` are the services whose sidecar files are here too."""
+    for grant in platform.grants:
+        for field, rule in _grant_rules(grant, platform, users, now):
+            yield Finding(grant.file, grant.line, field, rule)
+
+
+def _grant_rules(
+    grant: Grant, platform: Platform, users: Sequence[Snapshot], now: datetime
+) -> Iterator[tuple[str, str]]:
+    exception = grant.exception
+    state = state_of(exception, now)
+    here = f"{grant.field} ({grant.id})"
+    bound = platform.bounds.get(exception.setting)
+    settled = platform.destination(exception.destination).values[exception.setting]
+    if bound is None or bound.broken(grant.value, settled) is None:
+        yield here, f"passes no guardrail: {exception.setting} may be {written(grant.value)} without it"
+    match state:
+        case State.EXPIRED:
+            yield here, f"is over since {exception.expires}: take it out"
+            return
+        case State.PENDING:
+            yield here, f"is not live before {exception.not_before}"
+        case State.LIVE if ends_at(exception) - now <= SOON:
+            yield here, f"ends in {_span(ends_at(exception) - now)}: the guardrail holds again from {exception.expires}"
+    for snapshot in users:
+        if snapshot.service in grant.services:
+            resolution = snapshot.resolutions.get(exception.destination)
+            used = resolution is not None and any(e.grant.id == grant.id for e in resolution.excepted.values())
+            if not used:
+                yield here, f"is not used: {snapshot.service} asks for nothing past the guardrail"
+
+
+def _span(span: timedelta) -> str:
+    if span >= timedelta(days=2):
+        return f"{span.days} days"
+    hours = max(1, round(span.total_seconds() / 3600))
+    return f"{hours} hour{'' if hours == 1 else 's'}"

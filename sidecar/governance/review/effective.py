@@ -1,0 +1,84 @@
+"""What a change of the policy comes to: each number that is in force for a service before and after, where they differ.
+
+A guardrail, a default and an exception say what may be. Only together with the services' own files do they say what is.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sidecar.governance.documents.finding import Finding, InvalidDocument
+from sidecar.governance.policy.bootstrap import Bootstrap
+from sidecar.governance.policy.delivery import Delivery
+from sidecar.governance.policy.platform_policy import Platform
+from sidecar.governance.policy.snapshot import Snapshot, compiled
+from sidecar.governance.review.diff import Effect, effect_of
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveChange:
+    """One number that becomes another. `place` is where the new one is written, and `built in` for what is nowhere."""
+
+    effect: Effect
+    destination: str
+    setting: str
+    before: str
+    after: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceEffect:
+    """What one service gets. `refused` is why its sidecars would not take the new policy, or nothing.
+
+    With `refused_before` they did not take the old one either: then there is nothing to compare with.
+    """
+
+    service: str
+    file: str
+    destinations: int
+    changes: tuple[EffectiveChange, ...]
+    refused: tuple[Finding, ...]
+    refused_before: bool
+
+
+def effects(old: Platform, new: Platform, services: Iterable[Bootstrap], now: datetime) -> Iterator[ServiceEffect]:
+    """What the step from `old` to `new` is to each of the services, at `now`."""
+    for bootstrap in services:
+        before, after = _under(old, bootstrap, now), _under(new, bootstrap, now)
+        changes: tuple[EffectiveChange, ...] = ()
+        if isinstance(before, Snapshot) and isinstance(after, Snapshot):
+            changes = tuple(_changes(before, after))
+        yield ServiceEffect(
+            service=bootstrap.sidecar.service,
+            file=str(bootstrap.file),
+            destinations=len(bootstrap.sidecar.destinations),
+            changes=changes,
+            refused=() if isinstance(after, Snapshot) else after,
+            refused_before=not isinstance(before, Snapshot),
+        )
+
+
+def _under(platform: Platform, bootstrap: Bootstrap, now: datetime) -> Snapshot | tuple[Finding, ...]:
+    """What is in force under this policy, or why nothing is."""
+    assert platform.tree is not None
+    try:
+        return compiled(bootstrap, Delivery(platform.tree.file, platform.content), [], now)
+    except InvalidDocument as error:
+        return tuple(error.findings)
+
+
+def _changes(before: Snapshot, after: Snapshot) -> Iterator[EffectiveChange]:
+    for name, resolution in after.resolutions.items():
+        was = before.resolutions[name]
+        for setting, value in resolution.values.items():
+            if value != was.values[setting]:
+                origin = resolution.provenance[setting]
+                yield EffectiveChange(
+                    effect_of(setting, was.values[setting], value),
+                    name,
+                    setting,
+                    was.provenance[setting].value,
+                    origin.value,
+                    origin.place,
+                )

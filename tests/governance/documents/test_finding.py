@@ -1,0 +1,47 @@
+from sidecar.governance.documents.finding import SHOWN_CHARACTERS, Finding, InvalidDocument, dotted, shown, unknown
+
+
+def test_a_finding_names_file_line_field_rule_and_value() -> None:
+    finding = Finding("policy.yaml", 12, "defaults.budget.ratio", "must be between 0 and 1.0", "5")
+
+    assert str(finding) == "policy.yaml:12: defaults.budget.ratio: must be between 0 and 1.0, got 5"
+
+
+def test_a_finding_about_a_whole_file_leaves_out_what_there_is_not() -> None:
+    finding = Finding("policy.yaml", None, "", "must not be empty")
+
+    assert str(finding) == "policy.yaml: must not be empty"
+
+
+def test_an_invalid_document_says_one_line_for_each_finding() -> None:
+    findings = [Finding("a.yaml", 1, "x", "is required"), Finding("b.yaml", 2, "y", "is required")]
+
+    error = InvalidDocument(findings)
+
+    assert str(error).splitlines() == ["a.yaml:1: x: is required", "b.yaml:2: y: is required"]
+    assert error.findings == tuple(findings)
+
+
+def test_a_path_is_written_with_dots_and_brackets() -> None:
+    assert dotted(("destinations", "payments", "endpoints", 0)) == "destinations.payments.endpoints[0]"
+    assert dotted(()) == ""
+
+
+def test_text_is_shown_in_quotes_and_numbers_are_not() -> None:
+    assert [shown(value) for value in ("5", 5, 0.5, True, None)] == ['"5"', "5", "0.5", "true", "null"]
+
+
+def test_a_long_value_is_cut() -> None:
+    text = shown("x" * 1000)
+
+    assert len(text) == SHOWN_CHARACTERS
+    assert text.endswith("…")
+
+
+def test_a_control_character_can_not_reach_a_terminal() -> None:
+    assert shown("\x1b[31m\n") == '"\\u001b[31m\\n"'
+
+
+def test_an_unknown_word_is_answered_with_the_nearest_known_one() -> None:
+    assert unknown("retires", ["retry", "retries", "budget"]) == "is not known; did you mean retries?"
+    assert unknown("zzz", ["retry", "budget"]) == "is not known"

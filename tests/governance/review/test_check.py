@@ -1,0 +1,172 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from sidecar.governance.documents.rules import rule_of
+from sidecar.governance.review.check import Candidate, Judgement, Kind, judge, kind_of
+from tests.fakes.documents import EXCEPTION, NOW, OVERRIDE, POLICY, SIDECAR
+
+AFTER = datetime(2026, 12, 5, tzinfo=UTC)
+
+
+def judged(now: datetime = NOW, elsewhere: dict[str, str] | None = None, **texts: str) -> Judgement:
+    """Of files by their names without `.yaml`; `elsewhere` are files that are there and were not given."""
+    candidates = [Candidate(f"{name}.yaml", text.encode()) for name, text in texts.items()]
+    there = {Path(name): text.encode() for name, text in (elsewhere or {}).items()}
+    return judge(candidates, there.get, now)
+
+
+def notes(judgement: Judgement) -> list[str]:
+    return [str(note) for note in judgement.notes]
+
+
+def findings(judgement: Judgement) -> list[str]:
+    return [str(finding) for finding in judgement.findings]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "kind"),
+    [
+        (POLICY, "any.yaml", Kind.POLICY),
+        (SIDECAR, "any.yaml", Kind.SIDECAR),
+        ("destinations: {}\n", "policy.yaml", Kind.POLICY),
+        ("destinations: {}\n", "checkout-sidecar.yaml", Kind.SIDECAR),
+        ("", "sidecar.yaml", Kind.SIDECAR),
+        ("{", "policy.yaml", Kind.POLICY),
+        ("[1, 2]\n", "policy.yaml", Kind.OTHER),
+        ("apiVersion: v1\nkind: Pod\n", "policy.yaml", Kind.OTHER),
+    ],
+)
+def test_a_file_is_what_its_keys_say_and_its_name_where_they_say_nothing(text: str, name: str, kind: Kind) -> None:
+    assert kind_of(Candidate(name, text.encode())) is kind
+
+
+def test_what_only_lay_in_a_directory_has_to_be_mostly_ours() -> None:
+    other = b"version: 2\nservices: {}\nnetworks: {}\n"
+
+    assert kind_of(Candidate("compose.yaml", other, named=False)) is Kind.OTHER
+    assert kind_of(Candidate("compose.yaml", other)) is Kind.POLICY
+    assert kind_of(Candidate("p.yaml", b"version: 2\nowner: o\ndefualts: {}\n", named=False)) is Kind.POLICY
+
+
+def test_sound_documents_are_listed_with_what_they_were_judged_by() -> None:
+    judgement = judged(policy=POLICY, sidecar=SIDECAR)
+
+    assert (judgement.findings, judgement.notes) == ((), ())
+    assert [(d.file, d.summary, d.against) for d in judgement.documents] == [
+        ("policy.yaml", "policy, version 7 of platform, no exceptions", None),
+        ("sidecar.yaml", "sidecar file of checkout, 1 destination", "policy.yaml"),
+    ]
+
+
+def test_an_override_is_judged_by_the_only_policy_that_was_given_wherever_the_file_says_it_is() -> None:
+    tight = POLICY + "guardrails: {budget.ratio: {max: 0.05}}\ndefaults: {budget: {ratio: 0.05}}\n"
+    sidecar = (
+        SIDECAR.replace("file: policy.yaml", "file: /etc/sidecar/policy.yaml")
+        + "    overrides: {budget: {ratio: 0.1}}\n"
+    )
+
+    rule = "must be at most 0.05 (guardrail, fleet.yaml:3)"
+    assert findings(judged(fleet=tight, sidecar=sidecar)) == [
+        f"sidecar.yaml:6: destinations.payments.overrides.budget.ratio: {rule}, got 0.1"
+    ]
+
+
+def test_of_several_policies_the_one_that_is_named_counts() -> None:
+    judgement = judged(policy=POLICY + EXCEPTION, other=POLICY, sidecar=SIDECAR + OVERRIDE)
+
+    assert judgement.findings == ()
+    assert judgement.documents[2].against == "policy.yaml"
+
+
+def test_a_policy_that_was_not_given_is_read_where_the_sidecar_file_names_it() -> None:
+    judgement = judged(sidecar=SIDECAR + OVERRIDE, elsewhere={"policy.yaml": POLICY + EXCEPTION})
+
+    assert judgement.findings == ()
+    assert judgement.documents[0].against == "policy.yaml"
+
+
+def test_a_policy_that_is_nowhere_is_told_and_the_built_in_guardrails_hold() -> None:
+    judgement = judged(sidecar=SIDECAR + OVERRIDE)
+
+    assert len(judgement.findings) == 1
+    assert notes(judged(sidecar=SIDECAR)) == [
+        "sidecar.yaml:2: policy: overrides are judged by the built-in guardrails only: there is no policy.yaml here"
+    ]
+
+
+def test_the_same_mistake_is_found_once_however_many_services_meet_it() -> None:
+    wrong = POLICY + "defaults: {timeout: 5}\n"
+
+    judgement = judged(policy=wrong, sidecar=SIDECAR, other=SIDECAR.replace("checkout", "billing"))
+
+    assert len(judgement.findings) == 1
+
+
+def test_findings_of_all_files_come_in_the_order_of_files_and_lines() -> None:
+    judgement = judged(policy="version: x\nowner: 1\n", sidecar="drain: 1\nservice: '*'\n")
+
+    assert [(finding.file, finding.line) for finding in judgement.findings] == [
+        ("policy.yaml", 1),
+        ("policy.yaml", 2),
+        ("sidecar.yaml", 1),
+        ("sidecar.yaml", 2),
+    ]
+
+
+def test_an_exception_that_is_over_is_a_note_until_somebody_needs_it() -> None:
+    alone = judged(AFTER, policy=POLICY + EXCEPTION)
+    needed = judged(AFTER, policy=POLICY + EXCEPTION, sidecar=SIDECAR + OVERRIDE)
+
+    assert alone.findings == ()
+    assert notes(alone) == ["policy.yaml:4: exceptions[0] (EX-1): is over since 2026-12-05: take it out"]
+    assert len(needed.findings) == 1
+
+
+@pytest.mark.parametrize(
+    ("now", "note"),
+    [
+        (datetime(2026, 11, 1, tzinfo=UTC), "is not live before 2026-11-24"),
+        (datetime(2026, 11, 28, tzinfo=UTC), "ends in 7 days: the guardrail holds again from 2026-12-05"),
+        (datetime(2026, 12, 4, 18, tzinfo=UTC), "ends in 6 hours: the guardrail holds again from 2026-12-05"),
+    ],
+)
+def test_an_exception_that_comes_or_goes_is_noted(now: datetime, note: str) -> None:
+    assert notes(judged(now, policy=POLICY + EXCEPTION)) == [f"policy.yaml:4: exceptions[0] (EX-1): {note}"]
+
+
+def test_an_exception_that_nobody_uses_or_needs_is_noted() -> None:
+    unused = judged(policy=POLICY + EXCEPTION, sidecar=SIDECAR)
+    needless = judged(policy=POLICY + EXCEPTION.replace("value: 0.35", "value: 0.15"))
+
+    assert notes(unused) == [
+        "policy.yaml:4: exceptions[0] (EX-1): is not used: checkout asks for nothing past the guardrail"
+    ]
+    assert notes(needless) == [
+        "policy.yaml:4: exceptions[0] (EX-1): passes no guardrail: budget.ratio may be 0.15 without it"
+    ]
+
+
+def test_an_override_that_waits_for_its_exception_is_noted_at_its_line() -> None:
+    judgement = judged(datetime(2026, 11, 1, tzinfo=UTC), policy=POLICY + EXCEPTION, sidecar=SIDECAR + OVERRIDE)
+
+    assert judgement.findings == ()
+    assert [(note.file, note.line) for note in judgement.notes] == [("policy.yaml", 4), ("sidecar.yaml", 7)]
+
+
+@pytest.mark.parametrize(
+    ("day", "told"),
+    [
+        (datetime(2026, 11, 27, 12, tzinfo=UTC), []),
+        (datetime(2026, 11, 28, tzinfo=UTC), ["ends in 7 days: publish its successor before"]),
+        (datetime(2026, 12, 4, 23, tzinfo=UTC), ["ends in 1 hour: publish its successor before"]),
+        (AFTER, ["is past since 2026-12-05: sidecars keep the policy and alarm; publish its successor"]),
+    ],
+)
+def test_a_policy_near_its_own_end_is_a_note_and_no_finding(day: datetime, told: list[str]) -> None:
+    judgement = judged(day, policy=POLICY + "expires: 2026-12-05\n")
+
+    assert judgement.findings == ()
+    assert notes(judgement) == [f"policy.yaml:3: expires: {rule}" for rule in told]
+    assert {rule_of(note).id for note in judgement.notes} <= {"policy-life"}
