@@ -62,7 +62,7 @@ def test_every_limit_has_its_bounds() -> None:
 
 
 def test_the_documentation_tells_each_limit_its_default_and_its_bounds() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "http.md").read_text()
     table = page.partition("## Limits")[2].partition("\n\nA ")[0]
 
     for name in LIMIT_BOUNDS:

@@ -16,7 +16,7 @@ from sidecar.governance.policy.resolve import Origin, Source
 from sidecar.governance.policy.snapshot import Snapshot, from_flags, load
 from tests.fakes.documents import EXCEPTION, NOW, OVERRIDE, POLICY, SIDECAR, Loading
 
-CONFIG = Path(__file__).resolve().parents[2] / "config"
+CONFIG = Path(__file__).resolve().parents[3] / "config"
 OVERRIDES = SIDECAR + "    overrides:\n"
 NAME_RULE = "must be a name of at most 63 of a-z, 0-9, '-' and '_', beginning with a letter or digit"
 BOOLEAN_RULE = "must be true or false, or quoted: some readers take it for a boolean"

@@ -5,7 +5,7 @@ import pytest
 from sidecar.governance.documents.settings import SETTINGS
 from sidecar.governance.review.reference import bounds_of, reference
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "settings.md"
 
 
 def test_the_page_is_what_the_types_and_the_engine_say() -> None:

@@ -12,7 +12,7 @@ from sidecar.governance.review.check import Judged, Judgement, Kind
 from sidecar.governance.review.reports import FORMATS, as_github, as_json, as_junit, as_sarif
 from tests.fakes.tools import tool
 
-ORACLES = Path(__file__).resolve().parents[1] / "oracles"
+ORACLES = Path(__file__).resolve().parents[2] / "oracles"
 VALIDATE = """
 import javax.xml.transform.stream.StreamSource;
 import javax.xml.validation.SchemaFactory;

@@ -24,7 +24,7 @@ from sidecar.governance.review.schema import (
 from sidecar.net import Address, Endpoint, Host
 from tests.fakes.documents import EXCEPTION, POLICY, SIDECAR
 
-CONFIG = Path(__file__).resolve().parents[2] / "config"
+CONFIG = Path(__file__).resolve().parents[3] / "config"
 
 
 def faults(document: str, text: str) -> list[str]:
