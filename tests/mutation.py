@@ -126,9 +126,16 @@ MUTANTS = (
         "self.wake_at = min(until, self.deadline - self.policy.retry.min_remaining)",
         "self.wake_at = self.deadline - self.policy.retry.min_remaining",
     ),
-    Mutant("a burst of bad news is many", "concurrency", "now - self._last_fall >= FALL_INTERVAL and ", ""),
-    Mutant("bad news among good is congestion", "concurrency", " and now - self._last_good >= FALL_INTERVAL:", ":"),
-    Mutant("one slow answer is congestion", "concurrency", "if self._slow_run >= SLOW_RUN:", "if self._slow_run >= 1:"),
+    Mutant("a burst of bad news is many", "concurrency", "now - self._last_fall >= FALL_INTERVAL_SECONDS and ", ""),
+    Mutant(
+        "bad news among good is congestion", "concurrency", " and now - self._last_good >= FALL_INTERVAL_SECONDS:", ":"
+    ),
+    Mutant(
+        "one slow answer is congestion",
+        "concurrency",
+        "if self._slow_run >= SLOW_ANSWERS_IN_A_ROW:",
+        "if self._slow_run >= 1:",
+    ),
     Mutant(
         "slowness lowers it without end",
         "concurrency",
@@ -139,7 +146,7 @@ MUTANTS = (
     Mutant(
         "a short hang lowers it without end",
         "concurrency",
-        "self._usually_in_flight if now - self._last_good < PATIENCE else 0.0",
+        "self._usually_in_flight if now - self._last_good < OUTAGE_SECONDS else 0.0",
         "0.0",
     ),
     Mutant(
@@ -164,18 +171,20 @@ MUTANTS = (
         "sorted(in_flight for _, in_flight in self._periods)[middle]",
         "sorted(self._periods)[middle][1]",
     ),
-    Mutant("the oldest is first for ever", "line", "if not self.grows:", "if True:", ("line", "recovery")),
-    Mutant("the newest is first always", "line", "if not self.grows:", "if False:"),
-    Mutant("chance is growth", "line", "self._trend * self._trend > self._seen / 2", "self._seen > 0"),
-    Mutant("an overload is never forgotten", "line", "math.exp((self._at - now) / MEMORY)", "1.0"),
-    Mutant("a stall changes nothing", "line", "if now - self._turn_at > STALL:", "if now < 0:"),
-    Mutant("the late go first", "line", "if waiter.deadline - now >= SPARE", "if waiter.deadline - now >= 0"),
-    Mutant("the lost have a turn", "line", "if waiter.deadline - now > LAST", "if waiter.deadline - now > 0"),
+    Mutant("the oldest is first for ever", "wait_queue", "if not self.grows:", "if True:", ("wait_queue", "recovery")),
+    Mutant("the newest is first always", "wait_queue", "if not self.grows:", "if False:"),
+    Mutant("chance is growth", "wait_queue", "self._trend * self._trend > self._seen / 2", "self._seen > 0"),
+    Mutant("an overload is never forgotten", "wait_queue", "math.exp((self._counted_at - now) / DECAY_SECONDS)", "1.0"),
+    Mutant("a stall changes nothing", "wait_queue", "if now - self._taken_at > STALL_SECONDS:", "if now < 0:"),
+    Mutant("the late go first", "wait_queue", "- now >= MIN_REMAINING_SHARE", "- now >= 0"),
+    Mutant(
+        "the lost have a turn", "wait_queue", "if waiter.deadline - now > EXPIRED_SHARE", "if waiter.deadline - now > 0"
+    ),
     Mutant(
         "who leaves the front moves the late",
-        "line",
-        ("        if place < self._late:\n            self._late -= 1"),
-        "        del place",
+        "wait_queue",
+        ("        if index < self._expiring:\n            self._expiring -= 1"),
+        "        del index",
     ),
     Mutant(
         "the queue has no end",
@@ -290,7 +299,7 @@ MUTANTS = (
     Mutant(
         "a caller that leaves keeps its token",
         "retry",
-        ("        elif state == _PAUSING:\n            destination.budget.refund(self._paid_at)\n"),
+        ("        elif state == _BACKING_OFF:\n            destination.budget.refund(self._paid_at)\n"),
         "",
     ),
     Mutant(

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from sidecar.engine.breaker import CLOSED, HALF_OPEN, OPEN, Breaker
 from sidecar.engine.budget import RetryBudget
 from sidecar.engine.concurrency import ConcurrencyLimit
-from sidecar.engine.line import Waiter
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.tally import Tally
+from sidecar.engine.wait_queue import Waiter
 from sidecar.engine.window import Window
 
 _PROBING = frozenset({OPEN, HALF_OPEN})  # of which the next to be admitted is a probe, unless it is refused
-SINGLED_OUT = 5
+OUTLIER_FAILURES = 5
 """Fast failures in a row at one endpoint while others answer: where 1 % of all answers are failures, once in 10^10."""
 _TRAFFIC_BUCKET = 1.0  # seconds; ten of them are the window of `amplification`
 
@@ -58,11 +58,11 @@ class Destination:
         self.breaker.adopt(policy.breaker, now)
         self.limiter.adopt(policy.concurrency, now)
 
-    def room(self, now: float) -> bool:
+    def has_capacity(self, now: float) -> bool:
         """Whether one more may be in flight: under the limit, or the part of it that a recovery leaves."""
         limiter = self.limiter
-        if limiter.forsaken:
-            limiter.settle(now)
+        if limiter.orphaned:
+            limiter.reclaim(now)
         return limiter.in_flight < max(1, int(limiter.limit * self.breaker.share(now)))
 
     def next_waiter(self, now: float) -> Waiter | None:
@@ -75,34 +75,34 @@ class Destination:
             return None
         breaker = self.breaker
         if not breaker.refuses(now):
-            return line.turn(now) if breaker.state(now) in _PROBING or self.room(now) else None
+            return line.take(now) if breaker.state(now) in _PROBING or self.has_capacity(now) else None
         oldest = line[0]
         if breaker.held_until(oldest.waiting_since, now) is not None:
             return None
-        line.leave(oldest)
+        line.remove_waiter(oldest)
         return oldest
 
-    def next_look(self) -> Waiter | None:
-        """The oldest of those who wait, if a forsaken place comes back before its `wake_at`, now that instant.
+    def next_to_rearm(self) -> Waiter | None:
+        """The oldest of those who wait, if a orphaned place comes back before its `wake_at`, now that instant.
 
         Nothing else would tell of it. To be asked when `next_waiter` has none any more.
         """
         limiter = self.limiter
-        if not (limiter.forsaken and limiter.waiting):
+        if not (limiter.orphaned and limiter.waiting):
             return None
         oldest = limiter.waiting[0]
-        settles_at = limiter.settles_at
-        if settles_at >= oldest.wake_at:
+        reclaims_at = limiter.reclaims_at
+        if reclaims_at >= oldest.wake_at:
             return None
-        oldest.wake_at = settles_at
+        oldest.wake_at = reclaims_at
         return oldest
 
-    def singles_out(self, row: int) -> bool:
+    def is_outlier(self, row: int) -> bool:
         """Whether `row` fast failures in a row at one endpoint are its own: somebody else's answers came in between.
 
         Where the whole destination fails its own row is at least as long, and its breaker's business.
         """
-        return row >= SINGLED_OUT and row > self.breaker.consecutive and self.breaker._state is CLOSED  # noqa: SLF001
+        return row >= OUTLIER_FAILURES and row > self.breaker.consecutive and self.breaker._state is CLOSED  # noqa: SLF001
 
     def amplification(self, now: float) -> float:
         """Attempts per request over the last ten seconds; 1.0 when there was no request."""

@@ -1,117 +1,123 @@
-"""Which endpoint an attempt goes to, and which ones are left alone for a while."""
+"""Choice of the address for an attempt: power of two choices, with outlier ejection."""
 
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 from sidecar.engine.destination import Destination
 
-_EJECTION: Final = 1.0
-_MAX_EJECTION: Final = 30.0
-_MAX_EJECTION_FOR_ANSWERS: Final = 5.0
-"""Shorter: one request that fails fast, and is tried elsewhere, is all that it costs to look again."""
-_SILENT: Final = 2
-"""Attempts in a row that are not answered in time, until an endpoint is left alone."""
+EJECTION_SECONDS: Final = 1.0
+"""Of the first ejection; doubled for each further one in a row."""
+MAX_EJECTION_SECONDS: Final = 30.0
+"""Of an address that no connection can be made to."""
+MAX_ANSWERING_EJECTION_SECONDS: Final = 5.0
+"""Of an address that takes connections: a probe of it costs one request that fails fast and is retried elsewhere."""
+EJECTING_TIMEOUTS: Final = 2
+"""Late attempts in a row that eject an address."""
+_MAX_DOUBLINGS: Final = 10
 
 
-class Standing:
-    """What is known of one address: how much is in flight there, and whether it is left alone for a while."""
+class HealthRecord:
+    """One address: the attempts in flight there, its failures in a row, and until when it is ejected."""
 
-    __slots__ = ("_faults", "down_until", "in_flight", "row")
+    __slots__ = ("_ejections", "consecutive_failures", "ejected_until", "in_flight")
 
     def __init__(self) -> None:
-        self._faults = 0
+        self._ejections = 0
         self.in_flight = 0
-        self.down_until = 0.0
-        """Monotonic seconds; before then others are preferred."""
-        self.row = 0
-        """Attempts in a row that came to a fast failure here."""
+        self.ejected_until = 0.0
+        """Monotonic seconds; before then other addresses are preferred."""
+        self.consecutive_failures = 0
+        """Attempts in a row that failed fast here."""
 
-    def failed(self, now: float) -> None:
-        """A connection could not be made: leave it alone, twice as long each time in a row."""
-        self._eject(now, _MAX_EJECTION)
+    def record_connect_failure(self, now: float) -> None:
+        """No connection could be made: eject, for twice as long each time in a row."""
+        self._eject(now, MAX_EJECTION_SECONDS)
 
-    def connected(self) -> None:
-        """Connections can be made again. That alone says nothing of its answers."""
-        if not self.row:
-            self.answered()
+    def record_connection(self) -> None:
+        """A connection was made. This is no evidence about answers."""
+        if not self.consecutive_failures:
+            self.record_success()
 
-    def fell_short(self, destination: Destination, now: float) -> None:
-        """An attempt was answered by a failure, or cut off: leave it alone if it is the only one to do so."""
-        self.row += 1
-        if destination.singles_out(self.row):
-            self._eject(now, _MAX_EJECTION_FOR_ANSWERS)
+    def record_failure(self, destination: Destination, now: float) -> None:
+        """An attempt failed fast or was cut off: eject if only this address of the destination fails."""
+        self.consecutive_failures += 1
+        if destination.is_outlier(self.consecutive_failures):
+            self._eject(now, MAX_ANSWERING_EJECTION_SECONDS)
 
-    def kept_silent(self, now: float) -> None:
-        """An attempt was not answered in time: leave it alone when that was not the only one in a row."""
-        self.row += 1
-        if self.row >= _SILENT:
-            self._eject(now, _MAX_EJECTION_FOR_ANSWERS)
+    def record_timeout(self, now: float) -> None:
+        """An attempt is late: eject after EJECTING_TIMEOUTS in a row."""
+        self.consecutive_failures += 1
+        if self.consecutive_failures >= EJECTING_TIMEOUTS:
+            self._eject(now, MAX_ANSWERING_EJECTION_SECONDS)
 
-    def forgive(self) -> None:
-        """None of them is up: what was held against this one says no more than what is held against all."""
-        self.down_until = 0.0
-        self._faults = 0
+    def reset(self) -> None:
+        """End the ejection because every address is ejected, which says nothing about this one."""
+        self.ejected_until = 0.0
+        self._ejections = 0
 
-    def answered(self) -> None:
-        """It answers as it should."""
-        self.row = 0
-        self._faults = 0
-        self.down_until = 0.0
+    def record_success(self) -> None:
+        """An attempt was answered well."""
+        self.consecutive_failures = 0
+        self._ejections = 0
+        self.ejected_until = 0.0
 
-    def _eject(self, now: float, most: float) -> None:
-        if self.down_until > now:
-            return  # of many that failed together the first has told
-        self.down_until = now + min(most, _EJECTION * 2**self._faults)
-        self._faults = min(self._faults + 1, 10)
-
-
-S = TypeVar("S", bound=Standing)
+    def _eject(self, now: float, max_seconds: float) -> None:
+        if self.ejected_until > now:
+            return  # attempts that fail together are one piece of evidence
+        self.ejected_until = now + min(max_seconds, EJECTION_SECONDS * 2**self._ejections)
+        self._ejections = min(self._ejections + 1, _MAX_DOUBLINGS)
 
 
-class Choice(Generic[S]):
-    """All addresses there are, to choose from. There is always one."""
+S = TypeVar("S", bound=HealthRecord)
 
-    __slots__ = ("_rand", "stations")
 
-    def __init__(self, stations: list[S], rand: Callable[[], float]) -> None:
-        self.stations = stations
+class P2CBalancer(Generic[S]):
+    """Power of two choices over the addresses of one destination (at least one).
+
+    Source: M. Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 1996.
+    """
+
+    __slots__ = ("_rand", "addresses")
+
+    def __init__(self, addresses: list[S], rand: Callable[[], float]) -> None:
+        self.addresses = addresses
         self._rand = rand
 
     def choose(self, tried: Sequence[object], now: float) -> S:
-        """The less busy of two drawn at random; if avoidable none that was `tried`, nor one that is down."""
-        stations = self.stations
-        count = len(stations)
+        """The one of two random addresses with fewer attempts in flight; ejected and `tried` ones if unavoidable."""
+        addresses = self.addresses
+        count = len(addresses)
         if count == 1:
-            return stations[0]
+            return addresses[0]
         if tried:
-            return self._draw(self._likely(tried, now))
+            return self._draw(self._preferred(tried, now))
         first = int(self._rand() * count)
         second = int(self._rand() * (count - 1))
         if second >= first:
             second += 1
-        one, other = stations[first], stations[second]
-        if one.down_until > now or other.down_until > now:
-            return self._draw(self._likely(tried, now))
+        one, other = addresses[first], addresses[second]
+        if one.ejected_until > now or other.ejected_until > now:
+            return self._draw(self._preferred(tried, now))
         return one if one.in_flight <= other.in_flight else other
 
-    def _likely(self, tried: Sequence[object], now: float) -> list[S]:
-        """The best there are: up and not tried yet; up and not just tried; up. Where none is up all are from now on."""
-        up = [station for station in self.stations if station.down_until <= now]
-        if not up:
-            # Else the first that is well again would have to do for all, until the last of the others is let in.
-            for station in self.stations:
-                station.forgive()
-            up = self.stations
-        untried = [station for station in up if station not in tried]
-        return untried or [station for station in up if station is not tried[-1]] or up
+    def _preferred(self, tried: Sequence[object], now: float) -> list[S]:
+        """The first non-empty set of: not ejected and not tried; not ejected and not tried last; not ejected; all."""
+        available = [address for address in self.addresses if address.ejected_until <= now]
+        if not available:
+            # Otherwise the first one to recover would carry all the load until the next ejection ends.
+            for address in self.addresses:
+                address.reset()
+            available = self.addresses
+        untried = [address for address in available if address not in tried]
+        return untried or [address for address in available if address is not tried[-1]] or available
 
-    def _draw(self, stations: Sequence[S]) -> S:
-        count = len(stations)
+    def _draw(self, addresses: Sequence[S]) -> S:
+        count = len(addresses)
         if count == 1:
-            return stations[0]
+            return addresses[0]
         first = int(self._rand() * count)
         second = int(self._rand() * (count - 1))
         if second >= first:
             second += 1
-        one, other = stations[first], stations[second]
+        one, other = addresses[first], addresses[second]
         return one if one.in_flight <= other.in_flight else other

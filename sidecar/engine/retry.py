@@ -31,10 +31,12 @@ _ABANDONED: Final = int(Result.ABANDONED)
 _BREAKER_OPEN: Final = Refusal.BREAKER_OPEN
 _CONCURRENCY_LIMIT: Final = Refusal.CONCURRENCY_LIMIT
 
-_TICK_OF_GRACE: Final = 0.02  # seconds by which a host's timers may be late without making a granted retry too late
+_TIMER_TOLERANCE_SECONDS: Final = (
+    0.02  # seconds by which a host's timers may be late without making a granted retry too late
+)
 
-_NEW, _WAITING, _FLYING, _PAUSING, _IDLE = range(5)
-_FLOWING: Final = frozenset({CLOSED, RECOVERING})
+_NEW, _WAITING, _IN_FLIGHT, _BACKING_OFF, _IDLE = range(5)
+_ADMITTING: Final = frozenset({CLOSED, RECOVERING})
 _FAST_FAULTS: Final = frozenset({Fault.CONNECT_FAILURE, Fault.RESET, Fault.PROTOCOL})
 
 
@@ -107,7 +109,7 @@ class Exchange:
             if not breaker.admit(now):
                 return self._hold_back(now)
             probing = breaker.state(now) is HALF_OPEN
-            crowded = not destination.room(now)
+            crowded = not destination.has_capacity(now)
             stretchable = breaker.state(now) is CLOSED
         else:
             probing = False
@@ -116,7 +118,7 @@ class Exchange:
         if (
             not probing  # a probe need not wait for attempts that hang
             and (crowded or (limiter.waiting and fresh))
-            and not (not limiter.waiting and stretchable and limiter.stretch(now))
+            and not (not limiter.waiting and stretchable and limiter.grow_if_healthy(now))
         ):
             return self._wait(now, self.deadline - self.policy.retry.min_remaining, _CONCURRENCY_LIMIT)
         # Two windows count this request; `Window.add` without its call is 50 ns less, for each of five on the path.
@@ -131,7 +133,7 @@ class Exchange:
         window.newest += 1
         window.total += 1
         self._tries = 1
-        self._fly(now, _FIRST)
+        self._begin_attempt(now, _FIRST)
         return _GO
 
     def wake(self, now: float) -> Admission | Refusal:
@@ -140,7 +142,7 @@ class Exchange:
         self.wake_at = self.deadline - self.policy.retry.min_remaining
         if now >= self.wake_at:
             return self._give_up(_CONCURRENCY_LIMIT)
-        if breaker.state(now) in _FLOWING:
+        if breaker.state(now) in _ADMITTING:
             return _WAIT  # held no longer, but in the line for a place; or its deadline has moved
         if breaker.refuses(now):
             until = breaker.held_until(self.waiting_since, now)
@@ -148,7 +150,7 @@ class Exchange:
                 return self._give_up(_BREAKER_OPEN)
             self.wake_at = min(self.wake_at, until)
             return _WAIT
-        self.destination.limiter.waiting.leave(self)
+        self.destination.limiter.waiting.remove_waiter(self)
         return self.admit(now)
 
     def depart(self, now: float) -> Admission | Refusal:
@@ -157,7 +159,7 @@ class Exchange:
         refusal = None
         if self._sent and now > self.repeatable_until:
             refusal = Refusal.NOT_IDEMPOTENT
-        elif now > self.deadline - max(0.0, self.policy.retry.min_remaining - _TICK_OF_GRACE):
+        elif now > self.deadline - max(0.0, self.policy.retry.min_remaining - _TIMER_TOLERANCE_SECONDS):
             refusal = Refusal.DEADLINE
         elif destination.draining:
             refusal = Refusal.DRAINING
@@ -174,7 +176,7 @@ class Exchange:
         retries = destination.tally.retries
         retries[self._cause] = retries.get(self._cause, 0) + 1
         self._tries += 1
-        self._fly(now, _RETRY)
+        self._begin_attempt(now, _RETRY)
         return _GO
 
     def reconnect(self, now: float) -> bool:
@@ -190,7 +192,7 @@ class Exchange:
         tally.attempt_seconds.observe(now - self.attempt_began)
         self.destination.limiter.in_flight -= 1  # taken again below
         generation = self._generation
-        self._fly(now, _RECONNECT)
+        self._begin_attempt(now, _RECONNECT)
         self._generation = generation  # nobody asked the breaker: it stays the attempt that was admitted then
         return True
 
@@ -255,7 +257,7 @@ class Exchange:
         destination.limiter.in_flight += 1
         if isinstance(verdict, Retry):
             self._fail(now, Fault.TIMEOUT)
-            self._state = _PAUSING
+            self._state = _BACKING_OFF
         return verdict
 
     def abandon(self, now: float) -> None:
@@ -263,12 +265,12 @@ class Exchange:
         destination = self.destination
         state, self._state = self._state, _IDLE
         if state == _WAITING:
-            destination.limiter.waiting.desert(self, now)
-        elif state == _PAUSING:
+            destination.limiter.waiting.leave(self, now)
+        elif state == _BACKING_OFF:
             destination.budget.refund(self._paid_at)
-        elif state == _FLYING:
+        elif state == _IN_FLIGHT:
             seconds = now - self.attempt_began
-            destination.limiter.forsake(seconds, self.policy.per_attempt_timeout, now)
+            destination.limiter.orphan(seconds, self.policy.per_attempt_timeout, now)
             destination.breaker.inconclusive(self._generation, now)
             destination.tally.attempts[self._kind][_ABANDONED] += 1
             destination.tally.attempt_seconds.observe(seconds)
@@ -304,7 +306,7 @@ class Exchange:
         return self._never_sent(otherwise)
 
     def _give_up(self, reason: Refusal) -> Refusal:
-        self.destination.limiter.waiting.leave(self)
+        self.destination.limiter.waiting.remove_waiter(self)
         return self._never_sent(reason)
 
     def _never_sent(self, reason: Refusal) -> Refusal:
@@ -312,12 +314,12 @@ class Exchange:
         self.destination.tally.refusals[reason] += 1
         return reason
 
-    def _fly(self, now: float, kind: int) -> None:
+    def _begin_attempt(self, now: float, kind: int) -> None:
         destination = self.destination
         self.attempts += 1
         self.attempt_began = now
         self._kind = kind
-        self._state = _FLYING
+        self._state = _IN_FLIGHT
         self._slow = False
         self._generation = destination.breaker.generation
         destination.limiter.in_flight += 1
@@ -379,11 +381,11 @@ class Exchange:
         self._paid_at = now
         self._sent = sent
         self._cause = cause
-        self._state = _PAUSING
+        self._state = _BACKING_OFF
         destination.tally.backoff_seconds.observe(delay)
         return Retry(delay, cause)
 
     def _crowded(self, now: float) -> bool:
         """No place for a retry: the limit is reached, or originals are waiting."""
         destination = self.destination
-        return bool(destination.limiter.waiting) or not destination.room(now)
+        return bool(destination.limiter.waiting) or not destination.has_capacity(now)

@@ -284,7 +284,7 @@ class Exchange(retry.Exchange):
         elif phase is _WAITING:
             self._admitted(self.wake(now), now)
             if self.destination.limiter.waiting:
-                self._wake(now)  # it may have been woken for a forsaken place, which is the next one's
+                self._wake(now)  # it may have been woken for a orphaned place, which is the next one's
         elif phase is _RELAYING:
             if self._caller.taking():
                 self._caller.timer.arm(now + self.policy.idle_timeout)
@@ -344,7 +344,9 @@ class Exchange(retry.Exchange):
             if self._trail is not None:
                 self._note(now, str(status))
             station = self._station
-            if station is not None and (station.row or status >= 500):  # 30 ns for a good answer after good ones
+            if station is not None and (
+                station.consecutive_failures or status >= 500
+            ):  # 30 ns for a good answer after good ones
                 self._judge_station(status, now)
             self._deliver(head, body, complete, now)
         elif isinstance(verdict, Deliver):
@@ -416,7 +418,7 @@ class Exchange(retry.Exchange):
             self._fault = Fault.RESET
         elif self._phase is _SENT:
             if upstream.rejected is not None:
-                upstream.home.failed(now)
+                upstream.home.record_connect_failure(now)
                 self._not_connected(upstream.rejected, now)
                 return
             if upstream.used and not upstream.answered:
@@ -429,7 +431,7 @@ class Exchange(retry.Exchange):
                     self._attempt(now)
                     return
             if not (upstream.used or upstream.answered or upstream.home.open):
-                upstream.home.failed(now)  # it takes connections in and hangs up: as good as not there
+                upstream.home.record_connect_failure(now)  # it takes connections in and hangs up: as good as not there
             self._failed(Fault.RESET, now, sent=True)
 
     def on_upstream_full(self) -> None:
@@ -531,7 +533,7 @@ class Exchange(retry.Exchange):
             self.replayable = self._body is None or self._body.replayable
             verdict = self.on_slow(now)
             if self._phase is _SENT and self._station is not None:
-                self._station.kept_silent(now)
+                self._station.record_timeout(now)
             if isinstance(verdict, Retry):
                 self._note(now, "timeout")
                 self._drop_attempt()
@@ -564,7 +566,7 @@ class Exchange(retry.Exchange):
         self._note(now, reason.value)
         verdict = self.on_fault(now, fault, sent=sent)
         if fault is Fault.RESET and self._station is not None:
-            self._station.fell_short(self.destination, now)
+            self._station.record_failure(self.destination, now)
         if isinstance(verdict, Retry):
             self._fault = reason
             self._back_off(verdict, now)
@@ -579,9 +581,9 @@ class Exchange(retry.Exchange):
         station = self._station
         assert station is not None
         if status in self.policy.breaker.statuses:
-            station.fell_short(self.destination, now)
-        elif station.row and status not in self.destination.failing:
-            station.answered()
+            station.record_failure(self.destination, now)
+        elif station.consecutive_failures and status not in self.destination.failing:
+            station.record_success()
 
     def _hold(self, head: ResponseHead, body: bytes, *, complete: bool, now: float) -> None:
         upstream = self._upstream
@@ -643,7 +645,7 @@ class Exchange(retry.Exchange):
         while (waiter := destination.next_waiter(now)) is not None:
             assert isinstance(waiter, Exchange)
             waiter.on_turn(now)
-        if (oldest := destination.next_look()) is not None:
+        if (oldest := destination.next_to_rearm()) is not None:
             assert isinstance(oldest, Exchange)
             oldest._caller.timer.arm(oldest.wake_at)  # noqa: SLF001 - one of its own kind
 

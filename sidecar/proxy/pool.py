@@ -12,7 +12,7 @@ from typing import Final
 import aiohappyeyeballs
 from aiohappyeyeballs import AddrInfoType
 
-from sidecar.engine.endpoint import Choice, Standing
+from sidecar.engine.endpoint import HealthRecord, P2CBalancer
 from sidecar.net import Endpoint, bracketed
 from sidecar.proxy.plane import Plane
 from sidecar.proxy.resolver import Resolver, Strangers
@@ -29,7 +29,7 @@ class LoopingBack(ConnectionError):
     """The endpoint is this sidecar itself."""
 
 
-class Station(Standing):
+class Station(HealthRecord):
     """One address of an endpoint: its idle connections, what is in flight, and whether it is left alone for a while."""
 
     __slots__ = (
@@ -190,7 +190,7 @@ class Site:
                 )
                 station = self._station_of(sock, chosen)
                 if station is not chosen:
-                    chosen.failed(plane.clock())
+                    chosen.record_connect_failure(plane.clock())
                 if self._tls is None:
                     _, upstream = await plane.loop.create_connection(make, sock=sock)
                 else:
@@ -210,11 +210,13 @@ class Site:
                 upstream.give_up()  # uvloop never tells a connection that was made while its maker was cancelled
             now = plane.clock()
             if isinstance(error, OSError) or now - began >= _STAGGER:
-                station.failed(now)  # whoever lost patience: what takes so long is not the one to try next
+                station.record_connect_failure(
+                    now
+                )  # whoever lost patience: what takes so long is not the one to try next
             if shaking and isinstance(error, (OSError, ValueError)):
                 raise HandshakeFailed(failure_of(error)) from error
             raise
-        station.connected()
+        station.record_connection()
         return upstream
 
     @property
@@ -273,7 +275,7 @@ class Site:
             self.refresh()
 
 
-class Pool(Choice[Station]):
+class Pool(P2CBalancer[Station]):
     """The endpoints of one destination."""
 
     __slots__ = ("_plane", "_sites", "_strangers", "_tasks", "_tls")
@@ -338,14 +340,14 @@ class Pool(Choice[Station]):
 
     def counts(self) -> tuple[int, int]:
         """Connections in use, and idle ones."""
-        idle = sum(len(station.idle) for station in self.stations)
-        return sum(station.open for station in self.stations) - idle, idle
+        idle = sum(len(station.idle) for station in self.addresses)
+        return sum(station.open for station in self.addresses) - idle, idle
 
     def _site(self, endpoint: Endpoint) -> Site:
         return Site(self._plane, endpoint, self._tls, self._gather, self._strangers)
 
     def _gather(self) -> None:
-        self.stations = [station for site in self._sites for station in site.stations]
+        self.addresses = [station for site in self._sites for station in site.stations]
 
     def _connected(self, station: Station, task: Task[None]) -> None:
         self._tasks.discard(task)

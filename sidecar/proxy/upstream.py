@@ -81,18 +81,18 @@ class Home(Protocol):
     label: str
     in_flight: int
     open: int
-    row: int
+    consecutive_failures: int
 
-    def failed(self, now: float) -> None:
+    def record_connect_failure(self, now: float) -> None:
         """No connection could be had there, or not for long: others are preferred for a while."""
 
-    def fell_short(self, destination: Destination, now: float) -> None:
+    def record_failure(self, destination: Destination, now: float) -> None:
         """An attempt there came to a fast failure."""
 
-    def kept_silent(self, now: float) -> None:
+    def record_timeout(self, now: float) -> None:
         """An attempt there was not answered in time."""
 
-    def answered(self) -> None:
+    def record_success(self) -> None:
         """An attempt there was answered as it should be."""
 
     def restore(self, upstream: "Upstream", now: float) -> None:

@@ -15,7 +15,7 @@ from random import Random
 from typing import Final, Self
 
 from sidecar.engine.destination import Destination
-from sidecar.engine.endpoint import Choice, Standing
+from sidecar.engine.endpoint import HealthRecord, P2CBalancer
 from sidecar.engine.outcome import Fault, Result, result_of
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.retry import Admission, Exchange
@@ -86,7 +86,7 @@ class Endpoint:
         """A worker has done with that attempt."""
 
 
-class Place(Standing):
+class Place(HealthRecord):
     """What one pod's sidecar knows of an endpoint."""
 
     __slots__ = ("endpoint",)
@@ -101,7 +101,7 @@ class Pod:
 
     __slots__ = ("backlog", "choices", "destinations", "down", "epoch")
 
-    def __init__(self, destinations: list[Destination], choices: list[Choice[Place] | None]) -> None:
+    def __init__(self, destinations: list[Destination], choices: list[P2CBalancer[Place] | None]) -> None:
         self.destinations = destinations
         self.choices = choices
         """Of endpoints, by destination; None where there is nothing to choose."""
@@ -290,9 +290,9 @@ class Fleet:
             destinations.append(destination)
         return destinations
 
-    def _choices(self, station: Station) -> list[Choice[Place] | None]:
+    def _choices(self, station: Station) -> list[P2CBalancer[Place] | None]:
         known = [hop.callee.endpoints for hop in station.hops]
-        return [Choice([Place(one) for one in each], self._chance) if len(each) > 1 else None for each in known]
+        return [P2CBalancer([Place(one) for one in each], self._chance) if len(each) > 1 else None for each in known]
 
     # A request from outside, and the work of a pod
 
@@ -424,12 +424,12 @@ class Fleet:
     @staticmethod
     def _judge(call: Call, place: Place, status: int, now: float) -> None:
         """What the proxy holds against an endpoint that answers so, or for it."""
-        if place.down_until <= now:
-            place.connected()
+        if place.ejected_until <= now:
+            place.record_connection()
         if status in call.policy.breaker.statuses:
-            place.fell_short(call.destination, now)
-        elif place.row and status not in call.destination.failing:
-            place.answered()
+            place.record_failure(call.destination, now)
+        elif place.consecutive_failures and status not in call.destination.failing:
+            place.record_success()
 
     def _slow(self, call: Call, ticket: int) -> None:
         if call.ticket != ticket or call.ended or not self._is_there(call):
@@ -440,7 +440,7 @@ class Fleet:
             return
         verdict = call.on_slow(now)
         if call.place is not None:
-            call.place.kept_silent(now)
+            call.place.record_timeout(now)
         if isinstance(verdict, Retry):
             self._heed(call, verdict, 504)
         else:
@@ -490,7 +490,7 @@ class Fleet:
             assert isinstance(waiter, Call)
             waiter.ticket += 1
             self._admit(waiter)
-        if (oldest := destination.next_look()) is not None:
+        if (oldest := destination.next_to_rearm()) is not None:
             assert isinstance(oldest, Call)
             self._agenda.at(max(oldest.wake_at, self._agenda.now + TICK), self._wake_up, oldest, oldest.ticket)
 
@@ -549,7 +549,7 @@ class Fleet:
     def _refuse(self, call: Call, ticket: int) -> None:
         if call.ticket == ticket and not call.ended and self._is_there(call):
             if call.place is not None:
-                call.place.failed(self._agenda.now)
+                call.place.record_connect_failure(self._agenda.now)
             self._heed(call, call.on_fault(self._agenda.now, Fault.CONNECT_FAILURE, sent=False), 502)
 
     @staticmethod

@@ -249,7 +249,7 @@ class Fleet:
             call = self.of_exchange[exchange]
             call.attempt += 1
             call.admit()
-        if (oldest := destination.next_look()) is not None:
+        if (oldest := destination.next_to_rearm()) is not None:
             assert isinstance(oldest, Exchange)
             call, attempt = self.of_exchange[oldest], self.of_exchange[oldest].attempt
             self.agenda.at(oldest.wake_at + 0.001, lambda: call.look_up(attempt))

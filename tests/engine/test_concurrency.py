@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sidecar.engine.concurrency import (
-    FALL,
-    FALL_INTERVAL,
-    PATIENCE,
-    PROBE_INTERVAL,
-    SLACK,
+    FALL_FACTOR,
+    FALL_INTERVAL_SECONDS,
+    JITTER_SECONDS,
+    OUTAGE_SECONDS,
+    RECLAIM_INTERVAL_SECONDS,
     SLOW_FACTOR,
     ConcurrencyLimit,
 )
@@ -56,7 +56,7 @@ def test_a_failure_lowers_the_limit() -> None:
 
     limit.failed(0.0)
 
-    assert limit.limit == 20 * FALL
+    assert limit.limit == 20 * FALL_FACTOR
     assert limit.in_flight == 0
 
 
@@ -65,23 +65,23 @@ def test_a_burst_of_failures_is_one_piece_of_news() -> None:
 
     for _ in range(100):
         limit.fall(0.0)
-    limit.fall(FALL_INTERVAL - 0.001)
+    limit.fall(FALL_INTERVAL_SECONDS - 0.001)
 
-    assert limit.limit == 20 * FALL
+    assert limit.limit == 20 * FALL_FACTOR
 
 
 def test_bad_news_among_good_news_lowers_nothing() -> None:
     limit = adaptive()
 
     for k in range(100):
-        serve(limit, 0.01, k * FALL_INTERVAL)
+        serve(limit, 0.01, k * FALL_INTERVAL_SECONDS)
         limit.in_flight += 1
-        limit.failed((k + 0.9) * FALL_INTERVAL)
+        limit.failed((k + 0.9) * FALL_INTERVAL_SECONDS)
 
     assert limit.limit == 20
 
 
-@pytest.mark.parametrize(("hang", "limit_after"), [(PATIENCE - 0.01, 50.0), (30.0, 4.0)])
+@pytest.mark.parametrize(("hang", "limit_after"), [(OUTAGE_SECONDS - 0.01, 50.0), (30.0, 4.0)])
 def test_only_a_long_hang_lowers_it_under_what_is_usually_in_flight(hang: float, limit_after: float) -> None:
     limit = adaptive()
     limit.limit = 100.0
@@ -147,7 +147,7 @@ def test_news_that_keeps_coming_lowers_it_to_its_floor_and_no_further() -> None:
     limit = adaptive()
 
     for k in range(100):
-        limit.fall(k * FALL_INTERVAL * 1.01)
+        limit.fall(k * FALL_INTERVAL_SECONDS * 1.01)
 
     assert limit.limit == 4
 
@@ -187,7 +187,7 @@ def test_answers_far_over_the_usual_lower_it() -> None:
     for k in range(30):
         serve(limit, 0.2, 6.1 + k * 0.01)
 
-    assert limit.limit == before * FALL * FALL
+    assert limit.limit == before * FALL_FACTOR * FALL_FACTOR
 
 
 def test_slowness_lowers_it_only_if_nothing_good_came_in_between() -> None:
@@ -234,7 +234,7 @@ def test_answers_just_under_the_bar_are_as_usual() -> None:
     limit = steady(0.01)
 
     for k in range(100):
-        serve(limit, SLOW_FACTOR * 0.01 + SLACK - 0.001, 6.1 + k * 0.01)
+        serve(limit, SLOW_FACTOR * 0.01 + JITTER_SECONDS - 0.001, 6.1 + k * 0.01)
 
     assert limit.limit == 20
 
@@ -279,7 +279,7 @@ def test_a_healthy_destination_is_never_held_back() -> None:
     serve(limit, 0.01, 1.0)
     limit.in_flight = 20
 
-    stretched = limit.stretch(1.01)
+    stretched = limit.grow_if_healthy(1.01)
 
     assert stretched
     assert limit.limit > limit.in_flight
@@ -295,7 +295,7 @@ def test_the_limit_is_not_stretched_without_good_reason(reason: str) -> None:
     limit.in_flight = 1024 if reason == "at the maximum" else 20
     limit_before = limit.limit
 
-    stretched = limit.stretch(1.5 if reason == "no answer lately" else 1.01)
+    stretched = limit.grow_if_healthy(1.5 if reason == "no answer lately" else 1.01)
 
     assert not stretched
     assert limit.limit == limit_before
@@ -310,7 +310,7 @@ def test_a_steady_load_without_failures_is_never_refused() -> None:
         now = k * 0.002
         while ends and ends[0] <= now:
             limit.answered(0.1, ends.pop(0))
-        if k < 20 or has_room(limit) or limit.stretch(now):
+        if k < 20 or has_room(limit) or limit.grow_if_healthy(now):
             limit.in_flight += 1
             ends.append(now + 0.1)
         else:
@@ -362,18 +362,18 @@ def test_the_queue_is_bounded() -> None:
     assert len(limit.waiting) == 2
 
 
-def forsaken(seconds: float = 3.0, count: int = 20) -> ConcurrencyLimit:
+def orphaned(seconds: float = 3.0, count: int = 20) -> ConcurrencyLimit:
     """A limit of 20 after answers in 10 ms, and so many callers who left at second ten after waiting so long."""
     limit = steady(0.01)
     limit.limit = 20.0
     limit.in_flight = count
     for _ in range(count):
-        limit.forsake(seconds, 2.0, 10.0)
+        limit.orphan(seconds, 2.0, 10.0)
     return limit
 
 
 def test_the_place_of_a_caller_who_left_a_slow_attempt_stays_taken() -> None:
-    limit = forsaken()
+    limit = orphaned()
 
     assert limit.crowded(10.0)
     assert limit.in_flight == 20
@@ -381,7 +381,7 @@ def test_the_place_of_a_caller_who_left_a_slow_attempt_stays_taken() -> None:
 
 
 def test_the_place_of_a_caller_who_left_early_is_free_at_once() -> None:
-    limit = forsaken(seconds=SLOW_FACTOR * 0.01)
+    limit = orphaned(seconds=SLOW_FACTOR * 0.01)
 
     assert limit.in_flight == 0
     assert not limit.crowded(10.0)
@@ -391,61 +391,61 @@ def test_while_nothing_is_known_slow_is_what_the_policy_calls_so() -> None:
     limit = adaptive()
     limit.in_flight = 2
 
-    limit.forsake(1.9, 2.0, 10.0)
-    limit.forsake(2.1, 2.0, 10.0)
+    limit.orphan(1.9, 2.0, 10.0)
+    limit.orphan(2.1, 2.0, 10.0)
 
-    assert limit.forsaken == 1
+    assert limit.orphaned == 1
 
 
 def test_a_fixed_limit_counts_only_attempts_that_are_awaited() -> None:
     limit = ConcurrencyLimit(FIXED, 0.0)
     limit.in_flight = 2
 
-    limit.forsake(30.0, 2.0, 30.0)
+    limit.orphan(30.0, 2.0, 30.0)
 
     assert limit.in_flight == 1
 
 
 def test_a_good_answer_frees_all_places_that_were_left_before_it() -> None:
-    limit = forsaken()
+    limit = orphaned()
     limit.in_flight += 1
     serve(limit, 0.01, 10.01)
-    limit.forsake(3.0, 2.0, 10.02)
+    limit.orphan(3.0, 2.0, 10.02)
 
-    limit.settle(10.03)
+    limit.reclaim(10.03)
 
-    assert limit.in_flight == limit.forsaken == 1
+    assert limit.in_flight == limit.orphaned == 1
 
 
 def test_without_a_good_answer_they_come_back_one_by_one() -> None:
-    limit = forsaken(seconds=30.0)
+    limit = orphaned(seconds=30.0)
     free = []
 
     for k in range(4):
         for ahead in (0.001, 0.002):
-            limit.settle(10.0 + k * (PROBE_INTERVAL + 0.001) + ahead)
+            limit.reclaim(10.0 + k * (RECLAIM_INTERVAL_SECONDS + 0.001) + ahead)
             free.append(20 - limit.in_flight)
 
     assert free == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
 def test_a_place_is_held_for_as_long_again_as_it_was_taken_and_no_longer() -> None:
-    limit = forsaken(seconds=0.5, count=1000)
+    limit = orphaned(seconds=0.5, count=1000)
 
-    limit.settle(10.499)
+    limit.reclaim(10.499)
     before = limit.in_flight
-    limit.settle(10.5)
+    limit.reclaim(10.5)
 
     assert before == 999
     assert limit.in_flight == 0
 
 
 def test_when_the_next_place_is_given_back_can_be_foretold() -> None:
-    soon, sooner = forsaken(seconds=3.0), forsaken(seconds=0.049)
+    soon, sooner = orphaned(seconds=3.0), orphaned(seconds=0.049)
 
-    assert soon.settles_at == 10.0 + PROBE_INTERVAL
-    assert sooner.settles_at == 10.049
-    assert adaptive().settles_at == float("inf")
+    assert soon.reclaims_at == 10.0 + RECLAIM_INTERVAL_SECONDS
+    assert sooner.reclaims_at == 10.049
+    assert adaptive().reclaims_at == float("inf")
 
 
 class Swings(RuleBasedStateMachine):
@@ -465,7 +465,7 @@ class Swings(RuleBasedStateMachine):
     @rule(count=st.sampled_from([1, 5, 50]))
     def callers_come(self, count: int) -> None:
         for _ in range(count):
-            if not self.limit.crowded(self.now) or self.limit.stretch(self.now):
+            if not self.limit.crowded(self.now) or self.limit.grow_if_healthy(self.now):
                 assert has_room(self.limit)
                 self.limit.in_flight += 1
                 self.flying.append(self.now)
@@ -474,7 +474,7 @@ class Swings(RuleBasedStateMachine):
                 self.limit.enqueue(Original(self.now, self.now + 1.0), self.now)
 
     @precondition(lambda self: self.flying)
-    @rule(ending=st.sampled_from(["answered", "failed", "released", "forsaken"]), which=st.sampled_from([0, -1]))
+    @rule(ending=st.sampled_from(["answered", "failed", "released", "orphaned"]), which=st.sampled_from([0, -1]))
     def one_attempt_ends(self, ending: str, which: int) -> None:
         began = self.flying.pop(which)
         before = self.limit.limit
@@ -484,14 +484,14 @@ class Swings(RuleBasedStateMachine):
             case "failed":
                 self.limit.failed(self.now)
                 assert self.limit.limit <= before
-            case "forsaken":
-                self.limit.forsake(self.now - began, 0.5, self.now)
+            case "orphaned":
+                self.limit.orphan(self.now - began, 0.5, self.now)
                 assert self.limit.limit == before
             case _:
                 self.limit.released()
                 assert self.limit.limit == before
 
-    @rule(ending=st.sampled_from(["answered", "failed", "released", "forsaken"]))
+    @rule(ending=st.sampled_from(["answered", "failed", "released", "orphaned"]))
     def all_attempts_end(self, ending: str) -> None:
         while self.flying:
             self.one_attempt_ends(ending, -1)
@@ -515,14 +515,14 @@ class Swings(RuleBasedStateMachine):
     def the_count_in_flight_is_right(self) -> None:
         if hasattr(self, "limit"):
             assert self.limit.awaited == len(self.flying)
-            assert 0 <= self.limit.forsaken <= self.policy.max_in_flight
+            assert 0 <= self.limit.orphaned <= self.policy.max_in_flight
             assert len(self.limit.waiting) <= self.policy.max_waiting
 
     def teardown(self) -> None:
         if hasattr(self, "limit"):
-            self.all_attempts_end("forsaken")
+            self.all_attempts_end("orphaned")
             self.time_passes(100_000.0)
-            self.limit.settle(self.now)
+            self.limit.reclaim(self.now)
             assert self.limit.in_flight == 0
 
 

@@ -3,8 +3,8 @@ import math
 import pytest
 
 from sidecar.engine.breaker import BreakerState
-from sidecar.engine.concurrency import PROBE_INTERVAL
-from sidecar.engine.destination import SINGLED_OUT, Destination
+from sidecar.engine.concurrency import RECLAIM_INTERVAL_SECONDS
+from sidecar.engine.destination import OUTLIER_FAILURES, Destination
 from sidecar.engine.policy import BreakerPolicy, BudgetPolicy, ConcurrencyPolicy, DestinationPolicy, LimitKind
 from sidecar.engine.retry import Admission, Exchange
 from sidecar.engine.verdict import Refusal
@@ -118,13 +118,13 @@ def test_an_endpoint_is_singled_out_when_others_answered_while_it_failed() -> No
     destination = destination_with()
     breaker = destination.breaker
 
-    singled_out = []
-    for row in range(1, SINGLED_OUT + 1):
+    outlier = []
+    for row in range(1, OUTLIER_FAILURES + 1):
         breaker.success(0, 0.0)
         breaker.failure(0, 0.0)
-        singled_out.append(destination.singles_out(row))
+        outlier.append(destination.is_outlier(row))
 
-    assert singled_out == [False] * (SINGLED_OUT - 1) + [True]
+    assert outlier == [False] * (OUTLIER_FAILURES - 1) + [True]
 
 
 def test_no_endpoint_is_singled_out_where_all_fail() -> None:
@@ -133,11 +133,11 @@ def test_no_endpoint_is_singled_out_where_all_fail() -> None:
     rows = []
     for row in range(1, 10):
         destination.breaker.failure(0, 0.0)
-        rows.append(destination.singles_out(row))
+        rows.append(destination.is_outlier(row))
     opened(destination)
 
     assert not any(rows)
-    assert not destination.singles_out(50)
+    assert not destination.is_outlier(50)
 
 
 def test_a_recovery_makes_room_step_by_step() -> None:
@@ -148,7 +148,7 @@ def test_a_recovery_makes_room_step_by_step() -> None:
 
     room = []
     for destination.limiter.in_flight, now in ((1, 1.0), (2, 1.0), (10, 1.25), (11, 1.25), (19, 1.5)):
-        room.append(destination.room(now))
+        room.append(destination.has_capacity(now))
 
     assert room == [True, False, True, False, True]
 
@@ -181,16 +181,16 @@ def test_a_new_policy_reaches_every_part_and_keeps_the_state() -> None:
     assert destination.breaker.state(0.2) is BreakerState.OPEN
 
 
-def test_the_oldest_who_waits_is_to_look_again_when_a_forsaken_place_comes_back() -> None:
+def test_the_oldest_who_waits_is_to_look_again_when_a_orphaned_place_comes_back() -> None:
     destination = destination_with(DestinationPolicy(concurrency=ConcurrencyPolicy(initial=1, min_in_flight=1)))
     left = request(destination)
     waiting = [request(destination, now) for now in (1.0, 2.0)]
     left.abandon(3.0)
 
-    found = destination.next_look()
+    found = destination.next_to_rearm()
 
     assert found is waiting[0]
-    assert waiting[0].wake_at == 3.0 + PROBE_INTERVAL
-    assert destination.next_look() is None
+    assert waiting[0].wake_at == 3.0 + RECLAIM_INTERVAL_SECONDS
+    assert destination.next_to_rearm() is None
     assert destination.next_waiter(waiting[0].wake_at - 0.001) is None
     assert destination.next_waiter(waiting[0].wake_at + 0.001) is waiting[0]

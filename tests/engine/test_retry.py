@@ -1004,7 +1004,7 @@ class Outage(RuleBasedStateMachine):
             return
         for call in self.flying + self.paused + list(self.waiting.values()):
             self.leave(call)
-        self.destination.limiter.settle(self.now + 100_000.0)
+        self.destination.limiter.reclaim(self.now + 100_000.0)
         assert self.destination.limiter.in_flight == 0
         assert not self.destination.limiter.waiting
         tally = self.destination.tally

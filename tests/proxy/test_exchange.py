@@ -10,7 +10,7 @@ from email.utils import formatdate
 import pytest
 
 from sidecar.engine import retry
-from sidecar.engine.concurrency import PROBE_INTERVAL
+from sidecar.engine.concurrency import RECLAIM_INTERVAL_SECONDS
 from sidecar.engine.outcome import Result
 from sidecar.engine.policy import BreakerPolicy, ConcurrencyPolicy, LimitKind, RetryAfterPolicy, RetryPolicy
 from sidecar.engine.verdict import Refusal
@@ -326,7 +326,7 @@ async def test_a_caller_who_leaves_a_slow_attempt_makes_place_for_the_next_a_mom
         got = await waiting
 
     assert got.startswith(b"HTTP/1.1 200 ")
-    assert 0.8 * PROBE_INTERVAL <= origin.requests[1].at - left_at <= 1.0
+    assert 0.8 * RECLAIM_INTERVAL_SECONDS <= origin.requests[1].at - left_at <= 1.0
 
 
 async def test_an_original_that_waits_in_vain_is_refused_in_time() -> None:

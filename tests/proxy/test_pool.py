@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.engine.destination import SINGLED_OUT, Destination
+from sidecar.engine.destination import OUTLIER_FAILURES, Destination
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.net import Endpoint
@@ -38,7 +38,7 @@ async def pool_of(*ports: int) -> Pool:
 
 async def test_the_less_busy_of_two_is_chosen() -> None:
     pool = await pool_of(1, 2)
-    pool.stations[0].in_flight = 5
+    pool.addresses[0].in_flight = 5
 
     chosen = {pool.choose((), 0.0).label for _ in range(20)}
 
@@ -48,7 +48,7 @@ async def test_the_less_busy_of_two_is_chosen() -> None:
 async def test_an_endpoint_that_lets_everybody_wait_for_a_connection_is_a_busy_one() -> None:
     hole = BlackHole("127.0.0.1")
     pool = await pool_of(hole.port, 2)
-    waiting = [pool.connect(pool.stations[0], Forsaken()) for _ in range(2)]
+    waiting = [pool.connect(pool.addresses[0], Forsaken()) for _ in range(2)]
 
     chosen = {pool.choose((), 0.0).label for _ in range(20)}
     for task in waiting:
@@ -58,48 +58,48 @@ async def test_an_endpoint_that_lets_everybody_wait_for_a_connection_is_a_busy_o
     hole.close()
 
     assert chosen == {"127.0.0.1:2"}
-    assert pool.stations[0].in_flight == 0
+    assert pool.addresses[0].in_flight == 0
 
 
 async def test_a_retry_prefers_an_endpoint_that_was_not_just_tried() -> None:
     pool = await pool_of(1, 2)
 
-    assert pool.choose((pool.stations[0],), 0.0) is pool.stations[1]
+    assert pool.choose((pool.addresses[0],), 0.0) is pool.addresses[1]
 
 
 async def test_an_endpoint_that_can_not_be_reached_is_left_alone_longer_each_time() -> None:
     pool = await pool_of(1, 2)
-    station = pool.stations[0]
+    station = pool.addresses[0]
 
-    station.failed(100.0)
-    first = station.down_until
-    station.failed(first)
-    second = station.down_until
+    station.record_connect_failure(100.0)
+    first = station.ejected_until
+    station.record_connect_failure(first)
+    second = station.ejected_until
 
     assert first == 101.0
     assert second - first == 2.0
-    assert pool.choose((), 100.5) is pool.stations[1]
-    station.answered()
-    assert station.down_until == 0.0
+    assert pool.choose((), 100.5) is pool.addresses[1]
+    station.record_success()
+    assert station.ejected_until == 0.0
 
 
 async def test_an_endpoint_that_alone_fails_fast_is_left_alone_and_looked_at_with_one_request() -> None:
     pool = await pool_of(1, 2)
     destination = Destination("payments", DestinationPolicy(), lambda: 0.5, 0.0)
-    bad, good = pool.stations
+    bad, good = pool.addresses
 
-    for _ in range(SINGLED_OUT):
-        bad.fell_short(destination, 100.0)
-    ejected_until = bad.down_until
-    bad.connected()
-    bad.fell_short(destination, 101.0)
-    again_until = bad.down_until
+    for _ in range(OUTLIER_FAILURES):
+        bad.record_failure(destination, 100.0)
+    ejected_until = bad.ejected_until
+    bad.record_connection()
+    bad.record_failure(destination, 101.0)
+    again_until = bad.ejected_until
 
     assert ejected_until == 101.0
     assert again_until == 103.0
     assert pool.choose((), 102.0) is good
-    bad.answered()
-    assert (bad.down_until, bad.row) == (0.0, 0)
+    bad.record_success()
+    assert (bad.ejected_until, bad.consecutive_failures) == (0.0, 0)
 
 
 async def test_an_endpoint_that_fails_like_all_others_is_not_left_alone() -> None:
@@ -108,9 +108,9 @@ async def test_an_endpoint_that_fails_like_all_others_is_not_left_alone() -> Non
 
     for _ in range(9):
         destination.breaker.failure(0, 100.0)
-        pool.stations[0].fell_short(destination, 100.0)
+        pool.addresses[0].record_failure(destination, 100.0)
 
-    assert pool.stations[0].down_until == 0.0
+    assert pool.addresses[0].ejected_until == 0.0
 
 
 async def test_one_endpoint_of_three_that_answers_503_soon_gets_one_request_at_a_time() -> None:
@@ -119,63 +119,63 @@ async def test_one_endpoint_of_three_that_answers_503_soon_gets_one_request_at_a
             answers = [await home.send(GET) for _ in range(60)]
 
     assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
-    assert len(bad.requests) <= SINGLED_OUT + 1
+    assert len(bad.requests) <= OUTLIER_FAILURES + 1
 
 
 async def test_when_all_endpoints_are_down_one_is_tried_nevertheless() -> None:
     pool = await pool_of(1, 2)
-    for station in pool.stations:
-        station.failed(100.0)
+    for station in pool.addresses:
+        station.record_connect_failure(100.0)
 
-    assert pool.choose((), 100.5) in pool.stations
+    assert pool.choose((), 100.5) in pool.addresses
 
 
 async def test_where_none_is_up_all_are_forgiven_so_that_the_first_to_be_well_is_not_alone() -> None:
     pool = await pool_of(1, 2, 3)
-    for station in pool.stations:
+    for station in pool.addresses:
         for again in range(5):
-            station.failed(100.0 + 40 * again)
+            station.record_connect_failure(100.0 + 40 * again)
 
     pool.choose((), 270.0)
-    pool.stations[0].answered()
+    pool.addresses[0].record_success()
 
     assert {pool.choose((), 270.0).label for _ in range(40)} == {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}
-    pool.stations[1].failed(270.0)
-    assert pool.stations[1].down_until == 271.0
+    pool.addresses[1].record_connect_failure(270.0)
+    assert pool.addresses[1].ejected_until == 271.0
 
 
 async def test_of_many_that_fail_together_the_first_has_told() -> None:
     pool = await pool_of(1, 2)
 
     for _ in range(20):
-        pool.stations[0].failed(100.0)
+        pool.addresses[0].record_connect_failure(100.0)
 
-    assert pool.stations[0].down_until == 101.0
+    assert pool.addresses[0].ejected_until == 101.0
 
 
 async def test_an_endpoint_that_keeps_two_in_a_row_waiting_is_left_alone_for_a_while() -> None:
     pool = await pool_of(1, 2)
-    slow, good = pool.stations
+    slow, good = pool.addresses
 
-    slow.kept_silent(100.0)
-    once = slow.down_until
-    slow.answered()
-    slow.kept_silent(101.0)
-    between = slow.down_until
-    slow.kept_silent(102.0)
+    slow.record_timeout(100.0)
+    once = slow.ejected_until
+    slow.record_success()
+    slow.record_timeout(101.0)
+    between = slow.ejected_until
+    slow.record_timeout(102.0)
 
-    assert (once, between, slow.down_until) == (0.0, 0.0, 103.0)
+    assert (once, between, slow.ejected_until) == (0.0, 0.0, 103.0)
     assert pool.choose((), 102.5) is good
 
 
 async def test_endpoints_that_stay_over_a_reload_keep_their_state() -> None:
     pool = await pool_of(1, 2)
-    kept = pool.stations[1]
+    kept = pool.addresses[1]
 
     pool.adopt([Endpoint("http", "127.0.0.1", 2), Endpoint("http", "127.0.0.1", 3)])
 
-    assert pool.stations[0] is kept
-    assert [station.label for station in pool.stations] == ["127.0.0.1:2", "127.0.0.1:3"]
+    assert pool.addresses[0] is kept
+    assert [station.label for station in pool.addresses] == ["127.0.0.1:2", "127.0.0.1:3"]
 
 
 async def test_one_dead_endpoint_of_three_costs_no_failed_read() -> None:
@@ -202,7 +202,7 @@ async def test_an_endpoint_that_turns_to_https_over_a_reload_is_never_spoken_to_
     pool = Pool(plane, [Endpoint("http", "127.0.0.1", port)], iter_rand(), lambda: ClientTls(context))
     pool.adopt([Endpoint("https", "127.0.0.1", port)])
     with pytest.raises((OSError, ssl.SSLError)):
-        await pool.stations[0].connect()
+        await pool.addresses[0].connect()
     server.close()
 
     assert heard[0][:1] == b"\x16"  # a TLS handshake record
@@ -227,12 +227,12 @@ async def turns() -> None:
 async def test_each_address_of_a_name_is_a_candidate_of_its_own() -> None:
     pool = named_pool({"a": [("10.0.0.1", 80), ("10.0.0.2", 80)], "b": [("10.0.0.3", 80)]}, "a", "b")
 
-    before = [station.label for station in pool.stations]
+    before = [station.label for station in pool.addresses]
     pool.refresh()
     await turns()
 
     assert before == ["a:80", "b:80"]
-    assert [station.label for station in pool.stations] == ["10.0.0.1:80", "10.0.0.2:80", "b:80"]
+    assert [station.label for station in pool.addresses] == ["10.0.0.1:80", "10.0.0.2:80", "b:80"]
     assert {pool.choose((), 0.0).label for _ in range(40)} == {"10.0.0.1:80", "10.0.0.2:80", "b:80"}
 
 
@@ -241,15 +241,15 @@ async def test_addresses_that_stay_keep_their_state_and_those_that_go_are_closed
     pool = named_pool(table, "a", limits=replace(WireLimits(), dns_ttl=1.0))
     pool.refresh()
     await turns()
-    first, second = pool.stations
+    first, second = pool.addresses
     first.open = 1  # so that the name is asked for again by itself
     table["a"] = [("10.0.0.2", 80), ("10.0.0.9", 80)]
 
     async with asyncio.timeout(5):
-        while pool.stations[0] is not second:
+        while pool.addresses[0] is not second:
             await asyncio.sleep(0.02)
 
-    assert [station.label for station in pool.stations] == ["10.0.0.2:80", "10.0.0.9:80"]
+    assert [station.label for station in pool.addresses] == ["10.0.0.2:80", "10.0.0.9:80"]
     assert first._closed
     assert not second._closed
     pool.close()
@@ -278,7 +278,7 @@ async def test_a_name_that_is_not_found_any_more_keeps_its_last_addresses() -> N
     pool.refresh()
     await turns()
 
-    assert [station.label for station in pool.stations] == ["10.0.0.1:80", "10.0.0.2:80"]
+    assert [station.label for station in pool.addresses] == ["10.0.0.1:80", "10.0.0.2:80"]
 
 
 async def test_a_connection_of_an_address_that_is_gone_serves_no_further_request() -> None:
@@ -286,7 +286,7 @@ async def test_a_connection_of_an_address_that_is_gone_serves_no_further_request
         asking = asyncio.create_task(home.send(GET))
         while not origin.requests:
             await asyncio.sleep(0)
-        home.route.pool.stations[0].close()
+        home.route.pool.addresses[0].close()
         await asking
         await home.send(GET)
 
@@ -340,7 +340,7 @@ async def test_a_blackholed_ipv6_address_costs_a_quarter_of_a_second_and_is_then
     origin.port = hole.port
     async with origin:
         pool = await both_families(hole.port)
-        six, four = pool.stations
+        six, four = pool.addresses
         began = asyncio.get_running_loop().time()
         upstream = await six.connect()
         took = asyncio.get_running_loop().time() - began
@@ -351,7 +351,7 @@ async def test_a_blackholed_ipv6_address_costs_a_quarter_of_a_second_and_is_then
 
     assert 0.2 <= took < 0.6  # and not the connect timeout of a second
     assert upstream.home is four
-    assert six.down_until > now >= four.down_until
+    assert six.ejected_until > now >= four.ejected_until
     assert chosen == {four}
 
 
@@ -359,13 +359,13 @@ async def test_an_address_that_refuses_costs_nothing() -> None:
     async with Origin(replying(response(200))) as origin:
         pool = await both_families(origin.port)  # nobody listens on ::1
         began = asyncio.get_running_loop().time()
-        upstream = await pool.stations[0].connect()
+        upstream = await pool.addresses[0].connect()
         took = asyncio.get_running_loop().time() - began
         upstream.abort()
         await turns()
 
     assert took < 0.15
-    assert upstream.home is pool.stations[1]
+    assert upstream.home is pool.addresses[1]
 
 
 async def test_where_no_address_answers_it_takes_the_connect_timeout_and_not_that_of_each(hole: BlackHole) -> None:
@@ -374,7 +374,7 @@ async def test_where_no_address_answers_it_takes_the_connect_timeout_and_not_tha
     began = asyncio.get_running_loop().time()
 
     with pytest.raises(TimeoutError):
-        await pool.stations[0].connect()
+        await pool.addresses[0].connect()
 
     assert 0.25 <= asyncio.get_running_loop().time() - began < 0.8
 
@@ -382,12 +382,12 @@ async def test_where_no_address_answers_it_takes_the_connect_timeout_and_not_tha
 async def test_a_first_request_waits_for_the_name_and_finds_its_addresses() -> None:
     async with Origin(replying(response(200))) as origin:
         pool = named_pool({"pay": [("127.0.0.1", origin.port)]}, "pay")
-        upstream = await pool.stations[0].connect()
+        upstream = await pool.addresses[0].connect()
         upstream.abort()
         await turns()
 
-    assert upstream.home is pool.stations[0]
-    assert pool.stations[0].address is not None
+    assert upstream.home is pool.addresses[0]
+    assert pool.addresses[0].address is not None
 
 
 async def test_an_ipv6_address_is_an_endpoint_like_others() -> None:
@@ -411,7 +411,7 @@ async def test_a_connection_that_nobody_wants_any_more_when_it_is_made_is_not_co
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Upstream, "connection_made", cancelled)
-            task.append(pool.connect(pool.stations[0], Forsaken()))
+            task.append(pool.connect(pool.addresses[0], Forsaken()))
             await asyncio.wait(task)
         await asyncio.sleep(0.01)
         counts = pool.counts()

@@ -189,7 +189,7 @@ async def test_a_write_whose_handshake_failed_was_not_sent_and_goes_to_another_e
     async with Origin(replying(response(200)), server_context()) as origin:
         with peer(ok, context()) as bad:
             async with house([bad, origin.port], tls=replace(trusting(), server_name=HOST)) as home:
-                home.route.pool.stations[1].in_flight = 1  # the bad one is tried first
+                home.route.pool.addresses[1].in_flight = 1  # the bad one is tried first
                 answer = await home.send(POST)
 
     assert answer.startswith(b"HTTP/1.1 200 ")
