@@ -43,6 +43,8 @@ _WAIT: Final = Admission.WAIT
 _REFUSAL_LINES: Final = {refusal: b"x-sidecar-refusal: %b\r\n" % refusal.value.encode() for refusal in Refusal}
 _FAULT_DETAIL: Final[dict[Fault | HandshakeFailure, str]] = {
     **{failure: f"{failure.detail}; nothing was sent" for failure in HandshakeFailure},
+    HandshakeFailure.CLIENT_CERTIFICATE: f"{HandshakeFailure.CLIENT_CERTIFICATE.detail}; in TLS 1.3 it says so after "
+    "the request has left, which may have been executed",
     Fault.CONNECT_FAILURE: "no connection to the destination could be made; nothing was sent",
     Fault.RESET: "the destination closed the connection before it answered; the request may have been executed",
     Fault.PROTOCOL: "the destination's answer is not HTTP/1.1",
@@ -419,7 +421,7 @@ class Exchange(retry.Exchange):
         elif self._phase is _SENT:
             if upstream.rejected is not None:
                 upstream.home.record_connect_failure(now)
-                self._not_connected(upstream.rejected, now)
+                self._not_connected(upstream.rejected, now, sent=True)
                 return
             if upstream.used and not upstream.answered:
                 # The pooled connection was closed by the endpoint exactly as the request was written.
@@ -552,11 +554,11 @@ class Exchange(retry.Exchange):
         self._drop_attempt()
         self._failed(Fault.TIMEOUT, now, sent=sent)
 
-    def _not_connected(self, reason: Fault | HandshakeFailure, now: float) -> None:
-        """No byte of the request has reached anybody who would act on it."""
+    def _not_connected(self, reason: Fault | HandshakeFailure, now: float, *, sent: bool = False) -> None:
+        """No connection could be had, or it was undone. `sent`: the request had been written to it by then."""
         counts = self.destination.tally.connect_failures
         counts[reason.value] = counts.get(reason.value, 0) + 1
-        self._failed(Fault.CONNECT_FAILURE, now, sent=False, reason=reason)
+        self._failed(Fault.RESET if sent else Fault.CONNECT_FAILURE, now, sent=sent, reason=reason)
 
     def _failed(self, fault: Fault, now: float, *, sent: bool, reason: Fault | HandshakeFailure | None = None) -> None:
         """No answer: ask the engine, and try again or say so. `reason` is the fault in a more precise word."""

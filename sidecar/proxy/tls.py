@@ -137,9 +137,10 @@ def failure_of(error: BaseException) -> HandshakeFailure:
 
 
 def refused_late(error: BaseException | None) -> HandshakeFailure | None:
-    """What ended a connection that TLS 1.3 took for open before the endpoint had looked at our certificate.
+    """Why an endpoint ended a connection of TLS 1.3, which is open for us before it has looked at our certificate.
 
-    Its alert says that nothing after the handshake was read (RFC 8446 §4.4.2.4, §6.2). None for any other end.
+    None for an end that is not about the certificate. The alert proves nothing about the request: an endpoint may send
+    it after having read and executed what came with the end of the handshake.
     """
     if not isinstance(error, ssl.SSLError) or error.errno != ssl.SSL_ERROR_SSL:
         return None

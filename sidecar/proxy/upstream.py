@@ -157,7 +157,7 @@ class Upstream(asyncio.Protocol):
         """It has served a request before."""
         self.idle_since = 0.0
         self.rejected: HandshakeFailure | None = None
-        """Why the endpoint undid a handshake that had seemed to succeed; it has read no request then."""
+        """Why the endpoint undid a handshake that had seemed to succeed; whether it read the request is not known."""
 
     @property
     def premature(self) -> bool:

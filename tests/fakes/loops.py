@@ -2,18 +2,19 @@
 
 import functools
 from collections.abc import Callable, Coroutine
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import uvloop
 
 P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def on_uvloop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+def on_uvloop(test: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
     """Run the test on uvloop."""
 
     @functools.wraps(test)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        uvloop.run(test(*args, **kwargs))
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        return uvloop.run(test(*args, **kwargs))
 
     return run

@@ -24,6 +24,7 @@ from tests.fakes.house import GENEROUS, house
 from tests.fakes.loops import on_uvloop
 from tests.fakes.origin import Origin, Request, replying, response
 from tests.fakes.peer import peer, read_head
+from tests.fakes.tls_alert import ACCESS_DENIED, BAD_CERTIFICATE, CERTIFICATE_REQUIRED, log_keys, send_alert
 
 GET = b"GET /x HTTP/1.1\r\nHost: payments\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: payments\r\nContent-Length: 3\r\n\r\nabc"
@@ -179,8 +180,8 @@ async def test_a_client_certificate_that_the_endpoint_does_not_trust_is_told_of(
 
 @pytest.mark.parametrize(
     "context",
-    [lambda: server_context(certificate(ends=2020)), lambda: server_context(client_ca="ours")],
-    ids=["expired", "client certificate demanded in TLS 1.3"],
+    [lambda: server_context(certificate(ends=2020)), lambda: server_context(client_ca="ours", newest=OLD)],
+    ids=["expired", "client certificate demanded in TLS 1.2"],
 )
 @on_uvloop
 async def test_a_write_whose_handshake_failed_was_not_sent_and_goes_to_another_endpoint(
@@ -196,6 +197,47 @@ async def test_a_write_whose_handshake_failed_was_not_sent_and_goes_to_another_e
     assert [request.body for request in origin.requests] == [b"abc"]
     assert home.tally.retries == {"connect_failure": 1}
     assert sum(home.tally.connect_failures.values()) == 1
+
+
+@pytest.mark.parametrize("description", [CERTIFICATE_REQUIRED, BAD_CERTIFICATE, ACCESS_DENIED])
+def test_an_alert_after_the_request_was_read_does_not_make_a_write_unsent(tmp_path: Path, description: int) -> None:
+    answer, executed, origin = _told_late(POST, tmp_path / "keys", description)
+
+    assert reason_of(answer) == "tls_client_certificate"
+    assert b"may have been executed" in answer
+    assert len(executed) == 1
+    assert origin.requests == []
+
+
+def test_an_alert_after_the_handshake_sends_a_read_to_another_endpoint(tmp_path: Path) -> None:
+    answer, executed, origin = _told_late(GET, tmp_path / "keys", CERTIFICATE_REQUIRED)
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert len(executed) == len(origin.requests) == 1
+
+
+def _told_late(request: bytes, keys: Path, description: int) -> tuple[bytes, list[bytes], Origin]:
+    """What comes of a request that goes first to an endpoint which reads it and then refuses our certificate."""
+    context = server_context(client_ca="ours")
+    log_keys(context, keys)
+    executed: list[bytes] = []
+    origin = Origin(replying(response(200)), server_context())
+
+    def talk(sock: socket.socket) -> None:
+        executed.append(read_head(sock))
+        assert isinstance(sock, ssl.SSLSocket)
+        send_alert(sock, keys, description)
+
+    @on_uvloop
+    async def send() -> bytes:
+        tls = replace(trusting(shown=certificate("checkout")), server_name=HOST)
+        async with origin:
+            with peer(talk, context) as late:
+                async with house([late, origin.port], tls=tls) as home:
+                    home.route.pool.addresses[1].in_flight = 1  # the late one is tried first
+                    return await home.send(request)
+
+    return send(), executed, origin
 
 
 @on_uvloop
