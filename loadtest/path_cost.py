@@ -17,8 +17,8 @@ from loadtest.workload import WORKLOADS, Workload
 from sidecar.engine.destination import Destination
 from sidecar.engine.policy import ConcurrencyPolicy, DestinationPolicy
 from sidecar.net import Endpoint
+from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.downstream import Downstream
-from sidecar.proxy.plane import Plane
 from sidecar.proxy.pool import Pool
 from sidecar.proxy.router import Route, Router
 from sidecar.proxy.upstream import Upstream
@@ -62,14 +62,14 @@ def microseconds(workload: Workload) -> float:
 
 def _joined(wire: Any) -> tuple[list[Downstream], list[Upstream]]:
     """Clients and upstream connections of one destination, all open."""
-    plane = Plane(uvloop.new_event_loop(), _Silent())
-    plane.via = VIA
-    now = plane.clock()
+    context = ProxyContext(uvloop.new_event_loop(), _Silent())
+    context.via = VIA
+    now = context.clock()
     destination = Destination("payments", DestinationPolicy(concurrency=ROOM), lambda: 0.5, now)
-    pool = Pool(plane, [Endpoint("http", "127.0.0.1", 9)], lambda: 0.5, _no_tls)
+    pool = Pool(context, [Endpoint("http", "127.0.0.1", 9)], lambda: 0.5, _no_tls)
     route = Route("payments", destination, pool)
     router = Router(
-        plane,
+        context,
         {"payments": route},
         {"payments": "payments"},
         DestinationPolicy(),
@@ -78,12 +78,12 @@ def _joined(wire: Any) -> tuple[list[Downstream], list[Upstream]]:
         forward_unlisted=False,
         tally=destination.tally,
     )
-    clients = [Downstream(plane, _Port(router, route)) for _ in range(CONNECTIONS)]
-    upstreams = [Upstream(plane, pool.stations[0]) for _ in range(CONNECTIONS)]
+    clients = [Downstream(context, _Port(router, route)) for _ in range(CONNECTIONS)]
+    upstreams = [Upstream(context, pool.addresses[0]) for _ in range(CONNECTIONS)]
     for one in (*clients, *upstreams):
         one.connection_made(wire)
     for upstream in upstreams:
-        pool.stations[0].restore(upstream, now)
+        pool.addresses[0].restore(upstream, now)
     return clients, upstreams
 
 

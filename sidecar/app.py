@@ -35,11 +35,11 @@ from sidecar.governance.policy.uses import ExceptionUses
 from sidecar.governance.policy.waivers import State, begins_at, ends_at, state_of
 from sidecar.governance.trust.certificates import CertificateStore, Renewal
 from sidecar.net import Address
-from sidecar.proxy.contexts import Contexts
+from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.listener import Listener, NoSuchAddress, bind
-from sidecar.proxy.plane import Plane
 from sidecar.proxy.pool import Pool
 from sidecar.proxy.router import UNLISTED, Route, Router
+from sidecar.proxy.tls_contexts import TlsContexts
 from sidecar.telemetry import subject
 from sidecar.telemetry.access_log import LINES_BURST, LINES_PER_SECOND, AccessLog
 from sidecar.telemetry.history import History, Sampler
@@ -81,12 +81,12 @@ class Sidecar:
         self._tracing: Tracing | None = None
         self._certificates = CertificateStore()
         self._certificates.adopt(snapshot.certificate_files)
-        self._contexts = Contexts(self._certificates)
+        self._tls_contexts = TlsContexts(self._certificates)
         loop = asyncio.get_running_loop()
         limit = LineLimit(LINES_PER_SECOND, LINES_BURST, time.monotonic())
         self._history = History(time.monotonic)
         access_log = AccessLog(log, limit, time.monotonic, loop.call_later)
-        self._plane = Plane(loop, Recorders(access_log, self._history))
+        self._context = ProxyContext(loop, Recorders(access_log, self._history))
         self._lag = LoopLag(loop, time.monotonic)
         self._sampler = Sampler(loop, self._history, lambda: self.destinations)
         self._unlisted_tally = Tally()
@@ -112,7 +112,7 @@ class Sidecar:
         Raises TracingUnavailable where traces are asked for without the extra that they need.
         """
         if (traces := self._snapshot.traces) is not None:
-            self._tracing = self._plane.tracer = open_tracing(traces.endpoint, traces.sample, self._snapshot.service)
+            self._tracing = self._context.tracer = open_tracing(traces.endpoint, traces.sample, self._snapshot.service)
         try:
             await self._start()
         except OSError:
@@ -122,10 +122,10 @@ class Sidecar:
     async def _start(self) -> None:
         snapshot = self._snapshot
         for address, sock in self._bind(snapshot):
-            self._listeners[address] = Listener(self._plane, sock, self._router, None, connect=False)
+            self._listeners[address] = Listener(self._context, sock, self._router, None, connect=False)
         self._assign(snapshot)
         addresses = {(listener.address.host, listener.address.port) for listener in self._listeners.values()}
-        self._plane.own_addresses = frozenset(addresses)
+        self._context.own_addresses = frozenset(addresses)
         self._lag.start()
         self._sampler.start()
         admin = await self._admin.start(snapshot.admin)
@@ -183,7 +183,7 @@ class Sidecar:
         self._router.close()
         if self._ingress is not None:
             self._ingress.pool.close()
-        self._plane.wheel.close()
+        self._context.wheel.close()
         self._lag.stop()
         self._sampler.stop()
         self._clock_watch.stop()
@@ -228,12 +228,12 @@ class Sidecar:
             names = [str(file.path) for files in renewal.renewed for file in files]
             self._log.lifecycle("certificates_renewed", files=names)
         snapshot = self._snapshot
-        for name in self._contexts.follow(snapshot):
+        for name in self._tls_contexts.follow(snapshot):
             if name in self._routes:
                 self._routes[name].pool.renew()
         for address, listener in self._listeners.items():
             if snapshot.ingress is not None and address == snapshot.ingress.listen:
-                listener.tls = self._contexts.server
+                listener.tls = self._tls_contexts.server
 
     def _adopt(self, snapshot: Snapshot) -> None:
         self._settle_uses()
@@ -302,13 +302,13 @@ class Sidecar:
                 wanted[address],
                 connect=snapshot.egress.connect == "tunnel",
                 ingress=ingress is not None and address == ingress.listen,
-                tls=self._contexts.server,
+                tls=self._tls_contexts.server,
             )
         return set(wanted)
 
     def _try_out(self, candidate: Snapshot | None) -> None:
         """Let a candidate shadow what is in force from now on, its counts beginning anew; None: nothing does."""
-        now = self._plane.clock()
+        now = self._context.clock()
         for name, route in self._routes.items():
             settings = None if candidate is None else candidate.destinations.get(name)
             route.shadow = None if settings is None else Shadow(route.destination, settings.policy, random.random, now)
@@ -332,21 +332,21 @@ class Sidecar:
         return self._uses.settle(self._snapshot, requests)
 
     def _build_router(self, snapshot: Snapshot) -> Router:
-        plane = self._plane
-        plane.limits = snapshot.limits
-        plane.answers.clear()
-        plane.via = VIA if snapshot.via else b""
-        plane.policy_version = snapshot.version
-        plane.sample = snapshot.access_log_sample
-        now = plane.clock()
-        spoken_otherwise = self._contexts.follow(snapshot)
+        context = self._context
+        context.limits = snapshot.limits
+        context.answers.clear()
+        context.via = VIA if snapshot.via else b""
+        context.policy_version = snapshot.version
+        context.sample = snapshot.access_log_sample
+        now = context.clock()
+        spoken_otherwise = self._tls_contexts.follow(snapshot)
         routes: dict[str, Route] = {}
         hosts: dict[str, str] = {}
         for name, settings in snapshot.destinations.items():
             route = self._routes.get(name)
             if route is None:
                 destination = Destination(name, settings.policy, random.random, now)
-                pool = Pool(plane, settings.endpoints, random.random, partial(self._contexts.client, name))
+                pool = Pool(context, settings.endpoints, random.random, partial(self._tls_contexts.client, name))
                 route = Route(name, destination, pool)
             else:
                 route.destination.adopt(settings.policy, now)
@@ -354,7 +354,7 @@ class Sidecar:
                 if name in spoken_otherwise:
                     route.pool.renew()
                 route.refresh()
-            route.destination.draining = plane.draining
+            route.destination.draining = context.draining
             routes[name] = route
             hosts.update(dict.fromkeys(settings.hosts, name))
         for name, route in self._routes.items():
@@ -363,12 +363,12 @@ class Sidecar:
         self._routes = routes
         self._ingress = self._ingress_route(snapshot, now)
         return Router(
-            plane,
+            context,
             routes,
             hosts,
             snapshot.unlisted,
             random.random,
-            lambda: self._contexts.usual,
+            lambda: self._tls_contexts.usual,
             forward_unlisted=snapshot.egress.unlisted == "forward",
             tally=self._unlisted_tally,
         )
@@ -383,13 +383,13 @@ class Sidecar:
             return None
         if route is None:
             destination = Destination(INGRESS_NAME, ingress.policy, random.random, now)
-            pool = Pool(self._plane, (ingress.app,), random.random, lambda: self._contexts.usual)
+            pool = Pool(self._context, (ingress.app,), random.random, lambda: self._tls_contexts.usual)
             route = Route(INGRESS_NAME, destination, pool, keeps_host=True)
         else:
             route.destination.adopt(ingress.policy, now)
             route.pool.adopt((ingress.app,))
             route.refresh()
-        route.destination.draining = self._plane.draining
+        route.destination.draining = self._context.draining
         return route
 
     def _every_route(self) -> list[Route]:
@@ -399,27 +399,27 @@ class Sidecar:
 
     def _stop(self, name: str) -> None:
         if self._draining.is_set():
-            self._log.lifecycle("stop", signal=name, abandoned=self._plane.busy)
+            self._log.lifecycle("stop", signal=name, abandoned=self._context.busy)
             self._ended.set()
         else:
-            self._log.lifecycle("drain", signal=name, in_flight=self._plane.busy, seconds=self._snapshot.drain)
+            self._log.lifecycle("drain", signal=name, in_flight=self._context.busy, seconds=self._snapshot.drain)
             self._draining.set()
 
     async def _drain(self) -> None:
         """Finish what is under way, serving on meanwhile; everything said from now on says goodbye."""
-        plane = self._plane
-        plane.draining = True
+        context = self._context
+        context.draining = True
         for route in self._every_route():
             route.destination.draining = True
-        until = plane.clock() + self._snapshot.drain
-        while plane.busy and plane.clock() < until and not self._ended.is_set():  # noqa: ASYNC110 - once in a life
+        until = context.clock() + self._snapshot.drain
+        while context.busy and context.clock() < until and not self._ended.is_set():  # noqa: ASYNC110 - once in a life
             await asyncio.sleep(_DRAIN_LOOK)
         for listener in self._listeners.values():
             listener.close_idle()
-        until = plane.clock() + _FLUSH_SECONDS
-        while plane.connections and plane.clock() < until and not (plane.busy or self._ended.is_set()):  # noqa: ASYNC110
+        until = context.clock() + _FLUSH_SECONDS
+        while context.connections and context.clock() < until and not (context.busy or self._ended.is_set()):  # noqa: ASYNC110
             await asyncio.sleep(_DRAIN_LOOK)
-        self._log.lifecycle("stop", abandoned=plane.busy)
+        self._log.lifecycle("stop", abandoned=context.busy)
 
     # admin.AdminState
 
@@ -442,7 +442,7 @@ class Sidecar:
     @property
     def rejections(self) -> Mapping[str, int]:
         """Messages that were refused for their bytes, by reason."""
-        return self._plane.rejections
+        return self._context.rejections
 
     @property
     def policy(self) -> PolicyIdentity:
@@ -506,7 +506,7 @@ class Sidecar:
     @property
     def handshake_failures(self) -> Mapping[str, int]:
         """Callers of the service whose TLS handshake failed, by reason."""
-        return self._plane.handshake_failures
+        return self._context.handshake_failures
 
     @property
     def log_lines_dropped(self) -> Mapping[str, int]:
@@ -532,8 +532,8 @@ class Sidecar:
             both = [route.pool.counts() for route in unlisted]
             counts[UNLISTED] = (sum(active for active, _ in both), sum(idle for _, idle in both))
         return Connections(
-            self._plane.connections,
-            self._plane.tunnels,
+            self._context.connections,
+            self._context.tunnels,
             {name: active for name, (active, _) in counts.items()},
             {name: idle for name, (_, idle) in counts.items()},
         )

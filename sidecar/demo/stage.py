@@ -95,7 +95,7 @@ class Stage:
             self._sidecar = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "sidecar.demo.leash",
+                "sidecar.demo.parent_watchdog",
                 "run",
                 "--config",
                 str(document),

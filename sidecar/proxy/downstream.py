@@ -6,9 +6,9 @@ import struct
 from asyncio import Transport
 from typing import Final, Protocol, cast
 
+from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.exchange import Exchange
-from sidecar.proxy.flow import Valve, owed
-from sidecar.proxy.plane import Plane
+from sidecar.proxy.read_gate import ReadGate, unsent_bytes
 from sidecar.proxy.replies import problem
 from sidecar.proxy.router import Misdirected, Route, Router
 from sidecar.proxy.shadowed import new_shadowed_exchange
@@ -63,6 +63,7 @@ class Downstream(asyncio.Protocol):
         "__weakref__",
         "_ahead",
         "_chunks",
+        "_context",
         "_exchange",
         "_forwarding",
         "_fresh",
@@ -70,31 +71,30 @@ class Downstream(asyncio.Protocol):
         "_lost",
         "_new_exchange",
         "_opening",
-        "_owed",
         "_own",
-        "_plane",
         "_port",
         "_reader",
         "_received",
         "_remaining",
         "_state",
+        "_unsent_bytes",
+        "read_gate",
         "timer",
         "transport",
-        "valve",
         "write",
     )
 
     transport: Transport
-    valve: Valve
+    read_gate: ReadGate
 
-    def __init__(self, plane: Plane, port: Port) -> None:
-        limits = plane.limits
-        self._plane = plane
+    def __init__(self, context: ProxyContext, port: Port) -> None:
+        limits = context.limits
+        self._context = context
         self._port = port
-        self._reader = RequestReader(limits.head_bytes, limits.headers, limits.target_bytes, plane.request_shapes)
+        self._reader = RequestReader(limits.head_bytes, limits.headers, limits.target_bytes, context.request_shapes)
         self._state = _HEAD
         self._exchange: Exchange | None = None
-        self._new_exchange = Exchange if plane.tracer is None else new_exchange  # asked once, not for each request
+        self._new_exchange = Exchange if context.tracer is None else new_exchange  # asked once, not for each request
         self._ahead = b""
         self._forwarding: tuple[bytes, bytes] | None = None
         self._remaining = 0
@@ -105,9 +105,9 @@ class Downstream(asyncio.Protocol):
         """The last head was one that is not kept, so the next one is not looked for either."""
         self._lost = False
         self._full = False
-        self._owed = 0
+        self._unsent_bytes = 0
         self._opening: asyncio.Task[None] | None = None
-        self.timer = plane.wheel.timer(self._on_timer)
+        self.timer = context.wheel.timer(self._on_timer)
 
     @property
     def idle(self) -> bool:
@@ -120,13 +120,13 @@ class Downstream(asyncio.Protocol):
         """A client has connected."""
         self.transport = cast("Transport", transport)
         self.write = self.transport.write
-        self.valve = Valve(self.transport)
-        self._plane.connections += 1
+        self.read_gate = ReadGate(self.transport)
+        self._context.connections += 1
         if self._port.ingress:
             client = str(transport.get_extra_info("peername")[0]).encode("ascii")
             self._forwarding = client, b"http" if transport.get_extra_info("ssl_object") is None else b"https"
         self._port.joined(self)
-        self.timer.arm(self._plane.clock() + self._plane.limits.idle_timeout)
+        self.timer.arm(self._context.clock() + self._context.limits.idle_timeout)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a client."""
@@ -151,7 +151,7 @@ class Downstream(asyncio.Protocol):
             self._read_body(data)
         elif state in (_BUSY, _FULL):
             self._ahead += data
-            self.valve.hold(Valve.AHEAD)
+            self.read_gate.hold(ReadGate.AHEAD)
 
     def eof_received(self) -> bool:
         """The client will send no more: it has left, for nobody can tell a closed socket from a half-closed one."""
@@ -166,22 +166,22 @@ class Downstream(asyncio.Protocol):
         self._leave()
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            exchange.on_caller_gone()
+            exchange.on_client_gone()
 
     def pause_writing(self) -> None:
         """The client reads too slowly."""
         self._full = True
-        self._owed = owed(self.transport)
+        self._unsent_bytes = unsent_bytes(self.transport)
         if self._exchange is not None:
-            self._exchange.on_caller_full()
+            self._exchange.on_client_full()
 
     def resume_writing(self) -> None:
         """The client has caught up."""
         self._full = False
         if self._exchange is not None:
-            self._exchange.on_caller_drained()
+            self._exchange.on_client_drained()
         elif self._state == _FULL:
-            self.over(self._plane.clock())
+            self.over(self._context.clock())
 
     # exchange.Caller
 
@@ -196,8 +196,8 @@ class Downstream(asyncio.Protocol):
 
     def taking(self) -> bool:
         """Whether the client, which reads too slowly, has taken anything since the last time this was asked."""
-        before, self._owed = self._owed, owed(self.transport)
-        return self._full and self._owed < before
+        before, self._unsent_bytes = self._unsent_bytes, unsent_bytes(self.transport)
+        return self._full and self._unsent_bytes < before
 
     def over(self, now: float) -> None:
         """The response is complete; another request may follow."""
@@ -205,14 +205,14 @@ class Downstream(asyncio.Protocol):
         if self._full:
             # Else a client could ask again and again, read nothing, and have all of it kept for him.
             self._state = _FULL
-            self.timer.arm(now + self._plane.limits.idle_timeout)
+            self.timer.arm(now + self._context.limits.idle_timeout)
             return
-        self.timer.arm(now + self._plane.limits.idle_timeout)
-        if self._ahead or self.valve.held:
+        self.timer.arm(now + self._context.limits.idle_timeout)
+        if self._ahead or self.read_gate.held:
             # Not from here: a thousand pipelined requests must not be a thousand frames deep. Busy until then, for
             # what comes meanwhile belongs behind what came before.
             self._state = _BUSY
-            self._plane.loop.call_soon(self._go_on)
+            self._context.loop.call_soon(self._go_on)
         else:
             self._state = _HEAD
 
@@ -227,7 +227,7 @@ class Downstream(asyncio.Protocol):
         self._state = _OTHER
         ahead, self._ahead = self._ahead, b""
         other = upstream.hand_over()
-        self._leave_to(Tunnel(self._plane, self.transport, other, self._leave), early, ahead)
+        self._leave_to(Tunnel(self._context, self.transport, other, self._leave), early, ahead)
 
     def close_if_idle(self) -> None:
         """Close the connection unless a request is under way on it."""
@@ -246,7 +246,7 @@ class Downstream(asyncio.Protocol):
         if head is None:
             if self._fresh and reader.begun:
                 self._fresh = False
-                self.timer.arm(self._plane.clock() + self._plane.limits.head_timeout)
+                self.timer.arm(self._context.clock() + self._context.limits.head_timeout)
             return
         whole, self._fresh = self._fresh, True
         self._state = _BUSY
@@ -255,7 +255,7 @@ class Downstream(asyncio.Protocol):
             return
         port = self._port
         try:
-            limit = self._plane.limits.body_bytes
+            limit = self._context.limits.body_bytes
             if limit is not None and head.length is not None and head.length > limit:
                 raise Malformed(413, "body_too_large", f"the body is larger than {limit} bytes")
             route = port.router.route(head, port.route)
@@ -280,10 +280,10 @@ class Downstream(asyncio.Protocol):
     def _serve(self, head: RequestHead, route: Route, rest: bytes) -> None:
         """A request has been read and routed; `rest` is what followed its head."""
         # A gate that executes each idempotency key once belongs here: nothing has been sent.
-        now = self._plane.clock()
+        now = self._context.clock()
         self._state = _BUSY
         begin = self._new_exchange if route.shadow is None else new_shadowed_exchange
-        exchange = self._exchange = begin(self._plane, self, route, head, now)
+        exchange = self._exchange = begin(self._context, self, route, head, now)
         if head.framing is NONE:
             self._ahead = rest
         elif head.framing is LENGTH and len(rest) == head.length:
@@ -293,7 +293,7 @@ class Downstream(asyncio.Protocol):
             self._received = 0
             self._state = _BODY
             if head.framing is CHUNKED:
-                self._chunks = ChunkedReader(self._plane.limits.head_bytes)
+                self._chunks = ChunkedReader(self._context.limits.head_bytes)
             else:
                 self._remaining = head.length or 0
             if rest:
@@ -322,11 +322,11 @@ class Downstream(asyncio.Protocol):
         try:
             payload = chunks.feed(data)
             self._received += len(payload)
-            limit = self._plane.limits.body_bytes
+            limit = self._context.limits.body_bytes
             if limit is not None and self._received > limit:
                 raise Malformed(413, "body_too_large", f"the body is larger than {limit} bytes")
         except Malformed as error:
-            self._plane.rejections[error.reason] += 1
+            self._context.rejections[error.reason] += 1
             exchange.on_request_malformed(error)
             return
         if payload:
@@ -340,7 +340,7 @@ class Downstream(asyncio.Protocol):
     def _read_ahead(self, data: bytes) -> None:
         if data:
             self._ahead += data
-            self.valve.hold(Valve.AHEAD)
+            self.read_gate.hold(ReadGate.AHEAD)
 
     def _go_on(self) -> None:
         """Read what came while the last exchange was under way."""
@@ -351,20 +351,20 @@ class Downstream(asyncio.Protocol):
         if data:
             self.data_received(data)
         if self._state == _HEAD:
-            self.valve.release(Valve.AHEAD | Valve.PEER | Valve.BUFFER)
+            self.read_gate.release(ReadGate.AHEAD | ReadGate.PEER | ReadGate.BUFFER)
         elif self._state == _BODY:
-            self.valve.release(Valve.AHEAD)  # the rest of a body, whose beginning came while another answer was awaited
+            self.read_gate.release(ReadGate.AHEAD)  # for the rest of a body that began while another answer was awaited
 
     def _reject(self, error: Malformed) -> None:
         """Answer once, close, parse nothing more."""
-        self._plane.rejections[error.reason] += 1
+        self._context.rejections[error.reason] += 1
         self._state = _BUSY
         if not self.transport.is_closing():
             self.write(problem(error.status, error.reason, error.detail, to_head=error.to_head, close=True))
             self._close(linger=True)
 
     def _misdirect(self, error: Misdirected, head: RequestHead) -> None:
-        close = not head.keep_alive or bool(head.framing) or self._plane.draining
+        close = not head.keep_alive or bool(head.framing) or self._context.draining
         self._ahead = self._reader.rest
         keep = b"" if close or head.minor else b"Connection: keep-alive\r\n"
         self.write(
@@ -373,7 +373,7 @@ class Downstream(asyncio.Protocol):
         if close:
             self._close(linger=bool(head.framing))
         else:
-            self.over(self._plane.clock())
+            self.over(self._context.clock())
 
     def _connect(self, head: RequestHead) -> None:
         rest = self._reader.rest
@@ -394,11 +394,11 @@ class Downstream(asyncio.Protocol):
         self._state = _BUSY
         self._ahead = rest
         self.timer.disarm()
-        self._opening = self._plane.loop.create_task(self._open_tunnel(head))
+        self._opening = self._context.loop.create_task(self._open_tunnel(head))
 
     async def _open_tunnel(self, head: RequestHead) -> None:
         try:
-            other = await connect_tunnel(self._plane, head.target)
+            other = await connect_tunnel(self._context, head.target)
         except Malformed as error:
             self._reject(error)
             return
@@ -410,20 +410,20 @@ class Downstream(asyncio.Protocol):
         if self._lost or self.transport.is_closing():
             other.abort()
             return
-        self._plane.tunnels += 1
+        self._context.tunnels += 1
         self.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         ahead, self._ahead = self._ahead, b""
         self._state = _OTHER
-        self._leave_to(Tunnel(self._plane, self.transport, other, self._leave), b"", ahead)
+        self._leave_to(Tunnel(self._context, self.transport, other, self._leave), b"", ahead)
 
     def _leave_to(self, tunnel: Tunnel, early: bytes, ahead: bytes) -> None:
         self.timer.retire()
         self._reader.close()
-        self.valve.release(Valve.AHEAD | Valve.PEER | Valve.BUFFER)
+        self.read_gate.release(ReadGate.AHEAD | ReadGate.PEER | ReadGate.BUFFER)
         tunnel.start(early, ahead)
 
     def _leave(self) -> None:
-        self._plane.connections -= 1
+        self._context.connections -= 1
         self._port.left(self)
 
     def _close(self, *, linger: bool = False) -> None:
@@ -433,14 +433,14 @@ class Downstream(asyncio.Protocol):
         if linger or self._state == _BODY or self._ahead:
             self._state = _LINGERING
             self._ahead = b""
-            self.valve.release(Valve.AHEAD | Valve.PEER | Valve.BUFFER)
+            self.read_gate.release(ReadGate.AHEAD | ReadGate.PEER | ReadGate.BUFFER)
             if self.transport.can_write_eof():  # in TLS there is no saying so without closing
                 self.transport.write_eof()
-            self.timer.arm(self._plane.clock() + _LINGER)
+            self.timer.arm(self._context.clock() + _LINGER)
         else:
             self._state = _OTHER
             self.transport.close()
-            self.timer.arm(self._plane.clock() + self._plane.limits.idle_timeout)  # for who never reads the rest
+            self.timer.arm(self._context.clock() + self._context.limits.idle_timeout)  # for who never reads the rest
 
     def _on_timer(self, now: float) -> None:
         exchange = self._exchange
@@ -452,6 +452,6 @@ class Downstream(asyncio.Protocol):
             else:
                 self.transport.close()
         elif self._state != _LINGERING and self.taking():
-            self.timer.arm(now + self._plane.limits.idle_timeout)
+            self.timer.arm(now + self._context.limits.idle_timeout)
         else:
             self.transport.abort()

@@ -17,15 +17,15 @@ from sidecar.engine.outcome import AttemptKind, Fault, Result, result_of
 from sidecar.engine.record import AttemptRecord, ExchangeRecord
 from sidecar.engine.retry import Admission
 from sidecar.engine.verdict import DELIVER, Deliver, Refusal, Retry
-from sidecar.proxy.flow import Valve
-from sidecar.proxy.plane import Plane
+from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.pool import LoopingBack
+from sidecar.proxy.read_gate import ReadGate
 from sidecar.proxy.replay import ReplayBuffer
 from sidecar.proxy.replies import ATTEMPTS_LINES, problem
 from sidecar.proxy.router import Route
 from sidecar.proxy.timers import Timer
 from sidecar.proxy.tls import HandshakeFailed
-from sidecar.proxy.upstream import Home, Upstream
+from sidecar.proxy.upstream import ConnectionOwner, Upstream
 from sidecar.wire.chunked import chunk, last_chunk
 from sidecar.wire.framing import CHUNKED, CLOSE
 from sidecar.wire.handshake import HandshakeFailure
@@ -56,11 +56,11 @@ _REFUSAL_DETAIL: Final = {
 }
 
 
-class Caller(Protocol):
+class ResponseWriter(Protocol):
     """The client's side of an exchange."""
 
     timer: Timer
-    valve: Valve
+    read_gate: ReadGate
 
     def write(self, data: bytes) -> None:
         """Send bytes of the response."""
@@ -81,7 +81,7 @@ class Caller(Protocol):
         """Both sides switched protocols; `early` bytes have come from upstream already."""
 
 
-class Phase(IntEnum):
+class ExchangePhase(IntEnum):
     """Where an exchange stands."""
 
     WAITING = 0
@@ -92,12 +92,12 @@ class Phase(IntEnum):
     OVER = 5
 
 
-_WAITING: Final = Phase.WAITING
-_CONNECTING: Final = Phase.CONNECTING
-_SENT: Final = Phase.SENT
-_BACKING_OFF: Final = Phase.BACKING_OFF
-_RELAYING: Final = Phase.RELAYING
-_OVER: Final = Phase.OVER
+_WAITING: Final = ExchangePhase.WAITING
+_CONNECTING: Final = ExchangePhase.CONNECTING
+_SENT: Final = ExchangePhase.SENT
+_BACKING_OFF: Final = ExchangePhase.BACKING_OFF
+_RELAYING: Final = ExchangePhase.RELAYING
+_OVER: Final = ExchangePhase.OVER
 _begin: Final = retry.Exchange.__init__  # looked up once: 40 ns a request
 _SUCCESS: Final = Result.SUCCESS
 _FAULT: Final = Result.FAULT
@@ -117,39 +117,39 @@ class _Held:
 
 
 class Exchange(retry.Exchange):
-    """One request of one caller. Implements `upstream.Lessee`."""
+    """One request of one caller. Implements `upstream.ResponseReceiver`."""
 
     __slots__ = (
+        "_address",
         "_backoff",
         "_body",
         "_body_moment",
-        "_caller",
         "_chunked_out",
         "_close",
         "_connecting",
+        "_context",
         "_fault",
         "_fresh",
         "_head",
         "_held",
         "_overdue",
         "_phase",
-        "_plane",
         "_refusal",
         "_route",
-        "_station",
         "_status",
         "_trail",
         "_tried",
         "_upstream",
         "_wire",
+        "_writer",
         "request_open",
         "to_head",
         "upgrading",
     )
 
     _upstream: Upstream | None
-    _station: Home | None
-    _tried: tuple[Home, ...]
+    _address: ConnectionOwner | None
+    _tried: tuple[ConnectionOwner, ...]
     _connecting: Task[None] | None
     _body: ReplayBuffer | None
     _held: _Held | None
@@ -157,15 +157,17 @@ class Exchange(retry.Exchange):
     _refusal: Refusal | None
     _trail: list[AttemptRecord] | None
 
-    def __init__(self, plane: Plane, caller: Caller, route: Route, head: RequestHead, now: float) -> None:
+    def __init__(
+        self, context: ProxyContext, writer: ResponseWriter, route: Route, head: RequestHead, now: float
+    ) -> None:
         _begin(self, route.destination, now, route.repeatable_until(head, now))
-        self._plane = plane
-        plane.busy += 1
-        self._caller = caller
+        self._context = context
+        context.busy += 1
+        self._writer = writer
         self._route = route
         self._head = head
         self._phase = _WAITING
-        self._upstream = self._station = self._connecting = self._body = None
+        self._upstream = self._address = self._connecting = self._body = None
         self._held = self._fault = self._refusal = self._trail = None
         self._tried = ()
         self._body_moment = now
@@ -174,7 +176,7 @@ class Exchange(retry.Exchange):
         self._overdue = self._fresh = self._close = self._chunked_out = self.request_open = False
         self.to_head = head.method == b"HEAD"
         self.upgrading = bool(head.upgrade)
-        self._wire = head.onward + (plane.via if head.request_id else next(plane.request_lines))
+        self._wire = head.onward + (context.via if head.request_id else next(context.request_lines))
 
     # The request's side, called by the caller's connection
 
@@ -205,10 +207,10 @@ class Exchange(retry.Exchange):
         if self._head.framing is CHUNKED:
             data = chunk(data)
         if self._phase is not _WAITING:
-            self._body_moment = self._plane.clock()
+            self._body_moment = self._context.clock()
         self._pass_on(body, data)
         if self._phase is _SENT:
-            self._caller.timer.arm(self._body_moment + self.policy.idle_timeout)
+            self._writer.timer.arm(self._body_moment + self.policy.idle_timeout)
 
     def on_request_end(self, trailers: bytes) -> None:
         """The request has been read to its end."""
@@ -217,7 +219,7 @@ class Exchange(retry.Exchange):
             return
         if self._head.framing is CHUNKED and self._body is not None:
             self._pass_on(self._body, last_chunk(trailers))
-        now = self._plane.clock()
+        now = self._context.clock()
         # The clocks of the answer start when there is a whole question: a slow upload is not a slow dependency.
         self.deadline = now + self.policy.timeout
         if self._phase is _SENT:
@@ -229,14 +231,14 @@ class Exchange(retry.Exchange):
         if self._phase is _OVER:
             return
         relaying = self._phase is _RELAYING
-        now = self._plane.clock()
+        now = self._context.clock()
         self._leave(now)
         if relaying:
             self._end(now, _FAULT)
-            self._caller.abort()
+            self._writer.abort()
             return
         self._status = error.status
-        self._caller.write(
+        self._writer.write(
             problem(
                 error.status,
                 error.reason,
@@ -247,29 +249,29 @@ class Exchange(retry.Exchange):
             )
         )
         self._end(now, Result.CLIENT_ERROR)
-        self._caller.last()
+        self._writer.last()
 
-    def on_caller_gone(self) -> None:
+    def on_client_gone(self) -> None:
         """The client has left: nothing may go on for it."""
         if self._phase is _OVER:
             return
-        now = self._plane.clock()
+        now = self._context.clock()
         self._leave(now)
         self._end(now, Result.ABANDONED)
         if self.destination.limiter.waiting:
             self._wake(now)
 
-    def on_caller_full(self) -> None:
+    def on_client_full(self) -> None:
         """The client reads more slowly than the response comes."""
         if self._upstream is not None:
-            self._upstream.valve.hold(Valve.PEER)
+            self._upstream.read_gate.hold(ReadGate.PEER)
 
-    def on_caller_drained(self) -> None:
+    def on_client_drained(self) -> None:
         """The client has caught up."""
         if self._upstream is not None:
-            self._upstream.valve.release(Valve.PEER)
+            self._upstream.read_gate.release(ReadGate.PEER)
         if self._phase is _RELAYING:
-            self._caller.timer.arm(self._plane.clock() + self.policy.idle_timeout)
+            self._writer.timer.arm(self._context.clock() + self.policy.idle_timeout)
 
     def on_turn(self, now: float) -> None:
         """The engine has found a place for this waiting original."""
@@ -288,14 +290,14 @@ class Exchange(retry.Exchange):
             if self.destination.limiter.waiting:
                 self._wake(now)  # it may have been woken for a orphaned place, which is the next one's
         elif phase is _RELAYING:
-            if self._caller.taking():
-                self._caller.timer.arm(now + self.policy.idle_timeout)
+            if self._writer.taking():
+                self._writer.timer.arm(now + self.policy.idle_timeout)
                 return
             self._leave(now)
             self._end(now, _FAULT)
-            self._caller.abort()
+            self._writer.abort()
 
-    # The response's side: `upstream.Lessee`, in order
+    # The response's side: `upstream.ResponseReceiver`, in order
 
     def on_connected(self, upstream: Upstream) -> None:
         """The connection that was asked for is open."""
@@ -303,11 +305,11 @@ class Exchange(retry.Exchange):
         if self._phase is not _CONNECTING:
             upstream.close()
             return
-        self._station = upstream.home  # another address of the same endpoint may have been quicker
+        self._address = upstream.owner  # another address of the same endpoint may have been quicker
         if upstream.premature:
-            self._plane.rejections["unexpected_bytes"] += 1
+            self._context.rejections["unexpected_bytes"] += 1
             upstream.abort()
-            self._failed(Fault.PROTOCOL, self._plane.clock(), sent=False)
+            self._failed(Fault.PROTOCOL, self._context.clock(), sent=False)
             return
         self._send(upstream)
 
@@ -316,7 +318,7 @@ class Exchange(retry.Exchange):
         self._connecting = None
         if self._phase is not _CONNECTING:
             return
-        now = self._plane.clock()
+        now = self._context.clock()
         if isinstance(error, LoopingBack):
             self.on_fault(now, Fault.PROTOCOL, sent=False)
             self._status = 508
@@ -330,35 +332,35 @@ class Exchange(retry.Exchange):
         A 100 to a repeated body is an answer to us alone: the client has sent all of it long ago.
         """
         if self._head.minor == 1 and (head.status != 100 or self.request_open or self.attempts == 1):
-            self._caller.write(head.onward + b"\r\n")
+            self._writer.write(head.onward + b"\r\n")
 
-    def on_response(self, head: ResponseHead, body: bytes, complete: bool) -> None:  # noqa: FBT001 - see `Lessee`
+    def on_response(self, head: ResponseHead, body: bytes, complete: bool) -> None:  # noqa: FBT001 - see ResponseReceiver
         """A response head, and the body so far."""
-        now = self._plane.clock()
+        now = self._context.clock()
         status = head.status
         if self._body is not None:
             self.replayable = self._body.replayable
         wait = None
         if head.retry_after and status in self.policy.retry.statuses:
-            wait = parse_retry_after(head.retry_after, head.date, self._plane.wall())
+            wait = parse_retry_after(head.retry_after, head.date, self._context.wall())
         verdict = self.on_status(now, status, wait)
         if verdict is DELIVER:
             if self._trail is not None:
                 self._note(now, str(status))
-            station = self._station
-            if station is not None and (
-                station.consecutive_failures or status >= 500
+            address = self._address
+            if address is not None and (
+                address.consecutive_failures or status >= 500
             ):  # 30 ns for a good answer after good ones
-                self._judge_station(status, now)
+                self._judge_address(status, now)
             self._deliver(head, body, complete, now)
         elif isinstance(verdict, Deliver):
             self._note(now, str(status))
-            self._judge_station(status, now)
+            self._judge_address(status, now)
             self._refusal = verdict.refusal
             self._deliver(head, body, complete, now)
         else:
             self._note(now, str(status))
-            self._judge_station(status, now)
+            self._judge_address(status, now)
             self._hold(head, body, complete=complete, now=now)
             self._back_off(verdict, now)
         if self.destination.limiter.waiting:
@@ -370,12 +372,12 @@ class Exchange(retry.Exchange):
         if held is not None:
             held.body += data
             return
-        self._caller.write(chunk(data) if self._chunked_out else data)
-        self._caller.timer.arm(self._plane.clock() + self.policy.idle_timeout)
+        self._writer.write(chunk(data) if self._chunked_out else data)
+        self._writer.timer.arm(self._context.clock() + self.policy.idle_timeout)
 
     def on_end(self, data: bytes, trailers: bytes) -> None:
         """The response is complete."""
-        now = self._plane.clock()
+        now = self._context.clock()
         held = self._held
         if held is not None:
             held.body += data
@@ -388,17 +390,17 @@ class Exchange(retry.Exchange):
             end = last_chunk(trailers)
             data = chunk(data) + end if data else end
         if data:
-            self._caller.write(data)
+            self._writer.write(data)
         self._complete(now)
 
     def on_malformed(self, error: Malformed) -> None:
         """The endpoint spoke nonsense."""
-        self._plane.rejections[error.reason] += 1
+        self._context.rejections[error.reason] += 1
         self._upstream = None
-        now = self._plane.clock()
+        now = self._context.clock()
         if self._phase is _RELAYING:
             self._end(now, _FAULT)
-            self._caller.abort()
+            self._writer.abort()
             return
         if self._phase is _BACKING_OFF:
             self._held = None
@@ -409,18 +411,18 @@ class Exchange(retry.Exchange):
     def on_lost(self, upstream: Upstream) -> None:
         """The connection is gone before the response was complete."""
         self._upstream = None
-        now = self._plane.clock()
+        now = self._context.clock()
         if self._phase is _RELAYING:
             # Never a clean end: the caller must not take what it has for all there is.
-            self._plane.rejections["truncated"] += 1
+            self._context.rejections["truncated"] += 1
             self._end(now, _FAULT)
-            self._caller.abort()
+            self._writer.abort()
         elif self._phase is _BACKING_OFF:
             self._held = None
             self._fault = Fault.RESET
         elif self._phase is _SENT:
             if upstream.rejected is not None:
-                upstream.home.record_connect_failure(now)
+                upstream.owner.record_connect_failure(now)
                 self._not_connected(upstream.rejected, now, sent=True)
                 return
             if upstream.used and not upstream.answered:
@@ -432,18 +434,18 @@ class Exchange(retry.Exchange):
                     self._fresh = True
                     self._attempt(now)
                     return
-            if not (upstream.used or upstream.answered or upstream.home.open):
-                upstream.home.record_connect_failure(now)  # it takes connections in and hangs up: as good as not there
+            if not (upstream.used or upstream.answered or upstream.owner.open):
+                upstream.owner.record_connect_failure(now)  # it takes connections in and hangs up: as good as not there
             self._failed(Fault.RESET, now, sent=True)
 
     def on_upstream_full(self) -> None:
         """The endpoint reads more slowly than the request's body comes."""
-        self._caller.valve.hold(Valve.PEER)
+        self._writer.read_gate.hold(ReadGate.PEER)
 
     def on_upstream_drained(self) -> None:
         """It has caught up."""
-        self._body_moment = self._plane.clock()
-        self._caller.valve.release(Valve.PEER)
+        self._body_moment = self._context.clock()
+        self._writer.read_gate.release(ReadGate.PEER)
 
     # Attempts
 
@@ -451,7 +453,7 @@ class Exchange(retry.Exchange):
         if admission is _GO:
             self._attempt(now)
         elif admission is _WAIT:
-            self._caller.timer.arm(self.wake_at)
+            self._writer.timer.arm(self.wake_at)
         else:
             assert isinstance(admission, Refusal)
             self._refuse(admission, now)
@@ -459,16 +461,16 @@ class Exchange(retry.Exchange):
     def _attempt(self, now: float) -> None:
         self._overdue = False
         route = self._route
-        if self._station is not None:
-            self._tried = (*self._tried, self._station)
-        station = self._station = route.pool.choose(self._tried, now)
-        upstream = None if self._fresh else station.lease()
+        if self._address is not None:
+            self._tried = (*self._tried, self._address)
+        address = self._address = route.pool.choose(self._tried, now)
+        upstream = None if self._fresh else address.lease()
         if upstream is not None:
             self._send(upstream)
             return
         self._phase = _CONNECTING
         self._fresh = False
-        self._connecting = route.pool.connect(station, self)
+        self._connecting = route.pool.connect(address, self)
         self._arm_attempt()
 
     def _send(self, upstream: Upstream) -> None:
@@ -481,24 +483,24 @@ class Exchange(retry.Exchange):
         if body is None:
             upstream.send(self, wire + b"\r\n")
         else:
-            valve = self._caller.valve
-            if valve.held:
-                valve.release(Valve.BUFFER | Valve.PEER)
+            read_gate = self._writer.read_gate
+            if read_gate.held:
+                read_gate.release(ReadGate.BUFFER | ReadGate.PEER)
             upstream.send(self, b"".join((wire, b"\r\n", body.send())))
         if self.request_open or self._overdue:
             self._arm_attempt()
             return
         patience = self.attempt_began + self.policy.per_attempt_timeout
-        self._caller.timer.arm(patience if patience < self.deadline else self.deadline)  # noqa: FURB136 - 80 ns
+        self._writer.timer.arm(patience if patience < self.deadline else self.deadline)  # noqa: FURB136 - 80 ns
 
     def _arm_attempt(self) -> None:
         if self.request_open:
-            self._caller.timer.arm(max(self._body_moment, self.attempt_began) + self.policy.idle_timeout)
+            self._writer.timer.arm(max(self._body_moment, self.attempt_began) + self.policy.idle_timeout)
             return
         at = self.deadline
         if not self._overdue:
             at = min(at, self.attempt_began + self.policy.per_attempt_timeout)
-        self._caller.timer.arm(at)
+        self._writer.timer.arm(at)
 
     def _pass_on(self, body: ReplayBuffer, data: bytes) -> None:
         """Send a piece of the request, or keep it until there is somebody to send it to, or both."""
@@ -512,13 +514,13 @@ class Exchange(retry.Exchange):
         else:
             body.keep(data)
             if body.full:
-                self._caller.valve.hold(Valve.BUFFER)
+                self._writer.read_gate.hold(ReadGate.BUFFER)
 
     def _late(self, now: float) -> None:
         if self.request_open:
             if now < max(self._body_moment, self.attempt_began) + self.policy.idle_timeout:
                 self._arm_attempt()
-            elif self._upstream is not None and self._caller.valve.held & Valve.PEER:
+            elif self._upstream is not None and self._writer.read_gate.held & ReadGate.PEER:
                 # Nothing of the body comes because the endpoint does not take what has come already.
                 if self._upstream.taking():
                     self._body_moment = now
@@ -527,15 +529,15 @@ class Exchange(retry.Exchange):
                     self._drop_attempt()
                     self._failed(Fault.TIMEOUT, now, sent=True)
             else:
-                self._plane.rejections["body_timeout"] += 1
+                self._context.rejections["body_timeout"] += 1
                 self.on_request_malformed(Malformed(408, "body_timeout", "the request's body did not come in time"))
             return
         if now < self.deadline and not self._overdue:
             self._overdue = True
             self.replayable = self._body is None or self._body.replayable
             verdict = self.on_slow(now)
-            if self._phase is _SENT and self._station is not None:
-                self._station.record_timeout(now)
+            if self._phase is _SENT and self._address is not None:
+                self._address.record_timeout(now)
             if isinstance(verdict, Retry):
                 self._note(now, "timeout")
                 self._drop_attempt()
@@ -548,7 +550,7 @@ class Exchange(retry.Exchange):
                 self._refusal = verdict.refusal
                 if self._trail is None:
                     self._trail = []  # slow is notable: its outcome is to be noted, whatever it will be
-                self._caller.timer.arm(self.deadline)
+                self._writer.timer.arm(self.deadline)
             return
         sent = self._phase is _SENT
         self._drop_attempt()
@@ -567,8 +569,8 @@ class Exchange(retry.Exchange):
         self.replayable = self._body is None or self._body.replayable
         self._note(now, reason.value)
         verdict = self.on_fault(now, fault, sent=sent)
-        if fault is Fault.RESET and self._station is not None:
-            self._station.record_failure(self.destination, now)
+        if fault is Fault.RESET and self._address is not None:
+            self._address.record_failure(self.destination, now)
         if isinstance(verdict, Retry):
             self._fault = reason
             self._back_off(verdict, now)
@@ -578,14 +580,14 @@ class Exchange(retry.Exchange):
         if self.destination.limiter.waiting:
             self._wake(now)
 
-    def _judge_station(self, status: int, now: float) -> None:
+    def _judge_address(self, status: int, now: float) -> None:
         """Whether the endpoint that answered is to be left alone, or is well again."""
-        station = self._station
-        assert station is not None
+        address = self._address
+        assert address is not None
         if status in self.policy.breaker.statuses:
-            station.record_failure(self.destination, now)
-        elif station.consecutive_failures and status not in self.destination.failing:
-            station.record_success()
+            address.record_failure(self.destination, now)
+        elif address.consecutive_failures and status not in self.destination.failing:
+            address.record_success()
 
     def _hold(self, head: ResponseHead, body: bytes, *, complete: bool, now: float) -> None:
         upstream = self._upstream
@@ -594,13 +596,13 @@ class Exchange(retry.Exchange):
             self._part(upstream, now)
             upstream = self._upstream = None
         elif upstream is not None:
-            upstream.valve.hold(Valve.PEER)  # kept is what has come, not what may still come
+            upstream.read_gate.hold(ReadGate.PEER)  # kept is what has come, not what may still come
         self._held = _Held(head, body, upstream)
 
     def _back_off(self, verdict: Retry, now: float) -> None:
         self._phase = _BACKING_OFF
         self._backoff = verdict.delay
-        self._caller.timer.arm(now + verdict.delay)
+        self._writer.timer.arm(now + verdict.delay)
 
     def _depart(self, now: float) -> None:
         """The back-off is over: the retry leaves, or the answer that was kept is delivered after all."""
@@ -621,7 +623,7 @@ class Exchange(retry.Exchange):
             complete = held.upstream is None
             self._deliver(held.head, held.body, complete, now, held.trailers)
             if held.upstream is not None:
-                held.upstream.valve.release(Valve.PEER)
+                held.upstream.read_gate.release(ReadGate.PEER)
         else:
             self._deliver_fault(self._fault or Fault.RESET, now)
 
@@ -649,7 +651,7 @@ class Exchange(retry.Exchange):
             waiter.on_turn(now)
         if (oldest := destination.next_to_rearm()) is not None:
             assert isinstance(oldest, Exchange)
-            oldest._caller.timer.arm(oldest.wake_at)  # noqa: SLF001 - one of its own kind
+            oldest._writer.timer.arm(oldest.wake_at)  # noqa: SLF001 - one of its own kind
 
     # Answers
 
@@ -662,7 +664,7 @@ class Exchange(retry.Exchange):
         trailers: bytes = b"",
     ) -> None:
         request = self._head
-        caller = self._caller
+        writer = self._writer
         self.committed = True
         self._status = head.status
         added = ATTEMPTS_LINES[self.attempts]
@@ -671,7 +673,7 @@ class Exchange(retry.Exchange):
         if head.status == 101:
             self._switch(head, body, added, now)
             return
-        close = not request.keep_alive or self._plane.draining or self.request_open
+        close = not request.keep_alive or self._context.draining or self.request_open
         framing = head.framing
         if framing is CHUNKED or framing is CLOSE:
             if request.minor == 1:
@@ -687,12 +689,12 @@ class Exchange(retry.Exchange):
             added += _CLOSE_LINE
         elif request.minor == 0:
             added += _KEEP_LINE
-        caller.write(head.onward + added + b"\r\n" + body)
+        writer.write(head.onward + added + b"\r\n" + body)
         if complete:
             self._complete(now)
         else:
             self._phase = _RELAYING
-            caller.timer.arm(now + self.policy.idle_timeout)
+            writer.timer.arm(now + self.policy.idle_timeout)
 
     def _complete(self, now: float) -> None:
         """The whole response has been passed on."""
@@ -706,9 +708,9 @@ class Exchange(retry.Exchange):
         status = self._status
         self._end(now, _SUCCESS if status < 400 else result_of(status))
         if self._close:
-            self._caller.last()
+            self._writer.last()
         else:
-            self._caller.over(now)
+            self._writer.over(now)
 
     def _part(self, upstream: Upstream, now: float) -> None:
         """A response has been read to its end."""
@@ -723,9 +725,9 @@ class Exchange(retry.Exchange):
         assert upstream is not None
         self._upstream = None
         added += b"Connection: upgrade\r\nUpgrade: " + head.upgrade + b"\r\n"
-        self._caller.write(head.onward + added + b"\r\n")
+        self._writer.write(head.onward + added + b"\r\n")
         self._end(now, _SUCCESS)
-        self._caller.tunnel(upstream, early)
+        self._writer.tunnel(upstream, early)
 
     def _deliver_fault(self, fault: Fault | HandshakeFailure, now: float) -> None:
         self._answer(504 if fault is Fault.TIMEOUT else 502, fault.value, _FAULT_DETAIL[fault], now, _FAULT)
@@ -743,30 +745,30 @@ class Exchange(retry.Exchange):
         """An answer of our own, which says so."""
         self._drop_attempt()
         self._status = status
-        close = not self._head.keep_alive or self._plane.draining or self.request_open
+        close = not self._head.keep_alive or self._context.draining or self.request_open
         if self.attempts:
             added += ATTEMPTS_LINES[self.attempts]
         if self._refusal is not None:
             added += _REFUSAL_LINES[self._refusal]
         if not close and self._head.minor == 0:
             added += _KEEP_LINE
-        self._caller.write(
+        self._writer.write(
             problem(
                 status, reason, detail, destination=self._route.name, added=added, to_head=self.to_head, close=close
             )
         )
         self._end(now, result)
         if close:
-            self._caller.last()
+            self._writer.last()
         else:
-            self._caller.over(now)
+            self._writer.over(now)
 
     def _end(self, now: float, result: Result) -> None:
         self._phase = _OVER
-        self._caller.timer.at = math.inf
-        self._plane.busy -= 1
+        self._writer.timer.at = math.inf
+        self._context.busy -= 1
         self.finish(now, result)
-        if self._trail is not None or self._refusal is not None or self._overdue or self._plane.sample:
+        if self._trail is not None or self._refusal is not None or self._overdue or self._context.sample:
             self._tell(now, result)
 
     def _note(self, now: float, outcome: str) -> None:
@@ -775,8 +777,8 @@ class Exchange(retry.Exchange):
             self._trail = []
         number = self.attempts
         kind = AttemptKind(self._kind)
-        station = self._station
-        label = station.label if station is not None else ""
+        address = self._address
+        label = address.label if address is not None else ""
         began = self.attempt_began
         self._trail.append(
             AttemptRecord(
@@ -785,13 +787,13 @@ class Exchange(retry.Exchange):
         )
 
     def _tell(self, now: float, result: Result) -> None:
-        plane = self._plane
+        context = self._context
         destination = self.destination
         trail = self._trail or ()
         if not (trail or self._refusal is not None or self._overdue or self._sampled()):
             return
         head = self._head
-        plane.recorder.record(
+        context.recorder.record(
             ExchangeRecord(
                 destination=self._route.name,
                 method=head.method.decode("ascii"),
@@ -803,7 +805,7 @@ class Exchange(retry.Exchange):
                 refusal=None if self._refusal is None else self._refusal.value,
                 budget_balance=destination.budget.balance(now),
                 breaker=destination.breaker.state(now).value,
-                policy_version=plane.policy_version,
+                policy_version=context.policy_version,
                 request_id=self._identity(),
                 trace_id=_trace_id(head.trace),
             )
@@ -815,7 +817,7 @@ class Exchange(retry.Exchange):
 
     def _sampled(self) -> bool:
         """A stable share of the successes, by their number."""
-        sample = self._plane.sample
+        sample = self._context.sample
         return sample > 0 and (self.destination.tally.requests[_SUCCESS] * sample) % 1.0 < sample
 
 

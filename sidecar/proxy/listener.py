@@ -6,11 +6,11 @@ import socket
 from asyncio import AbstractServer
 
 from sidecar.net import Address
+from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.downstream import Downstream
-from sidecar.proxy.greeting import Greeting
-from sidecar.proxy.plane import Plane
 from sidecar.proxy.router import Route, Router
 from sidecar.proxy.tls import ServerTls
+from sidecar.proxy.tls_handshake import TlsHandshake
 from sidecar.wire.head import RequestHead
 from sidecar.wire.recent import Recent
 
@@ -52,7 +52,7 @@ class Listener:
 
     def __init__(
         self,
-        plane: Plane,
+        context: ProxyContext,
         sock: socket.socket,
         router: Router,
         route: Route | None,
@@ -62,12 +62,12 @@ class Listener:
         tls: ServerTls | None = None,
     ) -> None:
         """On `ingress` the service is told who asked; with `tls` callers are spoken to in TLS."""
-        self._plane = plane
+        self._context = context
         self._sock = sock
         self._server: AbstractServer | None = None
         self._restart: asyncio.Task[None] | None = None
         self._downstreams: set[Downstream] = set()
-        self._greetings: set[Greeting] = set()
+        self._handshakes: set[TlsHandshake] = set()
         self._accepting: asyncio.Task[None] | None = None
         self._room = asyncio.Event()
         self._closed = False
@@ -94,10 +94,10 @@ class Listener:
     async def start(self) -> None:
         """Accept connections."""
         if self.tls is not None:
-            self._accepting = self._plane.loop.create_task(self._accept())
+            self._accepting = self._context.loop.create_task(self._accept())
             return
-        self._server = await self._plane.loop.create_server(
-            lambda: Downstream(self._plane, self), sock=self._sock.dup(), backlog=_BACKLOG
+        self._server = await self._context.loop.create_server(
+            lambda: Downstream(self._context, self), sock=self._sock.dup(), backlog=_BACKLOG
         )
 
     def joined(self, downstream: Downstream) -> None:
@@ -114,15 +114,15 @@ class Listener:
             return
         self._room.set()
         if self._server is None and self._accepting is None and not self._closed and self._restart is None:
-            self._restart = self._plane.loop.create_task(self._accept_again())
+            self._restart = self._context.loop.create_task(self._accept_again())
 
-    def arrived(self, greeting: Greeting) -> None:
+    def arrived(self, handshake: TlsHandshake) -> None:
         """A connection was accepted that has yet to shake hands."""
-        self._greetings.add(greeting)
+        self._handshakes.add(handshake)
 
-    def gone(self, greeting: Greeting) -> None:
+    def gone(self, handshake: TlsHandshake) -> None:
         """It has, and is a Downstream now, or it is closed."""
-        self._greetings.discard(greeting)
+        self._handshakes.discard(handshake)
         if not self._full:
             self._room.set()
 
@@ -144,18 +144,18 @@ class Listener:
     def close(self) -> None:
         """Stop listening, and break what is left."""
         self.retire()
-        for greeting in tuple(self._greetings):
-            greeting.abort()
+        for handshake in tuple(self._handshakes):
+            handshake.abort()
         for downstream in tuple(self._downstreams):
             downstream.transport.abort()
 
     @property
     def _full(self) -> bool:
-        return len(self._downstreams) + len(self._greetings) >= self._plane.limits.connections
+        return len(self._downstreams) + len(self._handshakes) >= self._context.limits.connections
 
     async def _accept(self) -> None:
         """Take connections that TLS is spoken on; each shows the certificate that is in use when it comes."""
-        loop = self._plane.loop
+        loop = self._context.loop
         while True:
             if self._full:
                 self._room.clear()
@@ -171,7 +171,7 @@ class Listener:
             if self.tls is None:
                 sock.close()
             else:
-                Greeting(self._plane, self, self.tls, sock)
+                TlsHandshake(self._context, self, self.tls, sock)
 
     async def _accept_again(self) -> None:
         try:

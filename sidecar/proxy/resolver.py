@@ -13,7 +13,7 @@ LIFETIME: Final = 30.0
 AGAIN: Final = 1.0
 """Seconds until a look-up that failed is tried again; a name never found is not found until then."""
 MAX_ADDRESSES: Final = 256
-MAX_STRANGERS: Final = 64
+MAX_UNLISTED_LOOKUPS: Final = 64
 """Names that only a request has named, looked up at once."""
 
 
@@ -25,7 +25,7 @@ def _nobody() -> None:
     """Nobody wants to know."""
 
 
-class Strangers:
+class DnsLookupLimit:
     """The look-ups of names that nobody configured: so many at once and no more.
 
     Where no name server answers, each takes as long as the system's patience, while its caller has gone after a second.
@@ -34,7 +34,7 @@ class Strangers:
     __slots__ = ("places",)
 
     def __init__(self) -> None:
-        self.places = MAX_STRANGERS
+        self.places = MAX_UNLISTED_LOOKUPS
 
 
 class Resolver:
@@ -43,6 +43,7 @@ class Resolver:
     __slots__ = (
         "_addresses",
         "_clock",
+        "_dns_lookup_limit",
         "_done",
         "_error",
         "_host",
@@ -50,7 +51,6 @@ class Resolver:
         "_lookup",
         "_loop",
         "_port",
-        "_strangers",
         "until",
     )
 
@@ -62,11 +62,11 @@ class Resolver:
         clock: Callable[[], float],
         lifetime: Callable[[], float] = _lifetime,
         done: Callable[[], None] = _nobody,
-        strangers: Strangers | None = None,
+        dns_lookup_limit: DnsLookupLimit | None = None,
     ) -> None:
         """`lifetime` is asked at each look-up for its seconds; `done` is called after each, whatever it came to.
 
-        `strangers` is what bounds the look-ups of a name that nobody configured; None for one of the documents.
+        `dns_lookup_limit` is what bounds the look-ups of a name that nobody configured; None for one of the documents.
         """
         self._loop = loop
         self._host = host
@@ -74,7 +74,7 @@ class Resolver:
         self._clock = clock
         self._lifetime = lifetime
         self._done = done
-        self._strangers = strangers
+        self._dns_lookup_limit = dns_lookup_limit
         self._addresses: list[AddrInfoType] = []
         self._error: Exception | None = None
         self._lookup: asyncio.Task[None] | None = None
@@ -122,13 +122,13 @@ class Resolver:
         self._done()
 
     async def _ask(self) -> Sequence[AddrInfoType]:
-        strangers = self._strangers
-        if strangers is None:
+        dns_lookup_limit = self._dns_lookup_limit
+        if dns_lookup_limit is None:
             return await self._loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        if not strangers.places:
+        if not dns_lookup_limit.places:
             raise OSError("too many names are being looked up")
-        strangers.places -= 1
+        dns_lookup_limit.places -= 1
         try:
             return await self._loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         finally:
-            strangers.places += 1
+            dns_lookup_limit.places += 1

@@ -10,7 +10,7 @@ from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.shadow import Shadow
 from sidecar.engine.tally import Tally
 from sidecar.net import Endpoint
-from sidecar.proxy.plane import Plane
+from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.pool import Pool
 from sidecar.proxy.tls import ClientTls
 from sidecar.wire.authority import format_authority, parse_authority
@@ -74,7 +74,7 @@ class Router:
 
     def __init__(
         self,
-        plane: Plane,
+        context: ProxyContext,
         routes: Mapping[str, Route],
         hosts: Mapping[str, str],
         unlisted: DestinationPolicy,
@@ -85,7 +85,7 @@ class Router:
         tally: Tally,
     ) -> None:
         """`hosts` maps each lower-cased host to a route's name; `tally` counts for all unlisted hosts together."""
-        self._plane = plane
+        self._context = context
         self._routes = dict(routes)
         self._hosts = {host.strip("[]"): self._routes[name] for host, name in hosts.items()}
         self._unlisted_policy = unlisted
@@ -136,7 +136,7 @@ class Router:
         """Keep the state of unlisted hosts over a reload."""
         self._unlisted = older._unlisted  # noqa: SLF001 - the same class
         for route in self._unlisted.values():
-            route.destination.adopt(self._unlisted_policy, self._plane.clock())
+            route.destination.adopt(self._unlisted_policy, self._context.clock())
             route.refresh()
 
     def close(self) -> None:
@@ -181,7 +181,7 @@ class Router:
         if not self._forward_unlisted:
             raise Misdirected(502, UNLISTED, "no destination has this host, and unlisted hosts are refused")
         number = port or (443 if scheme == b"https" else 80)
-        if self._plane.own(host, number):
+        if self._context.own(host, number):
             raise Misdirected(508, "loop", "the request would come back to this sidecar")
         return self._unlisted_route(Endpoint(scheme.decode("ascii"), host, number))
 
@@ -199,12 +199,12 @@ class Router:
                     break
             else:
                 raise Misdirected(503, UNLISTED, "too many hosts that no destination names are busy at once")
-        destination = Destination(UNLISTED, self._unlisted_policy, self._rand, self._plane.clock())
+        destination = Destination(UNLISTED, self._unlisted_policy, self._rand, self._context.clock())
         destination.tally = self._tally
         route = Route(
             UNLISTED,
             destination,
-            Pool(self._plane, (endpoint,), self._rand, self._tls, strangers=self._plane.strangers),
+            Pool(self._context, (endpoint,), self._rand, self._tls, dns_lookup_limit=self._context.dns_lookup_limit),
         )
         unlisted[endpoint] = route
         return route

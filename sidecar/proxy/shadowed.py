@@ -11,22 +11,26 @@ from sidecar.engine.outcome import Fault, Result
 from sidecar.engine.retry import Admission
 from sidecar.engine.shadow import Shadow, ShadowExchange
 from sidecar.engine.verdict import Refusal, Verdict
-from sidecar.proxy.exchange import Caller, Exchange
-from sidecar.proxy.plane import Plane
+from sidecar.proxy.context import ProxyContext
+from sidecar.proxy.exchange import Exchange, ResponseWriter
 from sidecar.proxy.router import Route
 from sidecar.proxy.traced import TracedExchange, new_exchange
 from sidecar.wire.head import RequestHead
 
 
-def new_shadowed_exchange(plane: Plane, caller: Caller, route: Route, head: RequestHead, now: float) -> Exchange:
+def new_shadowed_exchange(
+    context: ProxyContext, writer: ResponseWriter, route: Route, head: RequestHead, now: float
+) -> Exchange:
     """The exchange for a request to a destination that has a candidate."""
     shadow = route.shadow
     assert shadow is not None
     exchange: Exchange
-    if plane.tracer is None:
-        exchange = ShadowedExchange(plane, caller, route, head, now)
+    if context.tracer is None:
+        exchange = ShadowedExchange(context, writer, route, head, now)
     else:
-        exchange = new_exchange(plane, caller, route, head, now, plain=ShadowedExchange, traced=ShadowedTracedExchange)
+        exchange = new_exchange(
+            context, writer, route, head, now, plain=ShadowedExchange, traced=ShadowedTracedExchange
+        )
     followed = cast("ShadowedExchange | ShadowedTracedExchange", exchange)
     followed.shadow = ShadowExchange(shadow, exchange, now, _repeatable_until(shadow, head, now))
     return exchange

@@ -11,10 +11,10 @@ from typing import Final
 from sidecar.engine.outcome import AttemptKind, Result
 from sidecar.engine.trace import AttemptSpan, ExchangeTrace, TraceEvent
 from sidecar.engine.verdict import Refusal, Retry
-from sidecar.proxy.exchange import Caller, Exchange
-from sidecar.proxy.plane import Plane, Tracer
+from sidecar.proxy.context import ProxyContext, Tracer
+from sidecar.proxy.exchange import Exchange, ResponseWriter
 from sidecar.proxy.router import Route
-from sidecar.proxy.upstream import Home, Upstream
+from sidecar.proxy.upstream import ConnectionOwner, Upstream
 from sidecar.wire.head import RequestHead, ResponseHead
 from sidecar.wire.traceparent import SAMPLED, TraceContext, count, parse_traceparent, without
 
@@ -23,8 +23,8 @@ _CONTEXT: Final = frozenset({b"traceparent", b"tracestate"})
 
 
 def new_exchange(
-    plane: Plane,
-    caller: Caller,
+    context: ProxyContext,
+    writer: ResponseWriter,
     route: Route,
     head: RequestHead,
     now: float,
@@ -33,50 +33,50 @@ def new_exchange(
     traced: "type[TracedExchange] | None" = None,
 ) -> Exchange:
     """The exchange for a request where there is a tracer: followed, or a plain one."""
-    tracer = plane.tracer
+    tracer = context.tracer
     assert tracer is not None
-    context = None
+    trace_context = None
     if head.trace and count(head.fields, b"traceparent") == 1:
-        context = parse_traceparent(head.trace)
-    if context is None:
+        trace_context = parse_traceparent(head.trace)
+    if trace_context is None:
         if not tracer.begins():
-            return plain(plane, caller, route, head, now)
-        context = TraceContext(getrandbits(128) or 1, 0, SAMPLED)
+            return plain(context, writer, route, head, now)
+        trace_context = TraceContext(getrandbits(128) or 1, 0, SAMPLED)
         dropped = _CONTEXT  # a tracestate belongs to its traceparent
-    elif context.sampled:
+    elif trace_context.sampled:
         dropped = _PARENT
     else:
-        return plain(plane, caller, route, head, now)
+        return plain(context, writer, route, head, now)
     head = copy(head)  # the one that was read may serve other requests, with the same bytes
     head.onward = without(head.onward, dropped)
-    return (traced or TracedExchange)(plane, caller, route, head, now, context, tracer)
+    return (traced or TracedExchange)(context, writer, route, head, now, trace_context, tracer)
 
 
 class TracedExchange(Exchange):
     """One request whose attempts are told of as spans. `context` is what its caller sent, or a new trace."""
 
-    __slots__ = ("_attempts", "_context", "_events", "_span_id", "_told", "_tracer", "_untraced")
+    __slots__ = ("_attempts", "_events", "_span_id", "_told", "_trace_context", "_tracer", "_untraced")
 
     def __init__(
         self,
-        plane: Plane,
-        caller: Caller,
+        context: ProxyContext,
+        writer: ResponseWriter,
         route: Route,
         head: RequestHead,
         now: float,
-        context: TraceContext,
+        trace_context: TraceContext,
         tracer: Tracer,
     ) -> None:
-        super().__init__(plane, caller, route, head, now)
-        self._context = context
+        super().__init__(context, writer, route, head, now)
+        self._trace_context = trace_context
         self._tracer = tracer
         self._span_id = getrandbits(64) or 1
         self._untraced = self._wire
         self._attempts: list[_Attempt] = []
         self._events: list[TraceEvent] = []
         self._told: Refusal | None = None
-        if not context.parent_id:
-            head.trace = context.line(self._span_id)[13:-2]  # so that log lines name the trace
+        if not trace_context.parent_id:
+            head.trace = trace_context.line(self._span_id)[13:-2]  # so that log lines name the trace
 
     # The exchange's own steps, in their order
 
@@ -84,17 +84,17 @@ class TracedExchange(Exchange):
         attempt = _Attempt(getrandbits(64) or 1, AttemptKind(self._kind).label, self.attempts - 1, now)
         self._attempts.append(attempt)
         super()._attempt(now)
-        attempt.station = self._station
+        attempt.address = self._address
 
     def _send(self, upstream: Upstream) -> None:
         attempt = self._attempts[-1]
-        attempt.station = self._station  # for a connection that had to be opened: where it was in the end
-        self._wire = self._untraced + self._context.line(attempt.span_id)
+        attempt.address = self._address  # for a connection that had to be opened: where it was in the end
+        self._wire = self._untraced + self._trace_context.line(attempt.span_id)
         super()._send(upstream)
 
-    def on_response(self, head: ResponseHead, body: bytes, complete: bool) -> None:  # noqa: FBT001 - see `Lessee`
+    def on_response(self, head: ResponseHead, body: bytes, complete: bool) -> None:  # noqa: FBT001 - see ResponseReceiver
         """A response head: the attempt's span ends."""
-        now = self._plane.clock()
+        now = self._context.clock()
         self._attempts[-1].end(now, str(head.status))
         super().on_response(head, body, complete)
         self._look_for_refusal(now)
@@ -132,17 +132,17 @@ class TracedExchange(Exchange):
         for attempt in self._attempts:
             attempt.end(now, result.label)  # no answer of its own: refused here, as a request that would come back
         return ExchangeTrace(
-            trace_id=self._context.trace_id,
-            parent_id=self._context.parent_id,
+            trace_id=self._trace_context.trace_id,
+            parent_id=self._trace_context.parent_id,
             span_id=self._span_id,
-            flags=self._context.flags,
+            flags=self._trace_context.flags,
             destination=self._route.name,
             method=head.method.decode("ascii"),
             path=head.target.partition(b"?")[0].decode("ascii", "replace"),
             status=self._status,
             result=result.label,
             refusal=None if self._refusal is None else self._refusal.value,
-            policy_version=self._plane.policy_version,
+            policy_version=self._context.policy_version,
             request_id=self._identity(),
             began=self.began,
             ended=now,
@@ -154,7 +154,7 @@ class TracedExchange(Exchange):
 class _Attempt:
     """A span that has begun."""
 
-    __slots__ = ("began", "ended", "kind", "outcome", "resend", "span_id", "station")
+    __slots__ = ("address", "began", "ended", "kind", "outcome", "resend", "span_id")
 
     def __init__(self, span_id: int, kind: str, resend: int, began: float) -> None:
         self.span_id = span_id
@@ -163,7 +163,7 @@ class _Attempt:
         self.began = began
         self.ended = began
         self.outcome = ""
-        self.station: Home | None = None
+        self.address: ConnectionOwner | None = None
 
     def end(self, now: float, outcome: str) -> None:
         """It is over, if it was not already."""
@@ -173,8 +173,8 @@ class _Attempt:
 
     def span(self) -> AttemptSpan:
         """What is told of it."""
-        assert self.station is not None
-        endpoint = self.station.endpoint
+        assert self.address is not None
+        endpoint = self.address.endpoint
         return AttemptSpan(
             span_id=self.span_id,
             kind=self.kind,

@@ -7,8 +7,8 @@ from typing import Final, cast
 
 import aiohappyeyeballs
 
-from sidecar.proxy.flow import Valve
-from sidecar.proxy.plane import Plane
+from sidecar.proxy.context import ProxyContext
+from sidecar.proxy.read_gate import ReadGate
 from sidecar.proxy.resolver import Resolver
 from sidecar.proxy.router import Misdirected
 from sidecar.wire.authority import parse_authority
@@ -22,19 +22,19 @@ _STAGGER: Final = 0.25  # RFC 8305 §5: the connection attempt delay
 class _Side(asyncio.Protocol):
     """One of the two connections; what it reads, the other writes."""
 
-    __slots__ = ("_tunnel", "finished", "other", "valve")
+    __slots__ = ("_tunnel", "finished", "other", "read_gate")
 
     other: "_Side"
 
     def __init__(self, tunnel: "Tunnel", transport: Transport) -> None:
         self._tunnel = tunnel
-        self.valve = Valve(transport)
+        self.read_gate = ReadGate(transport)
         self.finished = False
 
     @property
     def transport(self) -> Transport:
         """The connection."""
-        return self.valve.transport
+        return self.read_gate.transport
 
     def data_received(self, data: bytes) -> None:
         self._tunnel.moved()
@@ -49,10 +49,10 @@ class _Side(asyncio.Protocol):
         return True
 
     def pause_writing(self) -> None:
-        self.other.valve.hold(Valve.PEER)
+        self.other.read_gate.hold(ReadGate.PEER)
 
     def resume_writing(self) -> None:
-        self.other.valve.release(Valve.PEER)
+        self.other.read_gate.release(ReadGate.PEER)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._tunnel.ended(self.other, broken=exc is not None)
@@ -61,22 +61,22 @@ class _Side(asyncio.Protocol):
 class Tunnel:
     """Two connections joined until either ends or nothing has moved for `limits.tunnel_idle_timeout`."""
 
-    __slots__ = ("_done", "_idle", "_open", "_plane", "_sides", "_timer")
+    __slots__ = ("_context", "_done", "_idle", "_open", "_sides", "_timer")
 
-    def __init__(self, plane: Plane, one: Transport, other: Transport, done: Callable[[], None]) -> None:
+    def __init__(self, context: ProxyContext, one: Transport, other: Transport, done: Callable[[], None]) -> None:
         """`done` is called once, when it has ended."""
-        self._plane = plane
-        self._idle = plane.limits.tunnel_idle_timeout
+        self._context = context
+        self._idle = context.limits.tunnel_idle_timeout
         self._sides = (_Side(self, one), _Side(self, other))
         self._sides[0].other, self._sides[1].other = self._sides[1], self._sides[0]
-        self._timer = plane.wheel.timer(self._on_idle)
+        self._timer = context.wheel.timer(self._on_idle)
         self._open = True
         self._done = done
 
     def start(self, to_one: bytes, to_other: bytes) -> None:
         """Take over both transports; first pass on the bytes that came early."""
         one, other = self._sides
-        self._plane.busy += 1
+        self._context.busy += 1
         self.moved()
         for side in self._sides:
             side.transport.set_protocol(side)
@@ -93,13 +93,13 @@ class Tunnel:
 
     def moved(self) -> None:
         """Something passed."""
-        self._timer.arm(self._plane.clock() + self._idle)
+        self._timer.arm(self._context.clock() + self._idle)
 
     def ended(self, remaining: _Side, *, broken: bool) -> None:
         """One side is gone; the other follows."""
         if self._open:
             self._open = False
-            self._plane.busy -= 1
+            self._context.busy -= 1
             self._timer.retire()
             self._done()
         if not remaining.transport.is_closing():
@@ -114,7 +114,7 @@ class Tunnel:
             side.transport.abort()
 
 
-async def connect_tunnel(plane: Plane, target: bytes) -> Transport:
+async def connect_tunnel(context: ProxyContext, target: bytes) -> Transport:
     """Open the far side of a CONNECT. Raises Malformed for a bad target, Misdirected when it can not be had."""
     try:
         host, port = parse_authority(target)
@@ -122,16 +122,16 @@ async def connect_tunnel(plane: Plane, target: bytes) -> Transport:
         raise Malformed(400, "connect_target", f"of the target of CONNECT, {error.detail}") from None
     if port is None:
         raise Malformed(400, "connect_target", "the target of CONNECT is not host:port")
-    if plane.own(host, port):
+    if context.own(host, port):
         raise Misdirected(508, "loop", "the tunnel would come back to this sidecar")
     try:
-        async with asyncio.timeout(plane.limits.connect_timeout):
-            resolver = Resolver(plane.loop, host, port, plane.clock, strangers=plane.strangers)
+        async with asyncio.timeout(context.limits.connect_timeout):
+            resolver = Resolver(context.loop, host, port, context.clock, dns_lookup_limit=context.dns_lookup_limit)
             addresses = (await resolver.addresses())[:_MAX_RACE]
-            if any(plane.own(str(address[0]), int(address[1])) for *_, address in addresses):
+            if any(context.own(str(address[0]), int(address[1])) for *_, address in addresses):
                 raise Misdirected(508, "loop", "the tunnel would come back to this sidecar")
-            sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_STAGGER, loop=plane.loop)
-            transport, _ = await plane.loop.create_connection(_Pending, sock=sock)
+            sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_STAGGER, loop=context.loop)
+            transport, _ = await context.loop.create_connection(_Pending, sock=sock)
     except OSError as error:
         raise Misdirected(502, "connect_failure", "no connection to the target could be made") from error
     return transport

@@ -14,8 +14,8 @@ from typing import Final, Protocol, cast
 
 from sidecar.engine.destination import Destination
 from sidecar.net import Endpoint
-from sidecar.proxy.flow import Valve, owed
-from sidecar.proxy.plane import Plane
+from sidecar.proxy.context import ProxyContext
+from sidecar.proxy.read_gate import ReadGate, unsent_bytes
 from sidecar.proxy.tls import ended_cleanly, refused_late
 from sidecar.wire.chunked import ChunkedReader
 from sidecar.wire.framing import CHUNKED, CLOSE, LENGTH, NONE
@@ -32,7 +32,7 @@ _LEFT_MOST: Final = 16
 """Pieces of 64 KiB that are read of a connection that can no longer be written to."""
 
 
-class Lessee(Protocol):
+class ResponseReceiver(Protocol):
     """The exchange that a connection works for. Called in the order things happen."""
 
     to_head: bool
@@ -74,7 +74,7 @@ class Lessee(Protocol):
         """It has caught up."""
 
 
-class Home(Protocol):
+class ConnectionOwner(Protocol):
     """Where a connection belongs."""
 
     endpoint: Endpoint
@@ -112,44 +112,44 @@ class Upstream(asyncio.Protocol):
         "_head_bytes",
         "_interim_bytes",
         "_known",
-        "_lessee",
-        "_owed",
         "_reader",
+        "_receiver",
         "_rejections",
         "_remaining",
         "_reusable",
         "_state",
+        "_unsent_bytes",
         "answered",
-        "home",
         "idle_since",
+        "owner",
+        "read_gate",
         "rejected",
         "transport",
         "unread",
         "used",
-        "valve",
     )
 
     transport: Transport
-    valve: Valve
+    read_gate: ReadGate
     unread: Callable[[float], object]
     """Whether anything has arrived that the loop has not come to yet: `unread(0)` asks the kernel, for 0.4 µs."""
 
-    def __init__(self, plane: Plane, home: Home) -> None:
-        self.home = home
+    def __init__(self, context: ProxyContext, owner: ConnectionOwner) -> None:
+        self.owner = owner
         self._reader = ResponseReader(
-            plane.limits.upstream_head_bytes, plane.limits.upstream_headers, plane.answer_shapes
+            context.limits.upstream_head_bytes, context.limits.upstream_headers, context.answer_shapes
         )
-        self._known = plane.answers
-        self._rejections = plane.rejections
-        self._head_bytes = plane.limits.upstream_head_bytes
+        self._known = context.answers
+        self._rejections = context.rejections
+        self._head_bytes = context.limits.upstream_head_bytes
         self._interim_bytes = 0
-        self._lessee: Lessee | None = None
+        self._receiver: ResponseReceiver | None = None
         self._state = _FRESH
         self._framing = NONE
         self._remaining = 0
         self._chunks: ChunkedReader | None = None
         self._reusable = False
-        self._owed = 0
+        self._unsent_bytes = 0
         self._counted = False
         self.answered = False
         """Some byte has come since the request was sent."""
@@ -170,62 +170,62 @@ class Upstream(asyncio.Protocol):
             except OSError:
                 return False
 
-    def send(self, lessee: Lessee, data: bytes) -> None:
-        """Begin a request, and work for `lessee` until its response is complete or `release` or `abort` is called."""
-        self._lessee = lessee
-        self.home.in_flight += 1
+    def send(self, receiver: ResponseReceiver, data: bytes) -> None:
+        """Begin a request; report to `receiver` until its response is complete or `release` or `abort` is called."""
+        self._receiver = receiver
+        self.owner.in_flight += 1
         self.answered = False
         self.transport.write(data)
 
     def release(self, now: float) -> None:
         """The exchange is done with it: keep it for another, or close it if it can not go on."""
-        if self._lessee is None:
+        if self._receiver is None:
             return
-        self._lessee = None
-        home = self.home
-        home.in_flight -= 1
+        self._receiver = None
+        owner = self.owner
+        owner.in_flight -= 1
         if self._reusable and self._state == _WHOLE:
             self.used = True
-            if self.valve.held:
-                self.valve.release(Valve.PEER)  # the last caller was slow; the next one is not to wait for him
+            if self.read_gate.held:
+                self.read_gate.release(ReadGate.PEER)  # the last caller was slow; the next one is not to wait for him
             self._state = _FRESH
             self._reusable = False
-            home.restore(self, now)
+            owner.restore(self, now)
         else:
             self._part()
 
     def retire(self) -> None:
         """The exchange is done with it, and nobody can use it again."""
-        if self._lessee is not None:
-            self._lessee = None
-            self.home.in_flight -= 1
+        if self._receiver is not None:
+            self._receiver = None
+            self.owner.in_flight -= 1
         self._part()
 
     def abort(self) -> None:
         """The exchange gives up: nothing more of this connection is wanted."""
-        if self._lessee is not None:
-            self._lessee = None
-            self.home.in_flight -= 1
+        if self._receiver is not None:
+            self._receiver = None
+            self.owner.in_flight -= 1
         self.transport.abort()
 
     def taking(self) -> bool:
         """Whether the endpoint, which reads too slowly, has taken anything since the last time this was asked."""
-        before, self._owed = self._owed, owed(self.transport)
-        return self._owed < before
+        before, self._unsent_bytes = self._unsent_bytes, unsent_bytes(self.transport)
+        return self._unsent_bytes < before
 
     def hand_over(self) -> Transport:
-        """The bare connection, for a tunnel: it is no longer its home's."""
+        """The bare connection, for a tunnel: its owner counts it no longer."""
         self.give_up()
-        if self._lessee is not None:
-            self._lessee = None
-            self.home.in_flight -= 1
+        if self._receiver is not None:
+            self._receiver = None
+            self.owner.in_flight -= 1
         return self.transport
 
     def give_up(self) -> None:
-        """It is its home's no longer: it is gone, or is for others, or nobody wanted it any more when it was made."""
+        """Its owner counts it no longer: it is closed, handed over, or was not wanted any more when it was made."""
         if self._counted:
             self._counted = False
-            self.home.open -= 1
+            self.owner.open -= 1
         self._reader.close()
 
     def close(self) -> None:
@@ -237,17 +237,17 @@ class Upstream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is open."""
         self.transport = cast("Transport", transport)
-        self.valve = Valve(self.transport)
+        self.read_gate = ReadGate(self.transport)
         self._counted = True
-        self.home.open += 1
+        self.owner.open += 1
         poll = select.poll()
         poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self.unread = poll.poll
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a response."""
-        lessee = self._lessee
-        if lessee is None:
+        receiver = self._receiver
+        if receiver is None:
             self._spoil()
             self.transport.abort()
             return
@@ -257,39 +257,39 @@ class Upstream(asyncio.Protocol):
             end = data.find(_END) + 4
             raw = data[:end]
             head = self._known.get(raw) or self._known.recall(raw)
-            if head is not None and not lessee.to_head:
-                self._deliver(lessee, head, data[end:])
+            if head is not None and not receiver.to_head:
+                self._deliver(receiver, head, data[end:])
             else:
-                self._read_head(lessee, data)
+                self._read_head(receiver, data)
         elif state == _BEGUN:
-            self._read_head(lessee, data)
+            self._read_head(receiver, data)
         elif state == _WHOLE:
             self._spoil()
         elif self._framing is LENGTH:
             self._remaining -= len(data)
             if self._remaining > 0:
-                lessee.on_body(data)
+                receiver.on_body(data)
             else:
                 if self._remaining < 0:
                     data = data[: self._remaining]
                     self._spoil()
                 self._state = _WHOLE
-                lessee.on_end(data, b"")
+                receiver.on_end(data, b"")
         elif self._framing is CHUNKED:
-            self._read_chunks(lessee, data)
+            self._read_chunks(receiver, data)
         else:
-            lessee.on_body(data)
+            receiver.on_body(data)
 
     def eof_received(self) -> bool:
         """The endpoint will send no more: the end of a body that nothing else delimits, unless TLS was cut off."""
         if (
-            self._lessee is not None
+            self._receiver is not None
             and self._framing is CLOSE
             and self._state == _BODY
             and ended_cleanly(self.transport.get_extra_info("ssl_object"))
         ):
             self._state = _WHOLE
-            self._lessee.on_end(b"", b"")
+            self._receiver.on_end(b"", b"")
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -297,29 +297,29 @@ class Upstream(asyncio.Protocol):
         if exc is not None:
             if not self.used and not self.answered:
                 self.rejected = refused_late(exc)
-            if self._lessee is not None:
+            if self._receiver is not None:
                 self._read_what_is_left()
         self.give_up()
-        home = self.home
-        lessee = self._lessee
-        if lessee is None:
-            home.forget(self)
+        owner = self.owner
+        receiver = self._receiver
+        if receiver is None:
+            owner.forget(self)
             return
-        self._lessee = None
-        home.in_flight -= 1
+        self._receiver = None
+        owner.in_flight -= 1
         if self._state != _WHOLE:
-            lessee.on_lost(self)
+            receiver.on_lost(self)
 
     def pause_writing(self) -> None:
         """The transport holds as much as it should."""
-        self._owed = owed(self.transport)
-        if self._lessee is not None:
-            self._lessee.on_upstream_full()
+        self._unsent_bytes = unsent_bytes(self.transport)
+        if self._receiver is not None:
+            self._receiver.on_upstream_full()
 
     def resume_writing(self) -> None:
         """The transport has room again."""
-        if self._lessee is not None:
-            self._lessee.on_upstream_drained()
+        if self._receiver is not None:
+            self._receiver.on_upstream_drained()
 
     # private, in the order of a response
 
@@ -329,16 +329,16 @@ class Upstream(asyncio.Protocol):
         else:
             self.transport.close()
 
-    def _read_head(self, lessee: Lessee, data: bytes) -> None:
+    def _read_head(self, receiver: ResponseReceiver, data: bytes) -> None:
         reader = self._reader
         while True:
             try:
-                head = reader.feed(data, to_head=lessee.to_head)
+                head = reader.feed(data, to_head=receiver.to_head)
                 if head is not None and head.status < 200:
-                    self._check_interim(lessee, head)
+                    self._check_interim(receiver, head)
             except Malformed as error:
                 self.abort()
-                lessee.on_malformed(error)
+                receiver.on_malformed(error)
                 return
             if head is None:
                 self._state = _BEGUN
@@ -350,22 +350,22 @@ class Upstream(asyncio.Protocol):
                 self._interim_bytes = 0
                 break
             self._state = _BEGUN
-            lessee.on_interim(head)
+            receiver.on_interim(head)
             if not data:
                 return
-        if whole and not lessee.to_head and head.status != 101:
+        if whole and not receiver.to_head and head.status != 101:
             self._known.keep(raw[: len(raw) - len(data)], head)  # in one piece: else its end would stand for all of it
-        self._deliver(lessee, head, data)
+        self._deliver(receiver, head, data)
 
-    def _check_interim(self, lessee: Lessee, head: ResponseHead) -> None:
+    def _check_interim(self, receiver: ResponseReceiver, head: ResponseHead) -> None:
         """Raises Malformed for a 101 that nobody asked for, and where there is no end of others."""
-        if head.status == 101 and not (lessee.upgrading and head.upgrade == b"websocket"):
+        if head.status == 101 and not (receiver.upgrading and head.upgrade == b"websocket"):
             raise Malformed(502, "bad_status_line", "101 without having been asked to switch protocols")
         self._interim_bytes += len(head.line) + len(head.fields)
         if self._interim_bytes > self._head_bytes:
             raise Malformed(502, "head_too_large", f"interim answers of more than {self._head_bytes} bytes")
 
-    def _deliver(self, lessee: Lessee, head: ResponseHead, data: bytes) -> None:
+    def _deliver(self, receiver: ResponseReceiver, head: ResponseHead, data: bytes) -> None:
         """The head has been read; `data` is what followed it."""
         framing = self._framing = head.framing
         self._reusable = head.keep_alive
@@ -374,46 +374,46 @@ class Upstream(asyncio.Protocol):
             self._remaining = remaining = length - len(data)
             if remaining > 0:
                 self._state = _BODY
-                lessee.on_response(head, data, False)  # noqa: FBT003
+                receiver.on_response(head, data, False)  # noqa: FBT003
                 return
             if remaining < 0:
                 data = data[:length]
                 self._spoil()
             self._state = _WHOLE
-            lessee.on_response(head, data, True)  # noqa: FBT003
+            receiver.on_response(head, data, True)  # noqa: FBT003
         elif framing is NONE:
             self._state = _WHOLE
             if data and head.status != 101:
                 data = b""
                 self._spoil()
-            lessee.on_response(head, data, True)  # noqa: FBT003
+            receiver.on_response(head, data, True)  # noqa: FBT003
         elif framing is CHUNKED:
             self._state = _BODY
             self._chunks = ChunkedReader(self._head_bytes)
-            lessee.on_response(head, b"", False)  # noqa: FBT003
-            if data and self._lessee is lessee:
-                self._read_chunks(lessee, data)
+            receiver.on_response(head, b"", False)  # noqa: FBT003
+            if data and self._receiver is receiver:
+                self._read_chunks(receiver, data)
         else:
             self._state = _BODY
-            lessee.on_response(head, data, False)  # noqa: FBT003
+            receiver.on_response(head, data, False)  # noqa: FBT003
 
-    def _read_chunks(self, lessee: Lessee, data: bytes) -> None:
+    def _read_chunks(self, receiver: ResponseReceiver, data: bytes) -> None:
         chunks = self._chunks
         assert chunks is not None
         try:
             payload = chunks.feed(data)
         except Malformed as error:
             self.abort()
-            lessee.on_malformed(error)
+            receiver.on_malformed(error)
             return
         if chunks.done:
             self._state = _WHOLE
             self._chunks = None
             if chunks.rest:
                 self._spoil()
-            lessee.on_end(payload, chunks.trailers)
+            receiver.on_end(payload, chunks.trailers)
         elif payload:
-            lessee.on_body(payload)
+            receiver.on_body(payload)
 
     def _read_what_is_left(self) -> None:
         """Whoever answers an upload early and closes makes our next write fail, with the answer still to be read.
@@ -422,7 +422,7 @@ class Upstream(asyncio.Protocol):
         """
         if self.transport.get_extra_info("ssl_object") is not None:
             return
-        lessee = self._lessee
+        receiver = self._receiver
         file = self.transport.get_extra_info("socket").fileno()
         try:
             for _ in range(_LEFT_MOST):
@@ -430,8 +430,8 @@ class Upstream(asyncio.Protocol):
                 if not data:
                     break
                 self.data_received(data)
-                if self._lessee is not lessee:
-                    self.home.forget(self)
+                if self._receiver is not receiver:
+                    self.owner.forget(self)
                     break
         except OSError:
             pass

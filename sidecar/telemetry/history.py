@@ -198,7 +198,7 @@ class Series:
 
 
 class History:
-    """Rows of all destinations, taken by `sample`; and the exchanges told to `record`. A proxy.plane.Recorder.
+    """Rows of all destinations, taken by `sample`; and the exchanges told to `record`. A `context.ExchangeRecorder`.
 
     `clock` gives the engine's time, in seconds.
     """

@@ -6,7 +6,7 @@ from sidecar.engine.record import ExchangeRecord
 
 
 class Recorder(Protocol):
-    """As `proxy.plane.Recorder`: siblings do not know each other."""
+    """As `proxy.context.ExchangeRecorder`: siblings do not know each other."""
 
     def record(self, record: ExchangeRecord) -> None:
         """Take note; must not block."""

@@ -42,7 +42,7 @@ class Exporter(Protocol):
 
 
 class Tracing:
-    """Takes ExchangeTraces and exports them in the background, at most SPANS_PER_SECOND. Implements `plane.Tracer`.
+    """Takes ExchangeTraces and exports them in the background, at most SPANS_PER_SECOND. Implements `context.Tracer`.
 
     `sample` is the share of requests without a traceparent with which a trace begins. `open_exporter` is called by the
     exporting thread. What does not fit in the queue is dropped and counted; while exports fail they are tried after

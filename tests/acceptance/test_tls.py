@@ -17,7 +17,7 @@ import pytest
 
 from sidecar.governance.policy.snapshot import Snapshot, load
 from sidecar.governance.trust.certificates import CertificateStore
-from sidecar.proxy.contexts import Contexts
+from sidecar.proxy.tls_contexts import TlsContexts
 from tests.cli.test_run import POLICY, free_port, run
 from tests.fakes.certificates import HOST, authority, certificate, server_context, write_authority, write_pair
 from tests.fakes.documents import NOW
@@ -258,7 +258,7 @@ def spoken(folder: Path, sidecar_text: str, policy_text: str) -> Snapshot:
         files.append(snapshot.ingress.tls.files)
     store = CertificateStore()
     store.adopt(files)
-    Contexts(store).follow(snapshot)
+    TlsContexts(store).follow(snapshot)
     return snapshot
 
 

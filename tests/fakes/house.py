@@ -11,8 +11,8 @@ from sidecar.engine.record import ExchangeRecord
 from sidecar.engine.tally import Tally
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.net import Address, Endpoint
+from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.listener import Listener, bind
-from sidecar.proxy.plane import Plane
 from sidecar.proxy.pool import Pool
 from sidecar.proxy.router import Route, Router
 from sidecar.proxy.tls import ClientTls, ServerTls
@@ -40,7 +40,7 @@ class Notes:
 class House:
     """The parts of one running data plane: an own port for `payments`, and the shared egress port."""
 
-    plane: Plane
+    context: ProxyContext
     router: Router
     route: Route
     own: Listener
@@ -94,16 +94,16 @@ async def house(
     """`ingress` makes an ingress listener of the own port, `ingress_tls` one that callers speak TLS to."""
     loop = asyncio.get_running_loop()
     notes = Notes()
-    plane = Plane(loop, notes)
-    plane.via = VIA
-    plane.limits = limits or replace(WireLimits(), connect_timeout=0.5)
+    context = ProxyContext(loop, notes)
+    context.via = VIA
+    context.limits = limits or replace(WireLimits(), connect_timeout=0.5)
     rand = iter_rand()
-    destination = Destination("payments", policy, rand, plane.clock())
+    destination = Destination("payments", policy, rand, context.clock())
     spoken: Callable[[], ClientTls] = no_tls if tls is None else lambda: tls
     endpoints = [Endpoint("http" if tls is None else "https", host, port) for port in ports]
-    route = Route("payments", destination, Pool(plane, endpoints, rand, spoken), keeps_host=ingress)
+    route = Route("payments", destination, Pool(context, endpoints, rand, spoken), keeps_host=ingress)
     router = Router(
-        plane,
+        context,
         {"payments": route},
         {"payments": "payments"},
         policy,
@@ -113,7 +113,7 @@ async def house(
         tally=Tally(),
     )
     own = Listener(
-        plane,
+        context,
         bind(Address("127.0.0.1", 0)),
         router,
         route,
@@ -121,17 +121,17 @@ async def house(
         ingress=ingress,
         tls=ingress_tls,
     )
-    egress = Listener(plane, bind(Address("127.0.0.1", 0)), router, None, connect=connect)
-    plane.own_addresses = frozenset(("127.0.0.1", listener.address.port) for listener in (own, egress))
+    egress = Listener(context, bind(Address("127.0.0.1", 0)), router, None, connect=connect)
+    context.own_addresses = frozenset(("127.0.0.1", listener.address.port) for listener in (own, egress))
     await own.start()
     await egress.start()
     try:
-        yield House(plane, router, route, own, egress, notes)
+        yield House(context, router, route, own, egress, notes)
     finally:
         own.close()
         egress.close()
         router.close()
-        plane.wheel.close()
+        context.wheel.close()
         await asyncio.sleep(0.01)  # closing transports says so to their protocols in the next turns
 
 

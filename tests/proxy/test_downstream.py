@@ -45,19 +45,19 @@ REFUSED = [
 async def test_bad_bytes_are_answered_once_and_nothing_of_them_is_forwarded(
     data: bytes, status: int, reason: str
 ) -> None:
-    async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
-        answer = await home.send(data, until_close=True)
+    async with Origin(replying(response(200))) as origin, house([origin.port]) as proxy:
+        answer = await proxy.send(data, until_close=True)
 
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert b"Connection: close\r\n" in answer
     assert answer.count(b"Content-Type: application/problem+json") == 1
-    assert home.plane.rejections[reason] == 1
+    assert proxy.context.rejections[reason] == 1
     assert not any(request.body for request in origin.requests)
 
 
 async def test_a_bad_request_behind_a_good_one_is_refused_after_the_answer_to_the_good_one() -> None:
-    async with Origin(replying(response(200, b"good"))) as origin, house([origin.port]) as home:
-        answer = await home.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/9.9\r\n\r\n", until_close=True)
+    async with Origin(replying(response(200, b"good"))) as origin, house([origin.port]) as proxy:
+        answer = await proxy.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/9.9\r\n\r\n", until_close=True)
 
     assert answer.index(b"good") < answer.index(b"HTTP/1.1 505 ")
     assert len(origin.requests) == 1
@@ -65,25 +65,25 @@ async def test_a_bad_request_behind_a_good_one_is_refused_after_the_answer_to_th
 
 async def test_a_head_that_does_not_come_is_a_408() -> None:
     limits = replace(WireLimits(), head_timeout=0.1)
-    async with Origin(replying(response(200))) as origin, house([origin.port], limits=limits) as home:
-        answer = await home.send(b"GET / HTTP/1.1\r\nHo", until_close=True)
+    async with Origin(replying(response(200))) as origin, house([origin.port], limits=limits) as proxy:
+        answer = await proxy.send(b"GET / HTTP/1.1\r\nHo", until_close=True)
 
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 
 async def test_an_idle_connection_is_closed_without_a_word() -> None:
     limits = replace(WireLimits(), idle_timeout=0.1)
-    async with Origin(replying(response(200))) as origin, house([origin.port], limits=limits) as home:
-        answer = await home.send(b"", until_close=True)
+    async with Origin(replying(response(200))) as origin, house([origin.port], limits=limits) as proxy:
+        answer = await proxy.send(b"", until_close=True)
 
     assert answer == b""
 
 
 async def test_a_body_over_the_limit_is_a_413_declared_or_not() -> None:
     limits = replace(WireLimits(), body_bytes=10)
-    async with Origin(replying(response(200))) as origin, house([origin.port], limits=limits) as home:
-        declared = await home.send(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n", until_close=True)
-        chunked = await home.send(
+    async with Origin(replying(response(200))) as origin, house([origin.port], limits=limits) as proxy:
+        declared = await proxy.send(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n", until_close=True)
+        chunked = await proxy.send(
             b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n", until_close=True
         )
 
@@ -92,9 +92,9 @@ async def test_a_body_over_the_limit_is_a_413_declared_or_not() -> None:
 
 
 async def test_an_old_client_may_keep_its_connection() -> None:
-    async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
-        kept = await home.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
-        closed = await home.send(b"GET / HTTP/1.0\r\n\r\n", until_close=True)
+    async with Origin(replying(response(200))) as origin, house([origin.port]) as proxy:
+        kept = await proxy.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        closed = await proxy.send(b"GET / HTTP/1.0\r\n\r\n", until_close=True)
 
     assert b"Connection: keep-alive\r\n" in kept
     assert b"Connection: close\r\n" in closed
@@ -104,8 +104,8 @@ async def test_hop_by_hop_fields_and_words_over_policy_are_not_passed_on() -> No
     async with Origin(
         replying(response(200, b"", "Connection: x-hop", "X-Hop: 1", "Keep-Alive: 5", "X-Sidecar-Attempts: 9"))
     ) as origin:
-        async with house([origin.port]) as home:
-            answer = await home.send(
+        async with house([origin.port]) as proxy:
+            answer = await proxy.send(
                 b"GET / HTTP/1.1\r\nHost: shop.example\r\nConnection: keep-alive, X-Private\r\nX-Private: 1\r\n"
                 b"TE: gzip\r\nProxy-Authorization: s\r\n"
                 b"x-envoy-max-retries: 10\r\nX-Sidecar-Policy: off\r\nX-Keep: 1\r\n\r\n"
@@ -120,8 +120,8 @@ async def test_hop_by_hop_fields_and_words_over_policy_are_not_passed_on() -> No
 
 
 async def test_a_byte_at_a_time_is_as_good_as_all_at_once() -> None:
-    async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
-        reader, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port)
+    async with Origin(replying(response(200))) as origin, house([origin.port]) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.own.address.port)
         for byte in b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc":
             writer.write(bytes((byte,)))
             await writer.drain()
@@ -137,26 +137,26 @@ KNOWN = b"GET /known HTTP/1.1\r\nHost: payments\r\n\r\n"
 
 
 async def test_a_head_met_before_is_served_as_the_first_time_on_any_connection() -> None:
-    async with Origin(replying(response(200, b"hello"))) as origin, house([origin.port]) as home:
-        answers = [await home.send(KNOWN) for _ in range(3)]
+    async with Origin(replying(response(200, b"hello"))) as origin, house([origin.port]) as proxy:
+        answers = [await proxy.send(KNOWN) for _ in range(3)]
 
-    assert home.own.known.get(KNOWN) is not None
+    assert proxy.own.known.get(KNOWN) is not None
     assert len(set(answers)) == 1
     assert [request.line for request in origin.requests] == ["GET /known HTTP/1.1"] * 3
     assert len({request.header("x-request-id") for request in origin.requests}) == 3
 
 
 async def test_the_end_of_a_head_that_came_in_pieces_is_no_head_of_its_own() -> None:
-    async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
-        reader, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port)
+    async with Origin(replying(response(200))) as origin, house([origin.port]) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.own.address.port)
         writer.write(b"GET /secret HTTP/1.1\r\n")
         async with asyncio.timeout(5):
-            while all(downstream.idle for downstream in home.own._downstreams):
+            while all(downstream.idle for downstream in proxy.own._downstreams):
                 await asyncio.sleep(0.001)
         writer.write(b"Host: payments\r\n\r\n")
         await read_response(reader)
         writer.close()
-        answer = await home.send(b"Host: payments\r\n\r\n", until_close=True)
+        answer = await proxy.send(b"Host: payments\r\n\r\n", until_close=True)
 
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert len(origin.requests) == 1
@@ -164,28 +164,28 @@ async def test_the_end_of_a_head_that_came_in_pieces_is_no_head_of_its_own() -> 
 
 async def test_a_known_head_is_known_whatever_follows_it_and_its_body_is_its_own() -> None:
     post = b"POST /known HTTP/1.1\r\nHost: payments\r\nContent-Length: 3\r\n\r\n"
-    async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
+    async with Origin(replying(response(200))) as origin, house([origin.port]) as proxy:
         for body in (b"one", b"two", b"six"):
-            await home.send(post + body)
+            await proxy.send(post + body)
 
     assert [request.body for request in origin.requests] == [b"one", b"two", b"six"]
 
 
 async def test_heads_with_an_id_of_their_own_are_not_remembered() -> None:
     traced = KNOWN.replace(b"\r\n\r\n", b"\r\nx-request-id: 7\r\n\r\n")
-    async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
-        await home.send(traced)
+    async with Origin(replying(response(200))) as origin, house([origin.port]) as proxy:
+        await proxy.send(traced)
 
-    assert home.own.known.get(traced) is None
+    assert proxy.own.known.get(traced) is None
 
 
 async def test_a_port_that_is_routed_otherwise_has_forgotten_the_heads_it_met() -> None:
-    async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
-        await home.send(KNOWN)
+    async with Origin(replying(response(200))) as origin, house([origin.port]) as proxy:
+        await proxy.send(KNOWN)
 
-        home.own.turn_to(home.router, None, connect=False)
+        proxy.own.turn_to(proxy.router, None, connect=False)
 
-        assert home.own.known.get(KNOWN) is None
+        assert proxy.own.known.get(KNOWN) is None
 
 
 async def test_bytes_that_come_between_two_pipelined_requests_stay_in_their_order(
@@ -201,8 +201,8 @@ async def test_bytes_that_come_between_two_pipelined_requests_stay_in_their_orde
 
     was_over = Downstream.over
     monkeypatch.setattr(Downstream, "over", over)
-    async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
-        reader, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port)
+    async with Origin(replying(response(200))) as origin, house([origin.port]) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.own.address.port)
         writer.write(b"GET /first HTTP/1.1\r\nHost: payments\r\n\r\n" + second + b"hello,")
         answers = [await asyncio.wait_for(read_response(reader), 5) for _ in range(2)]
         writer.close()

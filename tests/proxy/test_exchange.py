@@ -17,7 +17,7 @@ from sidecar.engine.verdict import Refusal
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.proxy.downstream import Downstream
 from sidecar.proxy.exchange import Exchange
-from sidecar.proxy.pool import Station
+from sidecar.proxy.pool import ResolvedAddress
 from sidecar.proxy.upstream import Upstream
 from tests.fakes.house import GENEROUS, House, house, read_response
 from tests.fakes.origin import Origin, Request, hanging, hanging_up, replying, response
@@ -27,27 +27,27 @@ POST = b"POST /x HTTP/1.1\r\nHost: payments\r\nContent-Length: 3\r\n\r\nabc"
 
 
 async def test_a_good_answer_is_delivered_with_the_number_of_attempts() -> None:
-    async with Origin(replying(response(200, b"hello"))) as origin, house([origin.port]) as home:
-        answer = await home.send(GET)
+    async with Origin(replying(response(200, b"hello"))) as origin, house([origin.port]) as proxy:
+        answer = await proxy.send(GET)
 
     assert answer == b"HTTP/1.1 200 Whatever\r\nContent-Length: 5\r\nx-sidecar-attempts: 1\r\n\r\nhello"
-    assert home.tally.requests[Result.SUCCESS] == 1
+    assert proxy.tally.requests[Result.SUCCESS] == 1
 
 
 async def test_a_503_is_tried_again_and_the_retry_says_which_it_is() -> None:
-    async with Origin(replying(response(503), response(200))) as origin, house([origin.port]) as home:
-        answer = await home.send(GET)
+    async with Origin(replying(response(503), response(200))) as origin, house([origin.port]) as proxy:
+        answer = await proxy.send(GET)
 
     assert b"x-sidecar-attempts: 2\r\n" in answer
     assert [request.header("x-retry-attempt") for request in origin.requests] == [None, "2"]
     assert origin.requests[0].header("x-request-id") == origin.requests[1].header("x-request-id")
-    assert home.tally.retries == {"status_503": 1}
-    assert home.tally.retry_successes == 1
+    assert proxy.tally.retries == {"status_503": 1}
+    assert proxy.tally.retry_successes == 1
 
 
 async def test_a_post_without_key_is_sent_once_when_its_answer_is_a_503() -> None:
-    async with Origin(replying(response(503, b"sorry", "X-Own: 1"))) as origin, house([origin.port]) as home:
-        answer = await home.send(POST)
+    async with Origin(replying(response(503, b"sorry", "X-Own: 1"))) as origin, house([origin.port]) as proxy:
+        answer = await proxy.send(POST)
 
     assert len(origin.requests) == 1
     assert b"X-Own: 1\r\n" in answer
@@ -56,8 +56,8 @@ async def test_a_post_without_key_is_sent_once_when_its_answer_is_a_503() -> Non
 
 
 async def test_a_post_without_key_is_sent_once_when_the_connection_breaks_after_it_left() -> None:
-    async with Origin(hanging_up) as origin, house([origin.port]) as home:
-        answer = await home.send(POST)
+    async with Origin(hanging_up) as origin, house([origin.port]) as proxy:
+        answer = await proxy.send(POST)
 
     assert len(origin.requests) == 1
     assert answer.startswith(b"HTTP/1.1 502 ")
@@ -68,8 +68,8 @@ async def test_a_post_is_tried_again_after_a_connect_failure_on_another_endpoint
     async with Origin(replying(response(200))) as origin:
         async with Origin(hanging) as gone:
             dead = gone.port
-        async with house([dead, origin.port]) as home:
-            answers = [await home.send(POST) for _ in range(4)]
+        async with house([dead, origin.port]) as proxy:
+            answers = [await proxy.send(POST) for _ in range(4)]
 
     assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
     assert len(origin.requests) == 4
@@ -79,11 +79,11 @@ async def test_a_keyed_post_is_repeated_only_where_the_destination_honours_keys(
     keyed = POST.replace(b"Content-Length", b"Idempotency-Key: k1\r\nContent-Length")
     honouring = replace(GENEROUS, honours_keys=True, key_retention=3600.0)
     async with Origin(replying(response(503), response(200))) as origin:
-        async with house([origin.port]) as home:
-            refused = await home.send(keyed)
+        async with house([origin.port]) as proxy:
+            refused = await proxy.send(keyed)
         origin.answer = replying(response(503), response(200))
-        async with house([origin.port], honouring) as home:
-            repeated = await home.send(keyed)
+        async with house([origin.port], honouring) as proxy:
+            repeated = await proxy.send(keyed)
 
     assert b"x-sidecar-refusal: not_idempotent" in refused
     assert repeated.startswith(b"HTTP/1.1 200 ")
@@ -99,16 +99,16 @@ async def test_no_attempt_is_made_before_retry_after_in_either_form(*, dated: bo
         if dated
         else ["Retry-After: 2"]
     )
-    async with Origin(replying(response(429, b"", *headers), response(200))) as origin, house([origin.port]) as home:
-        answer = await home.send(GET)
+    async with Origin(replying(response(429, b"", *headers), response(200))) as origin, house([origin.port]) as proxy:
+        answer = await proxy.send(GET)
 
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert origin.requests[1].at - origin.requests[0].at >= 2.0
 
 
 async def test_a_retry_after_that_is_too_long_delivers_the_original_at_once() -> None:
-    async with Origin(replying(response(429, b"later", "Retry-After: 600"))) as origin, house([origin.port]) as home:
-        answer = await home.send(GET)
+    async with Origin(replying(response(429, b"later", "Retry-After: 600"))) as origin, house([origin.port]) as proxy:
+        answer = await proxy.send(GET)
 
     assert len(origin.requests) == 1
     assert answer.startswith(b"HTTP/1.1 429 ")
@@ -126,12 +126,12 @@ async def test_a_slow_attempt_is_given_up_for_a_retry() -> None:
             await asyncio.sleep(30)
         writer.write(response(200))
 
-    async with Origin(answer) as origin, house([origin.port]) as home:
-        got = await home.send(GET)
+    async with Origin(answer) as origin, house([origin.port]) as proxy:
+        got = await proxy.send(GET)
 
     assert got.startswith(b"HTTP/1.1 200 ")
-    assert home.tally.retries == {"timeout": 1}
-    assert [a.outcome for a in home.notes.records[0].attempts] == ["timeout", "200"]
+    assert proxy.tally.retries == {"timeout": 1}
+    assert [a.outcome for a in proxy.notes.records[0].attempts] == ["timeout", "200"]
 
 
 async def test_a_slow_write_is_left_running_and_its_late_answer_delivered() -> None:
@@ -139,8 +139,8 @@ async def test_a_slow_write_is_left_running_and_its_late_answer_delivered() -> N
         await asyncio.sleep(0.6)
         writer.write(response(201))
 
-    async with Origin(answer) as origin, house([origin.port]) as home:
-        got = await home.send(POST)
+    async with Origin(answer) as origin, house([origin.port]) as proxy:
+        got = await proxy.send(POST)
 
     assert got.startswith(b"HTTP/1.1 201 ")
     assert len(origin.requests) == 1
@@ -148,15 +148,15 @@ async def test_a_slow_write_is_left_running_and_its_late_answer_delivered() -> N
 
 async def test_no_answer_by_the_deadline_is_a_504() -> None:
     impatient = replace(GENEROUS, timeout=0.4, per_attempt_timeout=0.2)
-    async with Origin(hanging) as origin, house([origin.port], impatient) as home:
+    async with Origin(hanging) as origin, house([origin.port], impatient) as proxy:
         began = asyncio.get_running_loop().time()
-        answer = await home.send(POST)
+        answer = await proxy.send(POST)
         took = asyncio.get_running_loop().time() - began
 
     assert answer.startswith(b"HTTP/1.1 504 ")
     assert took >= 0.4
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["reason"] == "timeout"
-    assert home.destination.limiter.in_flight == 0
+    assert proxy.destination.limiter.in_flight == 0
 
 
 async def test_a_stale_pooled_connection_costs_a_read_nothing_and_a_write_its_answer() -> None:
@@ -168,31 +168,31 @@ async def test_a_stale_pooled_connection_costs_a_read_nothing_and_a_write_its_an
 
     stale_get = GET.replace(b"\r\n\r\n", b"\r\nX-Stale: 1\r\n\r\n")
     policy = replace(GENEROUS, retry=RetryPolicy(max_attempts=1))
-    async with Origin(answer) as origin, house([origin.port], policy) as home:
-        await home.send(GET)
-        read = await home.send(stale_get)
-        await home.send(GET)
-        write = await home.send(POST.replace(b"Content-", b"X-Stale: 1\r\nContent-"))
+    async with Origin(answer) as origin, house([origin.port], policy) as proxy:
+        await proxy.send(GET)
+        read = await proxy.send(stale_get)
+        await proxy.send(GET)
+        write = await proxy.send(POST.replace(b"Content-", b"X-Stale: 1\r\nContent-"))
 
     assert [request.header("x-stale") for request in origin.requests] == [None, "1", "1", None, "1"]
     assert b"x-sidecar-attempts: 2\r\n" in read
     assert write.startswith(b"HTTP/1.1 502 ")
-    assert sum(home.tally.attempts[2]) == 1
+    assert sum(proxy.tally.attempts[2]) == 1
 
 
 async def test_a_caller_who_leaves_takes_his_attempt_with_him() -> None:
-    async with Origin(hanging) as origin, house([origin.port]) as home:
-        _, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port)
+    async with Origin(hanging) as origin, house([origin.port]) as proxy:
+        _, writer = await asyncio.open_connection("127.0.0.1", proxy.own.address.port)
         writer.write(GET)
         while not origin.requests:
             await asyncio.sleep(0.005)
         writer.close()
-        while home.plane.busy:
+        while proxy.context.busy:
             await asyncio.sleep(0.005)
 
-    assert home.destination.limiter.in_flight == 0
-    assert home.tally.requests[Result.ABANDONED] == 1
-    assert home.tally.attempts[0][Result.ABANDONED] == 1
+    assert proxy.destination.limiter.in_flight == 0
+    assert proxy.tally.requests[Result.ABANDONED] == 1
+    assert proxy.tally.attempts[0][Result.ABANDONED] == 1
 
 
 async def test_an_answer_that_breaks_off_is_never_a_clean_end() -> None:
@@ -202,21 +202,21 @@ async def test_an_answer_that_breaks_off_is_never_a_clean_end() -> None:
         await asyncio.sleep(0.05)
         writer.close()
 
-    async with Origin(answer) as origin, house([origin.port]) as home:
+    async with Origin(answer) as origin, house([origin.port]) as proxy:
         try:
-            got = await home.send(GET, until_close=True)
+            got = await proxy.send(GET, until_close=True)
         except ConnectionResetError:
             got = b""
 
     assert not got.endswith(b"0\r\n\r\n")
-    assert home.tally.requests[Result.FAULT] == 1
+    assert proxy.tally.requests[Result.FAULT] == 1
 
 
 async def test_nonsense_from_the_endpoint_is_a_502_and_the_connection_is_not_used_again() -> None:
     async with Origin(replying(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab")) as origin:
-        async with house([origin.port]) as home:
-            first = await home.send(GET)
-            await home.send(GET)
+        async with house([origin.port]) as proxy:
+            first = await proxy.send(GET)
+            await proxy.send(GET)
 
     assert first.startswith(b"HTTP/1.1 502 ")
     assert b'"reason":"protocol"' in first
@@ -227,8 +227,8 @@ async def test_bytes_after_a_complete_answer_reach_nobody() -> None:
     async with Origin(
         replying(response(200, b"mine") + b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nEVIL!")
     ) as origin:
-        async with house([origin.port]) as home:
-            answers = [await home.send(GET) for _ in range(3)]
+        async with house([origin.port]) as proxy:
+            answers = [await proxy.send(GET) for _ in range(3)]
 
     assert all(answer.endswith(b"mine") for answer in answers)
     assert origin.connections == 3
@@ -240,17 +240,17 @@ async def test_an_open_breaker_refuses_with_a_retry_after_and_sends_nothing() ->
         retry=RetryPolicy(max_attempts=1),
         breaker=BreakerPolicy(consecutive_failures=3, open=5.0, max_open=5.0),
     )
-    async with Origin(replying(response(503))) as origin, house([origin.port], policy) as home:
+    async with Origin(replying(response(503))) as origin, house([origin.port], policy) as proxy:
         for _ in range(3):
-            await home.send(GET)
-        answer = await home.send(GET)
+            await proxy.send(GET)
+        answer = await proxy.send(GET)
 
     assert len(origin.requests) == 3
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"Retry-After: " in answer
     assert b"x-sidecar-refusal: breaker_open\r\n" in answer
     assert b"x-sidecar-attempts" not in answer
-    assert home.tally.requests[Result.REFUSED] == 1
+    assert proxy.tally.requests[Result.REFUSED] == 1
 
 
 async def test_originals_that_find_the_breaker_open_are_held_and_served_once_a_probe_is_answered() -> None:
@@ -260,14 +260,14 @@ async def test_originals_that_find_the_breaker_open_are_held_and_served_once_a_p
         breaker=BreakerPolicy(consecutive_failures=3, open=0.1, max_open=0.1, ramp=0.1),
     )
     answers_of = replying(response(503), response(503), response(503), response(200))
-    async with Origin(answers_of) as origin, house([origin.port], policy) as home:
+    async with Origin(answers_of) as origin, house([origin.port], policy) as proxy:
         for _ in range(3):
-            await home.send(GET)
-        answers = await asyncio.gather(*(home.send(GET) for _ in range(5)))
+            await proxy.send(GET)
+        answers = await asyncio.gather(*(proxy.send(GET) for _ in range(5)))
 
     assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
     assert origin.requests[3].at - origin.requests[2].at >= 0.08
-    assert home.tally.refusals[Refusal.BREAKER_OPEN] == 0
+    assert proxy.tally.refusals[Refusal.BREAKER_OPEN] == 0
 
 
 async def test_hundreds_that_are_held_are_refused_together_when_the_probe_fails() -> None:
@@ -276,14 +276,14 @@ async def test_hundreds_that_are_held_are_refused_together_when_the_probe_fails(
         retry=RetryPolicy(max_attempts=1),
         breaker=BreakerPolicy(consecutive_failures=3, open=0.3, max_open=0.6, hold=0.4),
     )
-    async with Origin(replying(response(503))) as origin, house([origin.port], policy) as home:
+    async with Origin(replying(response(503))) as origin, house([origin.port], policy) as proxy:
         for _ in range(3):
-            await home.send(GET)
-        answers = await asyncio.gather(*(home.send(GET) for _ in range(500)))
+            await proxy.send(GET)
+        answers = await asyncio.gather(*(proxy.send(GET) for _ in range(500)))
 
     assert len(origin.requests) == 4
     assert sum(b"x-sidecar-refusal: breaker_open\r\n" in answer for answer in answers) == 499
-    assert not home.destination.limiter.waiting
+    assert not proxy.destination.limiter.waiting
 
 
 async def test_an_original_over_the_limit_waits_for_its_turn() -> None:
@@ -293,8 +293,8 @@ async def test_an_original_over_the_limit_waits_for_its_turn() -> None:
         await asyncio.sleep(0.05)
         writer.write(response(200))
 
-    async with Origin(answer) as origin, house([origin.port], replace(GENEROUS, concurrency=one)) as home:
-        answers = await asyncio.gather(*(home.send(GET) for _ in range(3)))
+    async with Origin(answer) as origin, house([origin.port], replace(GENEROUS, concurrency=one)) as proxy:
+        answers = await asyncio.gather(*(proxy.send(GET) for _ in range(3)))
 
     times = [request.at for request in origin.requests]
     assert all(got.startswith(b"HTTP/1.1 200 ") for got in answers)
@@ -314,12 +314,12 @@ async def test_a_caller_who_leaves_a_slow_attempt_makes_place_for_the_next_a_mom
             arrived.set()
             await asyncio.sleep(8.0)
 
-    async with Origin(answer) as origin, house([origin.port], policy) as home:
-        leaving = asyncio.create_task(home.send(GET))
+    async with Origin(answer) as origin, house([origin.port], policy) as proxy:
+        leaving = asyncio.create_task(proxy.send(GET))
         await arrived.wait()
-        waiting = asyncio.create_task(home.send(GET))
+        waiting = asyncio.create_task(proxy.send(GET))
         slow_at = origin.requests[0].at + policy.per_attempt_timeout + 0.02
-        while not home.destination.limiter.waiting or time.monotonic() < slow_at:
+        while not proxy.destination.limiter.waiting or time.monotonic() < slow_at:
             await asyncio.sleep(0.005)
         leaving.cancel()
         left_at = time.monotonic()
@@ -332,18 +332,18 @@ async def test_a_caller_who_leaves_a_slow_attempt_makes_place_for_the_next_a_mom
 async def test_an_original_that_waits_in_vain_is_refused_in_time() -> None:
     one = ConcurrencyPolicy(limit=LimitKind.FIXED, min_in_flight=1, max_in_flight=1)
     policy = replace(GENEROUS, timeout=0.4, per_attempt_timeout=3.0, concurrency=one)
-    async with Origin(hanging) as origin, house([origin.port], policy) as home:
-        answers = await asyncio.gather(*(home.send(GET) for _ in range(2)))
+    async with Origin(hanging) as origin, house([origin.port], policy) as proxy:
+        answers = await asyncio.gather(*(proxy.send(GET) for _ in range(2)))
 
     assert sorted(answer[9:12] for answer in answers) == [b"503", b"504"]
-    assert home.tally.refusals[Refusal.CONCURRENCY_LIMIT] == 1
+    assert proxy.tally.refusals[Refusal.CONCURRENCY_LIMIT] == 1
     assert len(origin.requests) == 1
 
 
 async def test_a_draining_sidecar_makes_no_retry_and_says_goodbye() -> None:
-    async with Origin(replying(response(503))) as origin, house([origin.port]) as home:
-        home.plane.draining = home.destination.draining = True
-        answer = await home.send(GET, until_close=True)
+    async with Origin(replying(response(503))) as origin, house([origin.port]) as proxy:
+        proxy.context.draining = proxy.destination.draining = True
+        answer = await proxy.send(GET, until_close=True)
 
     assert len(origin.requests) == 1
     assert b"x-sidecar-refusal: draining\r\n" in answer
@@ -355,9 +355,9 @@ async def test_an_upload_streams_through_and_is_repeated_while_it_fits_the_buffe
     small = chunked + b"5\r\nhello\r\n0\r\n\r\n"
     body = b"x" * 200_000
     large = b"PUT /x HTTP/1.1\r\nHost: payments\r\nContent-Length: 200000\r\n\r\n" + body
-    async with Origin(replying(response(503), response(200), response(503))) as origin, house([origin.port]) as home:
-        repeated = await home.send(small)
-        refused = await home.send(large)
+    async with Origin(replying(response(503), response(200), response(503))) as origin, house([origin.port]) as proxy:
+        repeated = await proxy.send(small)
+        refused = await proxy.send(large)
 
     assert repeated.startswith(b"HTTP/1.1 200 ")
     assert [request.body for request in origin.requests] == [b"hello", b"hello", body]
@@ -366,9 +366,9 @@ async def test_an_upload_streams_through_and_is_repeated_while_it_fits_the_buffe
 
 
 async def test_a_body_that_came_with_its_head_and_is_over_the_buffer_is_never_repeated_without_it() -> None:
-    async with Origin(replying(response(503), response(200))) as origin, house([origin.port]) as home:
+    async with Origin(replying(response(503), response(200))) as origin, house([origin.port]) as proxy:
         answers = [
-            await home.send(b"PUT / HTTP/1.1\r\nHost: payments\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+            await proxy.send(b"PUT / HTTP/1.1\r\nHost: payments\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
             for size in (65537, 65536)
         ]
 
@@ -379,8 +379,8 @@ async def test_a_body_that_came_with_its_head_and_is_over_the_buffer_is_never_re
 
 async def test_an_interim_answer_is_passed_on_and_ends_nothing() -> None:
     async with Origin(replying(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + response(200))) as origin:
-        async with house([origin.port]) as home:
-            got = await home.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), until_close=True)
+        async with house([origin.port]) as proxy:
+            got = await proxy.send(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), until_close=True)
 
     assert got.startswith(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 ")
 
@@ -390,9 +390,9 @@ async def test_a_close_delimited_answer_is_chunked_to_new_clients_and_closed_to_
         writer.write(b"HTTP/1.1 200 OK\r\n\r\nall of it")
         writer.close()
 
-    async with Origin(answer) as origin, house([origin.port]) as home:
-        new = await home.send(GET)
-        old = await home.send(b"GET /x HTTP/1.0\r\n\r\n", until_close=True)
+    async with Origin(answer) as origin, house([origin.port]) as proxy:
+        new = await proxy.send(GET)
+        old = await proxy.send(b"GET /x HTTP/1.0\r\n\r\n", until_close=True)
 
     assert b"Transfer-Encoding: chunked\r\n\r\n9\r\nall of it\r\n0\r\n\r\n" in new
     assert old.endswith(b"Connection: close\r\n\r\nall of it")
@@ -400,8 +400,8 @@ async def test_a_close_delimited_answer_is_chunked_to_new_clients_and_closed_to_
 
 async def test_a_head_answer_has_no_body_and_the_connection_goes_on() -> None:
     async with Origin(replying(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")) as origin:
-        async with house([origin.port]) as home:
-            reader, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port)
+        async with house([origin.port]) as proxy:
+            reader, writer = await asyncio.open_connection("127.0.0.1", proxy.own.address.port)
             for _ in range(2):
                 writer.write(GET.replace(b"GET", b"HEAD"))
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -420,11 +420,11 @@ async def test_two_hundred_megabytes_never_rest_here() -> None:
             writer.write(b"y" * 100_000)
             await writer.drain()
 
-    async with Origin(answer) as origin, house([origin.port]) as home:
-        reader, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port, limit=65536)
+    async with Origin(answer) as origin, house([origin.port]) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.own.address.port, limit=65536)
         writer.write(GET)
         await asyncio.sleep(0.2)  # a reader who does not read
-        downstream = next(iter(home.own._downstreams))
+        downstream = next(iter(proxy.own._downstreams))
         held = downstream.transport.get_write_buffer_size()
         await reader.readuntil(b"\r\n\r\n")
         received = 0
@@ -440,8 +440,8 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
     async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(response(200, request.line.split(" ")[1].encode()))
 
-    async with Origin(answer) as origin, house([origin.port]) as home:
-        reader, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port)
+    async with Origin(answer) as origin, house([origin.port]) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.own.address.port)
         writer.write(b"".join(GET.replace(b"/x", b"/%d" % number) for number in range(20)))
         answers = [await asyncio.wait_for(read_response(reader), 5) for _ in range(20)]
         writer.close()
@@ -452,8 +452,8 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
 async def test_retry_after_may_be_ignored_only_where_policy_says_so() -> None:
     deaf = replace(GENEROUS, retry=RetryPolicy(retry_after=RetryAfterPolicy(honour=False)))
     async with Origin(replying(response(503, b"", "Retry-After: 600"), response(200))) as origin:
-        async with house([origin.port], deaf) as home:
-            answer = await home.send(GET)
+        async with house([origin.port], deaf) as proxy:
+            answer = await proxy.send(GET)
 
     assert answer.startswith(b"HTTP/1.1 200 ")
 
@@ -467,13 +467,13 @@ async def test_a_slow_attempt_that_is_left_running_lowers_the_limit_and_is_told_
         await asyncio.sleep(0.5)
         writer.write(response(201))
 
-    async with Origin(answer) as origin, house([origin.port]) as home:
-        before = home.destination.limiter.limit
-        await home.send(POST)
-        after = home.destination.limiter.limit
+    async with Origin(answer) as origin, house([origin.port]) as proxy:
+        before = proxy.destination.limiter.limit
+        await proxy.send(POST)
+        after = proxy.destination.limiter.limit
 
     assert after == pytest.approx(before * 0.7)
-    (record,) = home.notes.records
+    (record,) = proxy.notes.records
     (attempt,) = record.attempts
     assert record.status == 201
     assert attempt.outcome == "201"
@@ -481,10 +481,10 @@ async def test_a_slow_attempt_that_is_left_running_lowers_the_limit_and_is_told_
 
 
 async def test_an_exchange_is_told_of_with_the_place_of_each_attempt_in_its_time() -> None:
-    async with Origin(replying(response(503), response(200))) as origin, house([origin.port]) as home:
-        await home.send(GET)
+    async with Origin(replying(response(503), response(200))) as origin, house([origin.port]) as proxy:
+        await proxy.send(GET)
 
-    (record,) = home.notes.records
+    (record,) = proxy.notes.records
     first, second = record.attempts
     assert (first.outcome, second.outcome) == ("503", "200")
     assert 0.0 <= first.began <= 0.1
@@ -492,16 +492,16 @@ async def test_an_exchange_is_told_of_with_the_place_of_each_attempt_in_its_time
     assert second.began + second.seconds <= record.seconds + 0.001
 
 
-async def deaf_client(home: House) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Downstream]:
+async def deaf_client(proxy: House) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Downstream]:
     """A connection with small buffers on the way to the client, who reads nothing until asked to."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", home.own.address.port))
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", proxy.own.address.port))
     reader, writer = await asyncio.open_connection(sock=sock, limit=4096)
-    while not home.own._downstreams:
+    while not proxy.own._downstreams:
         await asyncio.sleep(0.001)
-    downstream = next(iter(home.own._downstreams))
+    downstream = next(iter(proxy.own._downstreams))
     downstream.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     return reader, writer, downstream
 
@@ -512,12 +512,12 @@ async def test_a_connection_that_was_held_back_for_a_slow_reader_serves_the_next
     async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(response(200, b"z" * size if request.line.startswith("GET /big") else b"small"))
 
-    async with Origin(answer) as origin, house([origin.port]) as home:
-        reader, writer, downstream = await deaf_client(home)
+    async with Origin(answer) as origin, house([origin.port]) as proxy:
+        reader, writer, downstream = await deaf_client(proxy)
         writer.write(GET.replace(b"/x", b"/big"))
         await asyncio.sleep(0.1)
         unread = downstream.transport.get_write_buffer_size()
-        others = [await home.send(GET) for _ in range(3)]
+        others = [await proxy.send(GET) for _ in range(3)]
         await reader.readuntil(b"\r\n\r\n")
         await reader.readexactly(size)
         writer.write(GET)
@@ -531,8 +531,8 @@ async def test_a_connection_that_was_held_back_for_a_slow_reader_serves_the_next
 async def test_the_rest_of_an_answer_is_left_to_a_client_who_takes_a_little_now_and_then() -> None:
     size = 200_000
     hasty = replace(WireLimits(), idle_timeout=0.1)
-    async with Origin(replying(response(200, b"z" * size))) as origin, house([origin.port], limits=hasty) as home:
-        reader, writer, downstream = await deaf_client(home)
+    async with Origin(replying(response(200, b"z" * size))) as origin, house([origin.port], limits=hasty) as proxy:
+        reader, writer, downstream = await deaf_client(proxy)
         writer.write(GET)
         head = await reader.readuntil(b"\r\n\r\n")
         over = 0
@@ -549,43 +549,43 @@ async def test_the_rest_of_an_answer_is_left_to_a_client_who_takes_a_little_now_
 async def test_the_rest_of_an_answer_is_not_kept_for_a_client_who_takes_nothing() -> None:
     size = 100_000
     hasty = replace(WireLimits(), idle_timeout=0.1)
-    async with Origin(replying(response(200, b"z" * size))) as origin, house([origin.port], limits=hasty) as home:
-        _, writer, downstream = await deaf_client(home)
+    async with Origin(replying(response(200, b"z" * size))) as origin, house([origin.port], limits=hasty) as proxy:
+        _, writer, downstream = await deaf_client(proxy)
         writer.write(GET)
         async with asyncio.timeout(2):
             while not downstream._lost:
                 await asyncio.sleep(0.01)
         writer.close()
 
-    assert home.tally.requests[Result.SUCCESS] == 1  # all of it had come from the endpoint
+    assert proxy.tally.requests[Result.SUCCESS] == 1  # all of it had come from the endpoint
 
 
 async def test_a_server_that_speaks_before_it_is_asked_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     servers = []
 
-    async def connect(station: Station) -> Upstream:
-        upstream = await connected(station)
+    async def connect(address: ResolvedAddress) -> Upstream:
+        upstream = await connected(address)
         servers.append(listener.accept()[0])
         servers[0].sendall(response(200, b"EVIL"))  # before the loop has had a chance to see it
         return upstream
 
-    connected = Station.connect
-    monkeypatch.setattr(Station, "connect", connect)
+    connected = ResolvedAddress.connect
+    monkeypatch.setattr(ResolvedAddress, "connect", connect)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        async with house([listener.getsockname()[1]]) as home:
-            answer = await home.send(POST)
+        async with house([listener.getsockname()[1]]) as proxy:
+            answer = await proxy.send(POST)
         with servers[0], pytest.raises(ConnectionResetError):
             servers[0].recv(1)
 
     assert answer.startswith(b"HTTP/1.1 502 ")
     assert b'"reason":"protocol"' in answer.replace(b" ", b"")
-    assert home.plane.rejections["unexpected_bytes"] == 1
+    assert proxy.context.rejections["unexpected_bytes"] == 1
 
 
 async def test_answers_to_pipelined_requests_that_nobody_reads_do_not_pile_up() -> None:
     size = 100_000
-    async with Origin(replying(response(200, b"z" * size))) as origin, house([origin.port]) as home:
-        reader, writer, downstream = await deaf_client(home)
+    async with Origin(replying(response(200, b"z" * size))) as origin, house([origin.port]) as proxy:
+        reader, writer, downstream = await deaf_client(proxy)
         writer.write(GET * 50)
         await asyncio.sleep(0.4)
         unread = downstream.transport.get_write_buffer_size()
@@ -613,16 +613,16 @@ async def test_an_answer_that_overtakes_its_upload_leaves_the_connection_readabl
     server = await asyncio.start_server(deaf, "127.0.0.1", 0, limit=65536)
     port = server.sockets[0].getsockname()[1]
     body = 12_000_000
-    async with house([port]) as home:
-        reader, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port)
+    async with house([port]) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.own.address.port)
         writer.write(b"PUT /x HTTP/1.1\r\nHost: payments\r\nContent-Length: %d\r\n\r\n" % body)
         writer.write(b"u" * body)
         await asyncio.sleep(0.3)
-        downstream = next(iter(home.own._downstreams))
-        held = downstream.valve.held
+        downstream = next(iter(proxy.own._downstreams))
+        held = downstream.read_gate.held
         slow.set()
         got = await asyncio.wait_for(read_response(reader), 5)
-        released = downstream.valve.held
+        released = downstream.read_gate.held
         writer.transport.abort()
         over.set()
         await asyncio.sleep(0.02)
@@ -643,11 +643,11 @@ async def test_of_an_answer_that_is_held_back_no_more_is_kept_than_has_come() ->
             writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
             await writer.drain()
 
-    async with Origin(endless) as origin, house([origin.port]) as home:
-        _, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port)
+    async with Origin(endless) as origin, house([origin.port]) as proxy:
+        _, writer = await asyncio.open_connection("127.0.0.1", proxy.own.address.port)
         writer.write(GET)
         await asyncio.sleep(0.5)
-        held = next(iter(home.own._downstreams))._exchange._held  # type: ignore[union-attr]
+        held = next(iter(proxy.own._downstreams))._exchange._held  # type: ignore[union-attr]
         kept = len(held.body)
         writer.transport.abort()
         await asyncio.sleep(0)
@@ -656,10 +656,10 @@ async def test_of_an_answer_that_is_held_back_no_more_is_kept_than_has_come() ->
 
 
 async def test_nonsense_in_an_answer_that_is_held_back_is_a_fault_when_no_retry_leaves() -> None:
-    async with Origin(replying(HELD + b"zz\r\n")) as origin, house([origin.port]) as home:
-        answer = asyncio.create_task(home.send(GET, until_close=True))
+    async with Origin(replying(HELD + b"zz\r\n")) as origin, house([origin.port]) as proxy:
+        answer = asyncio.create_task(proxy.send(GET, until_close=True))
         await asyncio.sleep(0.3)
-        home.destination.draining = home.plane.draining = True
+        proxy.destination.draining = proxy.context.draining = True
         got = await answer
 
     assert got.startswith(b"HTTP/1.1 502 ")
@@ -668,11 +668,11 @@ async def test_nonsense_in_an_answer_that_is_held_back_is_a_fault_when_no_retry_
 
 
 async def test_a_body_that_is_nonsense_from_its_first_byte_leaves_nothing_counted_as_under_way() -> None:
-    async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
-        await home.send(
+    async with Origin(replying(response(200))) as origin, house([origin.port]) as proxy:
+        await proxy.send(
             b"PUT / HTTP/1.1\r\nHost: payments\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", until_close=True
         )
-        busy = home.plane.busy
+        busy = proxy.context.busy
 
     assert busy == 0
 
@@ -686,10 +686,10 @@ async def test_a_wait_that_began_during_an_upload_lasts_as_long_as_the_deadline_
         await asyncio.sleep(0.7)
         writer.write(response(200))
 
-    async with Origin(answer) as origin, house([origin.port], policy) as home:
-        first = asyncio.create_task(home.send(GET))
+    async with Origin(answer) as origin, house([origin.port], policy) as proxy:
+        first = asyncio.create_task(proxy.send(GET))
         await asyncio.sleep(0.02)
-        reader, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.own.address.port)
         writer.write(POST[:-1])
         await asyncio.sleep(0.4)
         writer.write(b"c")

@@ -29,12 +29,12 @@ def test_an_address_in_use_is_named() -> None:
 
 async def test_connections_over_the_limit_are_served_once_another_has_ended() -> None:
     limits = replace(WireLimits(), connections=2)
-    async with Origin(replying(response(200))) as origin, house([origin.port], limits=limits) as home:
-        port = home.own.address.port
+    async with Origin(replying(response(200))) as origin, house([origin.port], limits=limits) as proxy:
+        port = proxy.own.address.port
         first = await asyncio.open_connection("127.0.0.1", port)
         second = await asyncio.open_connection("127.0.0.1", port)
         await asyncio.sleep(0.05)
-        third = asyncio.create_task(home.send(GET))
+        third = asyncio.create_task(proxy.send(GET))
         await asyncio.sleep(0.1)
         served_early = third.done()
         first[1].close()
@@ -48,6 +48,6 @@ async def test_connections_over_the_limit_are_served_once_another_has_ended() ->
 async def test_a_closed_listener_leaves_no_socket_behind() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", ResourceWarning)
-        async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
-            await home.send(GET)
+        async with Origin(replying(response(200))) as origin, house([origin.port]) as proxy:
+            await proxy.send(GET)
         gc.collect()

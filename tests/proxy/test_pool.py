@@ -12,8 +12,8 @@ from sidecar.engine.destination import OUTLIER_FAILURES, Destination
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.net import Endpoint
-from sidecar.proxy.plane import Plane
-from sidecar.proxy.pool import Pool, Station
+from sidecar.proxy.context import ProxyContext
+from sidecar.proxy.pool import Pool, ResolvedAddress
 from sidecar.proxy.tls import ClientTls
 from sidecar.proxy.upstream import Upstream
 from tests.fakes.house import Notes, house, iter_rand, no_tls
@@ -32,8 +32,8 @@ class Forsaken:
 
 
 async def pool_of(*ports: int) -> Pool:
-    plane = Plane(asyncio.get_running_loop(), Notes())
-    return Pool(plane, [Endpoint("http", "127.0.0.1", port) for port in ports], iter_rand(), no_tls)
+    context = ProxyContext(asyncio.get_running_loop(), Notes())
+    return Pool(context, [Endpoint("http", "127.0.0.1", port) for port in ports], iter_rand(), no_tls)
 
 
 async def test_the_less_busy_of_two_is_chosen() -> None:
@@ -69,18 +69,18 @@ async def test_a_retry_prefers_an_endpoint_that_was_not_just_tried() -> None:
 
 async def test_an_endpoint_that_can_not_be_reached_is_left_alone_longer_each_time() -> None:
     pool = await pool_of(1, 2)
-    station = pool.addresses[0]
+    address = pool.addresses[0]
 
-    station.record_connect_failure(100.0)
-    first = station.ejected_until
-    station.record_connect_failure(first)
-    second = station.ejected_until
+    address.record_connect_failure(100.0)
+    first = address.ejected_until
+    address.record_connect_failure(first)
+    second = address.ejected_until
 
     assert first == 101.0
     assert second - first == 2.0
     assert pool.choose((), 100.5) is pool.addresses[1]
-    station.record_success()
-    assert station.ejected_until == 0.0
+    address.record_success()
+    assert address.ejected_until == 0.0
 
 
 async def test_an_endpoint_that_alone_fails_fast_is_left_alone_and_looked_at_with_one_request() -> None:
@@ -115,8 +115,8 @@ async def test_an_endpoint_that_fails_like_all_others_is_not_left_alone() -> Non
 
 async def test_one_endpoint_of_three_that_answers_503_soon_gets_one_request_at_a_time() -> None:
     async with Origin(replying(response(503))) as bad, Origin(replying(response(200))) as one:
-        async with Origin(replying(response(200))) as two, house([one.port, bad.port, two.port]) as home:
-            answers = [await home.send(GET) for _ in range(60)]
+        async with Origin(replying(response(200))) as two, house([one.port, bad.port, two.port]) as proxy:
+            answers = [await proxy.send(GET) for _ in range(60)]
 
     assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
     assert len(bad.requests) <= OUTLIER_FAILURES + 1
@@ -124,17 +124,17 @@ async def test_one_endpoint_of_three_that_answers_503_soon_gets_one_request_at_a
 
 async def test_when_all_endpoints_are_down_one_is_tried_nevertheless() -> None:
     pool = await pool_of(1, 2)
-    for station in pool.addresses:
-        station.record_connect_failure(100.0)
+    for address in pool.addresses:
+        address.record_connect_failure(100.0)
 
     assert pool.choose((), 100.5) in pool.addresses
 
 
 async def test_where_none_is_up_all_are_forgiven_so_that_the_first_to_be_well_is_not_alone() -> None:
     pool = await pool_of(1, 2, 3)
-    for station in pool.addresses:
+    for address in pool.addresses:
         for again in range(5):
-            station.record_connect_failure(100.0 + 40 * again)
+            address.record_connect_failure(100.0 + 40 * again)
 
     pool.choose((), 270.0)
     pool.addresses[0].record_success()
@@ -175,22 +175,22 @@ async def test_endpoints_that_stay_over_a_reload_keep_their_state() -> None:
     pool.adopt([Endpoint("http", "127.0.0.1", 2), Endpoint("http", "127.0.0.1", 3)])
 
     assert pool.addresses[0] is kept
-    assert [station.label for station in pool.addresses] == ["127.0.0.1:2", "127.0.0.1:3"]
+    assert [address.label for address in pool.addresses] == ["127.0.0.1:2", "127.0.0.1:3"]
 
 
 async def test_one_dead_endpoint_of_three_costs_no_failed_read() -> None:
     async with Origin(replying(response(200))) as one, Origin(replying(response(200))) as two:
         async with Origin(replying(response(200))) as gone:
             dead = gone.port
-        async with house([one.port, dead, two.port]) as home:
-            answers = [await home.send(GET) for _ in range(30)]
+        async with house([one.port, dead, two.port]) as proxy:
+            answers = [await proxy.send(GET) for _ in range(30)]
 
     assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers)
 
 
 async def test_an_endpoint_that_turns_to_https_over_a_reload_is_never_spoken_to_in_clear() -> None:
-    context = ssl.create_default_context()
-    plane = Plane(asyncio.get_running_loop(), Notes())
+    tls = ClientTls(ssl.create_default_context())
+    context = ProxyContext(asyncio.get_running_loop(), Notes())
     heard: list[bytes] = []
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -199,7 +199,7 @@ async def test_an_endpoint_that_turns_to_https_over_a_reload_is_never_spoken_to_
 
     server = await asyncio.start_server(listen, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    pool = Pool(plane, [Endpoint("http", "127.0.0.1", port)], iter_rand(), lambda: ClientTls(context))
+    pool = Pool(context, [Endpoint("http", "127.0.0.1", port)], iter_rand(), lambda: tls)
     pool.adopt([Endpoint("https", "127.0.0.1", port)])
     with pytest.raises((OSError, ssl.SSLError)):
         await pool.addresses[0].connect()
@@ -213,10 +213,10 @@ async def test_an_endpoint_that_turns_to_https_over_a_reload_is_never_spoken_to_
 
 def named_pool(table: dict[str, list[tuple[str, int]]], *endpoints: str, limits: WireLimits | None = None) -> Pool:
     """`table` has the addresses, each with its port, of every name."""
-    plane = Plane(asyncio.get_running_loop(), Notes())
-    plane.loop = NamingLoop(table)  # type: ignore[assignment]
-    plane.limits = limits or WireLimits()
-    return Pool(plane, [Endpoint("http", name, 80) for name in endpoints], iter_rand(), no_tls)
+    context = ProxyContext(asyncio.get_running_loop(), Notes())
+    context.loop = NamingLoop(table)  # type: ignore[assignment]
+    context.limits = limits or WireLimits()
+    return Pool(context, [Endpoint("http", name, 80) for name in endpoints], iter_rand(), no_tls)
 
 
 async def turns() -> None:
@@ -227,12 +227,12 @@ async def turns() -> None:
 async def test_each_address_of_a_name_is_a_candidate_of_its_own() -> None:
     pool = named_pool({"a": [("10.0.0.1", 80), ("10.0.0.2", 80)], "b": [("10.0.0.3", 80)]}, "a", "b")
 
-    before = [station.label for station in pool.addresses]
+    before = [address.label for address in pool.addresses]
     pool.refresh()
     await turns()
 
     assert before == ["a:80", "b:80"]
-    assert [station.label for station in pool.addresses] == ["10.0.0.1:80", "10.0.0.2:80", "b:80"]
+    assert [address.label for address in pool.addresses] == ["10.0.0.1:80", "10.0.0.2:80", "b:80"]
     assert {pool.choose((), 0.0).label for _ in range(40)} == {"10.0.0.1:80", "10.0.0.2:80", "b:80"}
 
 
@@ -249,7 +249,7 @@ async def test_addresses_that_stay_keep_their_state_and_those_that_go_are_closed
         while pool.addresses[0] is not second:
             await asyncio.sleep(0.02)
 
-    assert [station.label for station in pool.addresses] == ["10.0.0.2:80", "10.0.0.9:80"]
+    assert [address.label for address in pool.addresses] == ["10.0.0.2:80", "10.0.0.9:80"]
     assert first._closed
     assert not second._closed
     pool.close()
@@ -261,7 +261,7 @@ async def test_a_name_to_which_nobody_is_connected_is_not_asked_for_for_ever() -
 
     await asyncio.sleep(1.3)
 
-    assert pool._plane.loop.asked == 1  # type: ignore[attr-defined]
+    assert pool._context.loop.asked == 1  # type: ignore[attr-defined]
     pool.close()
 
 
@@ -271,36 +271,36 @@ async def test_a_name_that_is_not_found_any_more_keeps_its_last_addresses() -> N
     pool.refresh()
     await turns()
     del table["a"]
-    for site in pool._sites:
-        assert site._resolver is not None
-        site._resolver.until = 0.0
+    for endpoint_pool in pool._endpoint_pools:
+        assert endpoint_pool._resolver is not None
+        endpoint_pool._resolver.until = 0.0
 
     pool.refresh()
     await turns()
 
-    assert [station.label for station in pool.addresses] == ["10.0.0.1:80", "10.0.0.2:80"]
+    assert [address.label for address in pool.addresses] == ["10.0.0.1:80", "10.0.0.2:80"]
 
 
 async def test_a_connection_of_an_address_that_is_gone_serves_no_further_request() -> None:
-    async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
-        asking = asyncio.create_task(home.send(GET))
+    async with Origin(replying(response(200))) as origin, house([origin.port]) as proxy:
+        asking = asyncio.create_task(proxy.send(GET))
         while not origin.requests:
             await asyncio.sleep(0)
-        home.route.pool.addresses[0].close()
+        proxy.route.pool.addresses[0].close()
         await asking
-        await home.send(GET)
+        await proxy.send(GET)
 
     assert origin.connections == 2
 
 
 async def test_retries_go_to_every_endpoint_before_they_come_back_to_one() -> None:
     pool = await pool_of(1, 2, 3, 4)
-    tried: list[Station] = []
+    tried: list[ResolvedAddress] = []
 
     while len(tried) < 4:
         tried.append(pool.choose(tried, 0.0))
 
-    assert {station.label for station in tried} == {f"127.0.0.1:{port}" for port in (1, 2, 3, 4)}
+    assert {address.label for address in tried} == {f"127.0.0.1:{port}" for port in (1, 2, 3, 4)}
     assert pool.choose(tried, 0.0) is not tried[-1]
 
 
@@ -311,8 +311,8 @@ async def test_an_exchange_that_is_retried_visits_three_endpoints() -> None:
         Origin(replying(response(503))) as three,
     ):
         for _ in range(5):  # each time from the beginning: a breaker would have its own opinion
-            async with house([one.port, two.port, three.port]) as home:
-                await home.send(GET)
+            async with house([one.port, two.port, three.port]) as proxy:
+                await proxy.send(GET)
 
     assert [len(origin.requests) for origin in (one, two, three)] == [5, 5, 5]
 
@@ -344,13 +344,13 @@ async def test_a_blackholed_ipv6_address_costs_a_quarter_of_a_second_and_is_then
         began = asyncio.get_running_loop().time()
         upstream = await six.connect()
         took = asyncio.get_running_loop().time() - began
-        now = pool._plane.clock()
+        now = pool._context.clock()
         chosen = {pool.choose((), now) for _ in range(20)}
         upstream.abort()
         await turns()
 
     assert 0.2 <= took < 0.6  # and not the connect timeout of a second
-    assert upstream.home is four
+    assert upstream.owner is four
     assert six.ejected_until > now >= four.ejected_until
     assert chosen == {four}
 
@@ -365,7 +365,7 @@ async def test_an_address_that_refuses_costs_nothing() -> None:
         await turns()
 
     assert took < 0.15
-    assert upstream.home is pool.addresses[1]
+    assert upstream.owner is pool.addresses[1]
 
 
 async def test_where_no_address_answers_it_takes_the_connect_timeout_and_not_that_of_each(hole: BlackHole) -> None:
@@ -386,14 +386,14 @@ async def test_a_first_request_waits_for_the_name_and_finds_its_addresses() -> N
         upstream.abort()
         await turns()
 
-    assert upstream.home is pool.addresses[0]
-    assert pool.addresses[0].address is not None
+    assert upstream.owner is pool.addresses[0]
+    assert pool.addresses[0].info is not None
 
 
 async def test_an_ipv6_address_is_an_endpoint_like_others() -> None:
     async with Origin(replying(response(200, b"six")), host="::1") as origin:
-        async with house([origin.port], host="::1") as home:
-            answer = await home.send(GET)
+        async with house([origin.port], host="::1") as proxy:
+            answer = await proxy.send(GET)
 
     assert answer.endswith(b"six")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.proxy.resolver import AGAIN, LIFETIME, MAX_ADDRESSES, MAX_STRANGERS, Resolver, Strangers
+from sidecar.proxy.resolver import AGAIN, LIFETIME, MAX_ADDRESSES, MAX_UNLISTED_LOOKUPS, DnsLookupLimit, Resolver
 
 
 class Names:
@@ -137,25 +137,25 @@ async def test_a_caller_who_leaves_during_a_look_up_does_not_end_it_for_others()
 
 
 async def test_names_that_nobody_configured_are_looked_up_so_many_at_once_and_no_more() -> None:
-    names, strangers = Names(), Strangers()
+    names, limit = Names(), DnsLookupLimit()
     names.answering.clear()  # the name server does not answer
     asking = [
-        asyncio.create_task(Resolver(names, f"stranger-{n}", 80, lambda: 0.0, strangers=strangers).addresses())  # type: ignore[arg-type]
-        for n in range(MAX_STRANGERS)
+        asyncio.create_task(Resolver(names, f"stranger-{n}", 80, lambda: 0.0, dns_lookup_limit=limit).addresses())  # type: ignore[arg-type]
+        for n in range(MAX_UNLISTED_LOOKUPS)
     ]
     await turns()
 
     with pytest.raises(OSError, match="one-more can not be resolved: too many names are being looked up"):
-        await Resolver(names, "one-more", 80, lambda: 0.0, strangers=strangers).addresses()  # type: ignore[arg-type]
+        await Resolver(names, "one-more", 80, lambda: 0.0, dns_lookup_limit=limit).addresses()  # type: ignore[arg-type]
     configured = asyncio.create_task(Resolver(names, "payments", 80, lambda: 0.0).addresses())  # type: ignore[arg-type]
     await turns()
     asked = names.asked
     names.answering.set()
     answers = await asyncio.gather(*asking, configured)
-    later = await Resolver(names, "one-more", 80, lambda: 0.0, strangers=strangers).addresses()  # type: ignore[arg-type]
+    later = await Resolver(names, "one-more", 80, lambda: 0.0, dns_lookup_limit=limit).addresses()  # type: ignore[arg-type]
 
-    assert asked == MAX_STRANGERS + 1
-    assert [len(answer) for answer in answers] == [1] * (MAX_STRANGERS + 1)
+    assert asked == MAX_UNLISTED_LOOKUPS + 1
+    assert [len(answer) for answer in answers] == [1] * (MAX_UNLISTED_LOOKUPS + 1)
     assert len(later) == 1
 
 

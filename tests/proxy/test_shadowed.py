@@ -13,7 +13,7 @@ POST = b"POST / HTTP/1.1\r\nHost: payments\r\nContent-Length: 2\r\n\r\nhi"
 
 def try_out(running: House, **changes: object) -> Shadow:
     policy = replace(GENEROUS, retry=replace(RetryPolicy(), **changes))  # type: ignore[arg-type]
-    shadow = running.route.shadow = Shadow(running.destination, policy, lambda: 0.0, running.plane.clock())
+    shadow = running.route.shadow = Shadow(running.destination, policy, lambda: 0.0, running.context.clock())
     return shadow
 
 

@@ -145,13 +145,13 @@ def test_a_retired_timer_never_fires_and_lets_go_of_its_owner_though_the_wheel_s
             self.fired += 1
 
     time = Time()
-    owner = Owner()
-    timer = wheel_in(time).timer(owner.on_timer)
+    proxy = Owner()
+    timer = wheel_in(time).timer(proxy.on_timer)
     timer.arm(101.0)
-    watched = weakref.ref(owner)
+    watched = weakref.ref(proxy)
 
     timer.retire()
-    del owner
+    del proxy
     freed = watched() is None
     time.pass_to(110.0)
 

@@ -124,14 +124,14 @@ async def test_each_handshake_that_fails_is_a_502_with_a_reason_of_its_own(
     reason: str, context: Callable[[], ssl.SSLContext | None], talk: Callable[[socket.socket], None]
 ) -> None:
     with peer(talk, context()) as port:
-        async with house([port], ONCE, tls=trusting(), host=HOST) as home:
-            answer = await home.send(POST)
+        async with house([port], ONCE, tls=trusting(), host=HOST) as proxy:
+            answer = await proxy.send(POST)
 
     assert reason_of(answer) == reason
-    assert home.tally.connect_failures == {reason: 1}
-    assert home.tally.requests[Result.FAULT] == 1
-    assert [attempt.outcome for attempt in home.notes.records[0].attempts] == [reason]
-    assert home.destination.limiter.in_flight == 0
+    assert proxy.tally.connect_failures == {reason: 1}
+    assert proxy.tally.requests[Result.FAULT] == 1
+    assert [attempt.outcome for attempt in proxy.notes.records[0].attempts] == [reason]
+    assert proxy.destination.limiter.in_flight == 0
 
 
 @pytest.mark.parametrize("given", [False, True], ids=["the system's", "a given authority instead"])
@@ -146,8 +146,8 @@ async def test_the_systems_authorities_are_trusted_where_none_is_given_and_only_
     tls = originating(USUAL, Certificates(ca=authority("theirs").cert_pem.bytes() if given else None))
 
     async with Origin(replying(response(200)), server_context()) as origin:
-        async with house([origin.port], ONCE, tls=tls, host=HOST) as home:
-            answer = await home.send(GET)
+        async with house([origin.port], ONCE, tls=tls, host=HOST) as proxy:
+            answer = await proxy.send(GET)
 
     if given:
         assert reason_of(answer) == "tls_unknown_ca"
@@ -161,8 +161,8 @@ async def test_the_versions_below_the_destinations_own_minimum_are_not_spoken() 
     tls.context.minimum_version = ssl.TLSVersion.TLSv1_3
 
     with peer(ok, server_context(newest=OLD)) as port:
-        async with house([port], ONCE, tls=tls, host=HOST) as home:
-            answer = await home.send(GET)
+        async with house([port], ONCE, tls=tls, host=HOST) as proxy:
+            answer = await proxy.send(GET)
 
     assert reason_of(answer) == "tls_version"
 
@@ -172,8 +172,8 @@ async def test_the_versions_below_the_destinations_own_minimum_are_not_spoken() 
 async def test_a_client_certificate_that_the_endpoint_does_not_trust_is_told_of(newest: ssl.TLSVersion) -> None:
     with peer(ok, server_context(client_ca="ours", newest=newest)) as port:
         shown = certificate("checkout", by="theirs")
-        async with house([port], ONCE, tls=trusting(shown=shown), host=HOST) as home:
-            answer = await home.send(GET)
+        async with house([port], ONCE, tls=trusting(shown=shown), host=HOST) as proxy:
+            answer = await proxy.send(GET)
 
     assert reason_of(answer) == "tls_client_certificate"
 
@@ -189,14 +189,14 @@ async def test_a_write_whose_handshake_failed_was_not_sent_and_goes_to_another_e
 ) -> None:
     async with Origin(replying(response(200)), server_context()) as origin:
         with peer(ok, context()) as bad:
-            async with house([bad, origin.port], tls=replace(trusting(), server_name=HOST)) as home:
-                home.route.pool.addresses[1].in_flight = 1  # the bad one is tried first
-                answer = await home.send(POST)
+            async with house([bad, origin.port], tls=replace(trusting(), server_name=HOST)) as proxy:
+                proxy.route.pool.addresses[1].in_flight = 1  # the bad one is tried first
+                answer = await proxy.send(POST)
 
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert [request.body for request in origin.requests] == [b"abc"]
-    assert home.tally.retries == {"connect_failure": 1}
-    assert sum(home.tally.connect_failures.values()) == 1
+    assert proxy.tally.retries == {"connect_failure": 1}
+    assert sum(proxy.tally.connect_failures.values()) == 1
 
 
 @pytest.mark.parametrize("description", [CERTIFICATE_REQUIRED, BAD_CERTIFICATE, ACCESS_DENIED])
@@ -251,8 +251,8 @@ async def test_gets_and_posts_share_a_connection_that_is_spoken_to_by_name_in_ht
         protocols.append(writer.get_extra_info("ssl_object").selected_alpn_protocol())
         writer.write(response(200, request.body or b"nothing"))
 
-    async with Origin(answer, context) as origin, house([origin.port], tls=trusting(), host=HOST) as home:
-        answers = [await home.send(data) for data in (GET, POST, GET, POST)]
+    async with Origin(answer, context) as origin, house([origin.port], tls=trusting(), host=HOST) as proxy:
+        answers = [await proxy.send(data) for data in (GET, POST, GET, POST)]
 
     assert [one.rpartition(b"\r\n")[2] for one in answers] == [b"nothing", b"abc"] * 2
     assert names == [HOST]
@@ -268,8 +268,8 @@ async def test_a_name_to_be_called_by_may_be_given_for_endpoints_that_are_addres
 
     async with Origin(replying(response(200)), context) as origin:
         tls = replace(trusting(), server_name="ledger.internal")
-        async with house([origin.port], tls=tls) as home:
-            answer = await home.send(GET)
+        async with house([origin.port], tls=tls) as proxy:
+            answer = await proxy.send(GET)
 
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert names == ["ledger.internal"]
@@ -278,11 +278,11 @@ async def test_a_name_to_be_called_by_may_be_given_for_endpoints_that_are_addres
 @on_uvloop
 async def test_an_endpoint_that_is_an_address_is_verified_by_its_address() -> None:
     async with Origin(replying(response(200)), server_context(certificate("127.0.0.1"))) as origin:
-        async with house([origin.port], ONCE, tls=trusting()) as home:
-            good = await home.send(GET)
+        async with house([origin.port], ONCE, tls=trusting()) as proxy:
+            good = await proxy.send(GET)
     async with Origin(replying(response(200)), server_context(certificate("127.0.0.2"))) as origin:
-        async with house([origin.port], ONCE, tls=trusting()) as home:
-            bad = await home.send(GET)
+        async with house([origin.port], ONCE, tls=trusting()) as proxy:
+            bad = await proxy.send(GET)
 
     assert good.startswith(b"HTTP/1.1 200 ")
     assert reason_of(bad) == "tls_hostname"
@@ -298,8 +298,8 @@ async def test_a_client_certificate_is_shown_to_whoever_demands_one(newest: ssl.
         writer.write(response(200))
 
     async with Origin(answer, server_context(client_ca="ours", newest=newest)) as origin:
-        async with house([origin.port], tls=trusting(shown=certificate("checkout")), host=HOST) as home:
-            got = await home.send(GET)
+        async with house([origin.port], tls=trusting(shown=certificate("checkout")), host=HOST) as proxy:
+            got = await proxy.send(GET)
 
     assert got.startswith(b"HTTP/1.1 200 ")
     assert subjects == [(("DNS", "checkout"),)]
@@ -319,9 +319,9 @@ async def test_a_mebibyte_goes_both_ways_unharmed(framing: str) -> None:
                 writer.write(b"10000\r\n" + request.body[at : at + 65536] + b"\r\n")
             writer.write(b"0\r\n\r\n")
 
-    async with Origin(answer, server_context()) as origin, house([origin.port], tls=trusting(), host=HOST) as home:
+    async with Origin(answer, server_context()) as origin, house([origin.port], tls=trusting(), host=HOST) as proxy:
         head = b"POST / HTTP/1.1\r\nHost: payments\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % MIB
-        got = await home.send(head + body, until_close=True)
+        got = await proxy.send(head + body, until_close=True)
 
     answered = got.partition(b"\r\n\r\n")[2]
     if framing == "chunked":
@@ -351,8 +351,8 @@ async def test_a_reader_who_does_not_read_holds_the_endpoint_back() -> None:
             await writer.drain()
             written += MIB
 
-    async with Origin(answer, server_context()) as origin, house([origin.port], tls=trusting(), host=HOST) as home:
-        reader, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port, limit=65536)
+    async with Origin(answer, server_context()) as origin, house([origin.port], tls=trusting(), host=HOST) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.own.address.port, limit=65536)
         writer.write(GET)
         await reader.readuntil(b"\r\n\r\n")
         before = -1
@@ -378,11 +378,11 @@ async def test_a_body_without_length_is_over_when_the_endpoint_says_so_in_tls() 
         sock.unwrap()
 
     with peer(talk, server_context()) as port:
-        async with house([port], ONCE, tls=trusting(), host=HOST) as home:
-            answer = await home.send(GET)
+        async with house([port], ONCE, tls=trusting(), host=HOST) as proxy:
+            answer = await proxy.send(GET)
 
     assert answer.endswith(b"5\r\nhello\r\n0\r\n\r\n")
-    assert home.tally.requests[Result.SUCCESS] == 1
+    assert proxy.tally.requests[Result.SUCCESS] == 1
 
 
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -404,11 +404,11 @@ async def _cut_off(newest: ssl.TLSVersion, version: bytes) -> None:
         sock.sendall(b"HTTP/1.1 200 OK\r\n\r\nhello")
 
     with peer(talk, server_context(newest=newest)) as port:
-        async with house([port], ONCE, tls=trusting(), host=HOST) as home:
+        async with house([port], ONCE, tls=trusting(), host=HOST) as proxy:
             with pytest.raises(ConnectionResetError):
-                await home.send(b"GET / HTTP/%b\r\nHost: payments\r\n\r\n" % version, until_close=True)
+                await proxy.send(b"GET / HTTP/%b\r\nHost: payments\r\n\r\n" % version, until_close=True)
 
-    assert home.tally.requests[Result.FAULT] == 1
+    assert proxy.tally.requests[Result.FAULT] == 1
 
 
 @on_uvloop
@@ -420,11 +420,11 @@ async def test_an_endpoint_that_closes_in_the_middle_of_a_body_aborts_the_answer
         sock.unwrap()
 
     with peer(talk, server_context()) as port:
-        async with house([port], ONCE, tls=trusting(), host=HOST) as home:
+        async with house([port], ONCE, tls=trusting(), host=HOST) as proxy:
             with pytest.raises(ConnectionResetError):
-                await home.send(GET, until_close=True)
+                await proxy.send(GET, until_close=True)
 
-    assert home.tally.requests[Result.FAULT] == 1
+    assert proxy.tally.requests[Result.FAULT] == 1
 
 
 @on_uvloop
@@ -433,11 +433,11 @@ async def test_a_connection_that_ends_before_an_answer_is_a_reset_and_not_a_hand
         read_head(sock)
 
     with peer(talk, server_context()) as port:
-        async with house([port], ONCE, tls=trusting(), host=HOST) as home:
-            answer = await home.send(POST)
+        async with house([port], ONCE, tls=trusting(), host=HOST) as proxy:
+            answer = await proxy.send(POST)
 
     assert reason_of(answer) == "reset"
-    assert home.tally.connect_failures == {}
+    assert proxy.tally.connect_failures == {}
 
 
 @on_uvloop
@@ -451,16 +451,16 @@ async def test_a_handshake_may_take_as_long_as_a_connection_and_leaves_no_socket
         closed.append(True)
 
     with peer(talk) as port:
-        async with house([port], ONCE, tls=trusting(), host=HOST, limits=limits) as home:
+        async with house([port], ONCE, tls=trusting(), host=HOST, limits=limits) as proxy:
             began = asyncio.get_running_loop().time()
-            answer = await home.send(GET)
+            answer = await proxy.send(GET)
             took = asyncio.get_running_loop().time() - began
             while not closed:
                 await asyncio.sleep(0.01)
 
     assert reason_of(answer) == "tls_timeout"
     assert 0.19 <= took < 1.5
-    assert home.route.pool.counts() == (0, 0)
+    assert proxy.route.pool.counts() == (0, 0)
 
 
 def test_only_an_alert_about_our_certificate_undoes_a_handshake() -> None:

@@ -35,13 +35,13 @@ class Follower:
 
 @dataclass
 class Scene:
-    home: House
+    proxy: House
     origin: Origin
     follower: Follower
 
     async def send(self, *headers: str, head: str = GET) -> bytes:
         lines = "".join(f"{header}\r\n" for header in headers)
-        return await self.home.send(f"{head}{lines}\r\n".encode())
+        return await self.proxy.send(f"{head}{lines}\r\n".encode())
 
     @property
     def parents(self) -> list[tuple[str, int, int, str]]:
@@ -57,9 +57,9 @@ class Scene:
 async def scene(
     answer: Answer, policy: DestinationPolicy = GENEROUS, follower: Follower | None = None
 ) -> AsyncIterator[Scene]:
-    async with Origin(answer) as origin, house([origin.port], policy) as home:
-        follower = home.plane.tracer = follower or Follower()
-        yield Scene(home, origin, follower)
+    async with Origin(answer) as origin, house([origin.port], policy) as proxy:
+        follower = proxy.context.tracer = follower or Follower()
+        yield Scene(proxy, origin, follower)
 
 
 async def told(follower: Follower) -> ExchangeTrace:
@@ -117,7 +117,7 @@ async def test_a_success_at_once_is_a_span_and_no_log_line() -> None:
 
     assert [(one.kind, one.outcome) for one in trace.attempts] == [("first", "200")]
     assert trace.events == ()
-    assert on.home.notes.records == []
+    assert on.proxy.notes.records == []
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ async def test_a_trace_may_begin_here(lines: tuple[str, ...]) -> None:
     assert trace.trace_id not in {0, TRACE_ID}
     assert on.parents == [("00", trace.trace_id, one.span_id, "01") for one in trace.attempts]
     assert [request.header("tracestate") for request in on.origin.requests] == [None, None]
-    assert on.home.notes.records[0].trace_id == f"{trace.trace_id:032x}"
+    assert on.proxy.notes.records[0].trace_id == f"{trace.trace_id:032x}"
 
 
 async def test_a_choice_not_to_sample_is_the_callers_and_stays() -> None:
@@ -167,7 +167,7 @@ async def test_a_choice_not_to_sample_is_the_callers_and_stays() -> None:
 
 async def test_without_a_tracer_traceparent_passes_byte_for_byte() -> None:
     async with scene(replying(response(503), response(200))) as on:
-        on.home.plane.tracer = None
+        on.proxy.context.tracer = None
         await on.send(f"TRACEparent: {TRACEPARENT}")
 
     assert [("TRACEparent", TRACEPARENT) in request.headers for request in on.origin.requests] == [True, True]
@@ -177,7 +177,7 @@ async def test_the_log_line_of_a_followed_exchange_names_its_trace() -> None:
     async with scene(replying(response(503), response(200))) as on:
         await on.send(f"traceparent: {TRACEPARENT}")
 
-    assert [record.trace_id for record in on.home.notes.records] == [f"{TRACE_ID:032x}"]
+    assert [record.trace_id for record in on.proxy.notes.records] == [f"{TRACE_ID:032x}"]
 
 
 async def test_a_refused_retry_is_an_event_at_the_time_of_the_refusal() -> None:
@@ -266,7 +266,7 @@ async def test_a_reconnect_is_an_attempt_with_a_span_of_its_own() -> None:
 
 async def test_a_caller_that_leaves_ends_the_trace_without_a_status() -> None:
     async with scene(hanging) as on:
-        _, writer = await asyncio.open_connection("127.0.0.1", on.home.own.address.port)
+        _, writer = await asyncio.open_connection("127.0.0.1", on.proxy.own.address.port)
         writer.write(f"{GET}traceparent: {TRACEPARENT}\r\n\r\n".encode())
         while not on.origin.requests:
             await asyncio.sleep(0.005)
@@ -280,7 +280,7 @@ async def test_a_caller_that_leaves_ends_the_trace_without_a_status() -> None:
 async def test_a_body_is_sent_again_with_each_attempt_of_a_followed_upload() -> None:
     head = "PUT /charges/7 HTTP/1.1\r\nHost: payments\r\nContent-Length: 5\r\n"
     async with scene(replying(response(503), response(200))) as on:
-        await on.home.send(f"{head}traceparent: {TRACEPARENT}\r\n\r\nhello".encode())
+        await on.proxy.send(f"{head}traceparent: {TRACEPARENT}\r\n\r\nhello".encode())
         trace = await told(on.follower)
 
     assert [request.body for request in on.origin.requests] == [b"hello", b"hello"]
@@ -290,7 +290,7 @@ async def test_a_body_is_sent_again_with_each_attempt_of_a_followed_upload() -> 
 async def test_many_exchanges_on_one_connection_share_no_ids() -> None:
     request = f"{GET}traceparent: {TRACEPARENT}\r\n\r\n".encode()
     async with scene(replying(response(200))) as on:
-        await on.home.send(
+        await on.proxy.send(
             request * 49 + request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), until_close=True
         )
 
@@ -305,7 +305,7 @@ async def test_many_exchanges_on_one_connection_share_no_ids() -> None:
 
 async def test_a_head_that_is_known_by_its_bytes_is_followed_anew_each_time_or_not_at_all() -> None:
     async with scene(replying(response(200)), follower=Follower(share=True)) as on:
-        reader, writer = await asyncio.open_connection("127.0.0.1", on.home.own.address.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", on.proxy.own.address.port)
         for share in (True, True, False, True):
             on.follower.share = share
             writer.write(f"{GET}\r\n".encode())

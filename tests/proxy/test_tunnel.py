@@ -14,17 +14,17 @@ async def test_connect_joins_both_sides_until_one_ends() -> None:
 
     server = await asyncio.start_server(echo, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with house([1]) as home:
-        reader, writer = await asyncio.open_connection("127.0.0.1", home.egress.address.port)
+    async with house([1]) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.egress.address.port)
         writer.write(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: x\r\n\r\nearly" % port)
         head = await reader.readuntil(b"\r\n\r\n")
         early = await reader.readexactly(5)
         writer.write(b"later")
         later = await reader.readexactly(5)
         writer.close()
-        while home.plane.busy:
+        while proxy.context.busy:
             await asyncio.sleep(0.005)
-        tunnels = home.plane.tunnels
+        tunnels = proxy.context.tunnels
     server.close()
 
     assert head == b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -33,25 +33,25 @@ async def test_connect_joins_both_sides_until_one_ends() -> None:
 
 
 async def test_connect_is_refused_where_policy_says_so_and_never_leads_back_here() -> None:
-    async with house([1], connect=False) as home:
-        refused = await home.send(b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", egress=True, until_close=True)
-    async with house([1]) as home:
-        here = b"127.0.0.1:%d" % home.egress.address.port
-        loop = await home.send(b"CONNECT " + here + b" HTTP/1.1\r\nHost: a\r\n\r\n", egress=True, until_close=True)
+    async with house([1], connect=False) as proxy:
+        refused = await proxy.send(b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", egress=True, until_close=True)
+    async with house([1]) as proxy:
+        here = b"127.0.0.1:%d" % proxy.egress.address.port
+        loop = await proxy.send(b"CONNECT " + here + b" HTTP/1.1\r\nHost: a\r\n\r\n", egress=True, until_close=True)
 
     assert refused.startswith(b"HTTP/1.1 405 ")
     assert loop.startswith(b"HTTP/1.1 508 ")
 
 
 async def test_a_connect_waits_for_no_name_when_many_are_looked_up_in_vain() -> None:
-    async with house([1]) as home:
-        home.plane.strangers.places = 0
-        refused = await home.send(b"CONNECT somewhere:443 HTTP/1.1\r\nHost: a\r\n\r\n", egress=True, until_close=True)
-        unlisted = await home.send(b"GET http://somewhere/ HTTP/1.1\r\nHost: a\r\n\r\n", egress=True)
+    async with house([1]) as proxy:
+        proxy.context.dns_lookup_limit.places = 0
+        refused = await proxy.send(b"CONNECT somewhere:443 HTTP/1.1\r\nHost: a\r\n\r\n", egress=True, until_close=True)
+        unlisted = await proxy.send(b"GET http://somewhere/ HTTP/1.1\r\nHost: a\r\n\r\n", egress=True)
 
     assert refused.startswith(b"HTTP/1.1 502 ")
     assert unlisted.startswith(b"HTTP/1.1 502 ")
-    assert home.plane.strangers.places == 0
+    assert proxy.context.dns_lookup_limit.places == 0
 
 
 async def test_an_upgrade_that_is_granted_becomes_a_tunnel() -> None:
@@ -63,8 +63,8 @@ async def test_an_upgrade_that_is_granted_becomes_a_tunnel() -> None:
         writer.write(b" again")
         writer.close()
 
-    async with Origin(answer) as origin, house([origin.port]) as home:
-        got = await home.send(
+    async with Origin(answer) as origin, house([origin.port]) as proxy:
+        got = await proxy.send(
             b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", until_close=True
         )
 
@@ -73,15 +73,15 @@ async def test_an_upgrade_that_is_granted_becomes_a_tunnel() -> None:
 
 
 async def test_an_upgrade_that_is_declined_is_an_ordinary_answer() -> None:
-    async with Origin(replying(response(200, b"no"))) as origin, house([origin.port]) as home:
-        got = await home.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+    async with Origin(replying(response(200, b"no"))) as origin, house([origin.port]) as proxy:
+        got = await proxy.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
 
     assert got.endswith(b"no")
 
 
 async def test_only_websocket_is_asked_for_again() -> None:
-    async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
-        await home.send(
+    async with Origin(replying(response(200))) as origin, house([origin.port]) as proxy:
+        await proxy.send(
             b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n"
             b"Upgrade: h2c\r\nHTTP2-Settings: x\r\n\r\n"
         )
@@ -97,15 +97,15 @@ async def test_a_tunnel_counts_as_a_connection_until_it_ends() -> None:
 
     server = await asyncio.start_server(listen, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with house([1]) as home:
-        reader, writer = await asyncio.open_connection("127.0.0.1", home.egress.address.port)
+    async with house([1]) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.egress.address.port)
         writer.write(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: x\r\n\r\n" % port)
         await reader.readuntil(b"\r\n\r\n")
-        during = (home.plane.connections, len(home.egress._downstreams))
+        during = (proxy.context.connections, len(proxy.egress._downstreams))
         writer.transport.abort()
-        while home.plane.busy:
+        while proxy.context.busy:
             await asyncio.sleep(0.005)
-        after = (home.plane.connections, len(home.egress._downstreams))
+        after = (proxy.context.connections, len(proxy.egress._downstreams))
     server.close()
 
     assert during == (1, 1)
@@ -118,10 +118,10 @@ async def test_an_upgraded_connection_is_no_longer_the_pools() -> None:
         await writer.drain()
         writer.close()
 
-    async with Origin(answer) as origin, house([origin.port]) as home:
-        await home.send(
+    async with Origin(answer) as origin, house([origin.port]) as proxy:
+        await proxy.send(
             b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", until_close=True
         )
-        counts = home.route.pool.counts()
+        counts = proxy.route.pool.counts()
 
     assert counts == (0, 0)

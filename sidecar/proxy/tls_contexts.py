@@ -8,7 +8,7 @@ from sidecar.governance.trust.certificates import Certificates, CertificateStore
 from sidecar.proxy.tls import ClientTls, ServerTls, originating, terminating
 
 
-class Contexts:
+class TlsContexts:
     """One context for each way of speaking, shared by all destinations that are spoken to so."""
 
     def __init__(self, store: CertificateStore) -> None:

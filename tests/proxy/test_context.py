@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sidecar.proxy.plane import Plane
+from sidecar.proxy.context import ProxyContext
 from tests.fakes.house import Notes
 
 
@@ -24,7 +24,7 @@ from tests.fakes.house import Notes
     ],
 )
 async def test_an_address_of_our_own_is_known(own: tuple[str, int], host: str, port: int, *, ours: bool) -> None:
-    plane = Plane(asyncio.get_running_loop(), Notes())
-    plane.own_addresses = frozenset({own})
+    context = ProxyContext(asyncio.get_running_loop(), Notes())
+    context.own_addresses = frozenset({own})
 
-    assert plane.own(host, port) is ours
+    assert context.own(host, port) is ours

@@ -48,10 +48,10 @@ def caller_context(shown_by: str | None = None) -> ssl.SSLContext:
     return context
 
 
-async def call(home: House, data: bytes, context: ssl.SSLContext | None = None) -> bytes:
+async def call(proxy: House, data: bytes, context: ssl.SSLContext | None = None) -> bytes:
     reader, writer = await asyncio.open_connection(
         "127.0.0.1",
-        home.own.address.port,
+        proxy.own.address.port,
         ssl=context or caller_context(),
         server_hostname=HOST,
         limit=4 * MIB,
@@ -67,10 +67,10 @@ async def call(home: House, data: bytes, context: ssl.SSLContext | None = None) 
 @on_uvloop
 async def test_the_service_is_told_who_asked_and_by_what_name(*, secure: bool) -> None:
     async with Origin(replying(response(200))) as app:
-        async with house([app.port], POLICY, ingress=True, ingress_tls=shown() if secure else None) as home:
-            answer = await (call(home, GET) if secure else home.send(GET))
+        async with house([app.port], POLICY, ingress=True, ingress_tls=shown() if secure else None) as proxy:
+            answer = await (call(proxy, GET) if secure else proxy.send(GET))
             local = GET.replace(b"checkout.example", b"127.0.0.1:16006\r\nX-Forwarded-For: 9.9.9.9")
-            await (call(home, local) if secure else home.send(local))
+            await (call(proxy, local) if secure else proxy.send(local))
 
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert [request.header("host") for request in app.requests] == ["checkout.example", "127.0.0.1:16006"]
@@ -79,8 +79,8 @@ async def test_the_service_is_told_who_asked_and_by_what_name(*, secure: bool) -
 
 
 async def test_on_the_egress_nobody_is_told_who_asked() -> None:
-    async with Origin(replying(response(200))) as origin, house([origin.port]) as home:
-        await home.send(GET)
+    async with Origin(replying(response(200))) as origin, house([origin.port]) as proxy:
+        await proxy.send(GET)
 
     assert origin.requests[0].header("x-forwarded-for") is None
     assert origin.requests[0].header("x-forwarded-proto") is None
@@ -92,18 +92,18 @@ async def test_a_connection_in_tls_serves_one_request_after_another_and_large_bo
         writer.write(response(200, request.body))
 
     body = bytes(range(256)) * (MIB // 256)
-    async with Origin(answer) as app, house([app.port], POLICY, ingress=True, ingress_tls=shown()) as home:
+    async with Origin(answer) as app, house([app.port], POLICY, ingress=True, ingress_tls=shown()) as proxy:
         reader, writer = await asyncio.open_connection(
-            "127.0.0.1", home.own.address.port, ssl=caller_context(), server_hostname=HOST, limit=4 * MIB
+            "127.0.0.1", proxy.own.address.port, ssl=caller_context(), server_hostname=HOST, limit=4 * MIB
         )
         got = []
         for _ in range(3):
             writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % MIB + body)
             got.append(await read_response(reader))
         protocol = writer.get_extra_info("ssl_object").selected_alpn_protocol()
-        connections = home.plane.connections
+        connections = proxy.context.connections
         writer.close()
-        while home.plane.connections:
+        while proxy.context.connections:
             await asyncio.sleep(0.01)
 
     assert all(one.endswith(body) for one in got)
@@ -117,9 +117,9 @@ async def test_http_1_1_is_what_is_agreed_on() -> None:
     context = caller_context()
     context.set_alpn_protocols(["h2", "http/1.1"])
     async with Origin(replying(response(200))) as app:
-        async with house([app.port], POLICY, ingress=True, ingress_tls=shown()) as home:
+        async with house([app.port], POLICY, ingress=True, ingress_tls=shown()) as proxy:
             _, writer = await asyncio.open_connection(
-                "127.0.0.1", home.own.address.port, ssl=context, server_hostname=HOST
+                "127.0.0.1", proxy.own.address.port, ssl=context, server_hostname=HOST
             )
             protocol = writer.get_extra_info("ssl_object").selected_alpn_protocol()
             writer.close()
@@ -141,17 +141,17 @@ async def test_callers_must_show_a_certificate_where_that_is_asked_and_are_told(
 ) -> None:
     heard = None
     async with Origin(replying(response(200))) as app:
-        async with house([app.port], POLICY, ingress=True, ingress_tls=shown(client_ca="ours")) as home:
+        async with house([app.port], POLICY, ingress=True, ingress_tls=shown(client_ca="ours")) as proxy:
             try:
-                answer = await call(home, GET, caller_context(shown_by))
+                answer = await call(proxy, GET, caller_context(shown_by))
             except ssl.SSLError as error:
                 answer, heard = b"", error.reason
-            while home.plane.connections:
+            while proxy.context.connections:
                 await asyncio.sleep(0.01)
 
     assert answer.startswith(b"HTTP/1.1 200 ") == (reason is None)
     assert len(app.requests) == (reason is None)
-    assert home.plane.handshake_failures == ({} if reason is None else {reason: 1})
+    assert proxy.context.handshake_failures == ({} if reason is None else {reason: 1})
     assert heard == alert
 
 
@@ -160,15 +160,15 @@ async def test_what_is_no_tls_and_what_is_too_old_is_told_and_counted_apart() ->
     old = caller_context()
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     async with Origin(replying(response(200))) as app:
-        async with house([app.port], POLICY, ingress=True, ingress_tls=shown(min_version="1.3")) as home:
-            plain = await home.send(GET, until_close=True)
+        async with house([app.port], POLICY, ingress=True, ingress_tls=shown(min_version="1.3")) as proxy:
+            plain = await proxy.send(GET, until_close=True)
             with pytest.raises(ssl.SSLError) as caught:
-                await call(home, GET, old)
-            while home.plane.connections:
+                await call(proxy, GET, old)
+            while proxy.context.connections:
                 await asyncio.sleep(0.01)
 
     assert app.requests == []
-    assert home.plane.handshake_failures == {"tls_not_tls": 1, "tls_version": 1}
+    assert proxy.context.handshake_failures == {"tls_not_tls": 1, "tls_version": 1}
     assert plain.startswith(b"HTTP/1.1 400 ")
     assert b"this port speaks TLS" in plain
     assert caught.value.reason == "TLSV1_ALERT_PROTOCOL_VERSION"
@@ -178,37 +178,37 @@ async def test_what_is_no_tls_and_what_is_too_old_is_told_and_counted_apart() ->
 async def test_a_handshake_that_is_never_finished_takes_a_place_for_as_long_as_a_head_may_take() -> None:
     limits = replace(WireLimits(), connections=2, head_timeout=0.4)
     async with Origin(replying(response(200))) as app:
-        async with house([app.port], POLICY, ingress=True, ingress_tls=shown(), limits=limits) as home:
-            address = ("127.0.0.1", home.own.address.port)
+        async with house([app.port], POLICY, ingress=True, ingress_tls=shown(), limits=limits) as proxy:
+            address = ("127.0.0.1", proxy.own.address.port)
             silent = [socket.create_connection(address) for _ in range(2)]
-            while home.plane.connections < 2:
+            while proxy.context.connections < 2:
                 await asyncio.sleep(0.01)
             began = asyncio.get_running_loop().time()
-            answer = await call(home, GET)  # the third waits until one of them has been given up
+            answer = await call(proxy, GET)  # the third waits until one of them has been given up
             took = asyncio.get_running_loop().time() - began
             for sock in silent:
                 sock.close()
 
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert took > 0.2
-    assert home.plane.handshake_failures["tls_timeout"] >= 1
+    assert proxy.context.handshake_failures["tls_timeout"] >= 1
 
 
 @on_uvloop
 async def test_another_certificate_is_shown_from_the_next_connection_on() -> None:
     async with Origin(replying(response(200))) as app:
-        async with house([app.port], POLICY, ingress=True, ingress_tls=shown("old.example")) as home:
-            before = await _name_shown(home)
-            home.own.tls = shown("new.example")
-            after = await _name_shown(home)
+        async with house([app.port], POLICY, ingress=True, ingress_tls=shown("old.example")) as proxy:
+            before = await _name_shown(proxy)
+            proxy.own.tls = shown("new.example")
+            after = await _name_shown(proxy)
 
     assert (before, after) == ("old.example", "new.example")
 
 
-async def _name_shown(home: House) -> object:
+async def _name_shown(proxy: House) -> object:
     context = caller_context()
     context.check_hostname = False
-    _, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port, ssl=context, server_hostname="x")
+    _, writer = await asyncio.open_connection("127.0.0.1", proxy.own.address.port, ssl=context, server_hostname="x")
     names = writer.get_extra_info("peercert")["subjectAltName"]
     writer.close()
     return names[0][1]
@@ -217,8 +217,8 @@ async def _name_shown(home: House) -> object:
 @on_uvloop
 async def test_an_answer_of_the_service_is_its_own_and_is_not_asked_for_twice() -> None:
     async with Origin(replying(response(503, b"sorry"), response(200))) as app:
-        async with house([app.port], POLICY, ingress=True) as home:
-            answer = await home.send(GET)
+        async with house([app.port], POLICY, ingress=True) as proxy:
+            answer = await proxy.send(GET)
 
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert answer.endswith(b"sorry")
@@ -227,8 +227,8 @@ async def test_an_answer_of_the_service_is_its_own_and_is_not_asked_for_twice() 
 
 @on_uvloop
 async def test_what_the_service_may_have_seen_is_not_repeated() -> None:
-    async with Origin(hanging_up) as app, house([app.port], POLICY, ingress=True) as home:
-        answer = await home.send(GET)
+    async with Origin(hanging_up) as app, house([app.port], POLICY, ingress=True) as proxy:
+        answer = await proxy.send(GET)
 
     assert answer.startswith(b"HTTP/1.1 502 ")
     assert len(app.requests) == 1
@@ -240,16 +240,16 @@ async def test_a_service_that_is_restarting_is_asked_again_even_for_a_write() ->
     app = Origin(replying(response(200)))
     async with app:
         pass
-    async with house([app.port], slow, ingress=True) as home:
-        asking = asyncio.create_task(home.send(GET.replace(b"GET", b"POST")))
-        while not home.tally.connect_failures:
+    async with house([app.port], slow, ingress=True) as proxy:
+        asking = asyncio.create_task(proxy.send(GET.replace(b"GET", b"POST")))
+        while not proxy.tally.connect_failures:
             await asyncio.sleep(0.005)
         async with app:
             answer = await asking
 
     assert answer.startswith(b"HTTP/1.1 200 ")
-    assert home.tally.retries["connect_failure"] >= 1
-    assert home.tally.requests[Result.SUCCESS] == 1
+    assert proxy.tally.retries["connect_failure"] >= 1
+    assert proxy.tally.requests[Result.SUCCESS] == 1
 
 
 @on_uvloop
@@ -257,20 +257,20 @@ async def test_a_service_that_is_down_is_neither_broken_off_from_nor_hammered() 
     app = Origin(replying(response(200)))
     async with app:
         pass
-    async with house([app.port], POLICY, ingress=True) as home:
-        answers = [await home.send(GET) for _ in range(30)]
+    async with house([app.port], POLICY, ingress=True) as proxy:
+        answers = [await proxy.send(GET) for _ in range(30)]
 
     assert all(answer.startswith(b"HTTP/1.1 502 ") for answer in answers)  # never 503 breaker_open
-    assert sum(home.tally.retries.values()) <= 0.1 * 30 + 3 + 1
+    assert sum(proxy.tally.retries.values()) <= 0.1 * 30 + 3 + 1
 
 
 @on_uvloop
 async def test_the_ingress_is_no_way_out() -> None:
     async with Origin(replying(response(200))) as app, Origin(replying(response(200))) as elsewhere:
-        async with house([app.port], POLICY, ingress=True) as home:
-            tunnel = await home.send(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: a\r\n\r\n" % elsewhere.port)
+        async with house([app.port], POLICY, ingress=True) as proxy:
+            tunnel = await proxy.send(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: a\r\n\r\n" % elsewhere.port)
             target = b"GET http://127.0.0.1:%d/x HTTP/1.1\r\nHost: a\r\n\r\n" % elsewhere.port
-            absolute = await home.send(target)
+            absolute = await proxy.send(target)
 
     assert tunnel.startswith(b"HTTP/1.1 405 ")
     assert absolute.startswith(b"HTTP/1.1 200 ")
@@ -286,9 +286,9 @@ async def test_an_answer_that_breaks_off_is_broken_off_in_tls_too() -> None:
         await asyncio.sleep(0.05)
         writer.close()
 
-    async with Origin(answer) as app, house([app.port], POLICY, ingress=True, ingress_tls=shown()) as home:
+    async with Origin(answer) as app, house([app.port], POLICY, ingress=True, ingress_tls=shown()) as proxy:
         reader, writer = await asyncio.open_connection(
-            "127.0.0.1", home.own.address.port, ssl=caller_context(), server_hostname=HOST
+            "127.0.0.1", proxy.own.address.port, ssl=caller_context(), server_hostname=HOST
         )
         writer.write(GET)
         with pytest.raises(ConnectionResetError):
@@ -300,9 +300,9 @@ async def test_an_answer_that_breaks_off_is_broken_off_in_tls_too() -> None:
 async def test_a_refusal_in_tls_comes_whole_though_the_body_is_never_read() -> None:
     limits = replace(WireLimits(), body_bytes=10)
     async with Origin(replying(response(200))) as app:
-        async with house([app.port], POLICY, ingress=True, ingress_tls=shown(), limits=limits) as home:
-            answer = await call(home, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100000)
-            while home.plane.connections:
+        async with house([app.port], POLICY, ingress=True, ingress_tls=shown(), limits=limits) as proxy:
+            answer = await call(proxy, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100000)
+            while proxy.context.connections:
                 await asyncio.sleep(0.01)
 
     assert answer.startswith(b"HTTP/1.1 413 ")
@@ -314,21 +314,21 @@ async def test_a_refusal_in_tls_comes_whole_though_the_body_is_never_read() -> N
 async def test_a_connection_that_is_gone_is_freed_at_once_and_not_when_somebody_collects(*, secure: bool) -> None:
     """In TLS each holds some 50 KB: 2,500 of them in a second of a busy ingress would be 125 MB of nothing."""
     async with Origin(replying(response(200))) as app:
-        async with house([app.port], POLICY, ingress=True, ingress_tls=shown() if secure else None) as home:
+        async with house([app.port], POLICY, ingress=True, ingress_tls=shown() if secure else None) as proxy:
             gc.collect()
             gc.disable()
             try:
                 _, writer = await asyncio.open_connection(
                     "127.0.0.1",
-                    home.own.address.port,
+                    proxy.own.address.port,
                     ssl=caller_context() if secure else None,
                     server_hostname=HOST if secure else None,
                 )
-                while not home.own._downstreams:
+                while not proxy.own._downstreams:
                     await asyncio.sleep(0)
-                connection = weakref.ref(next(iter(home.own._downstreams)))
+                connection = weakref.ref(next(iter(proxy.own._downstreams)))
                 writer.close()
-                while home.plane.connections:
+                while proxy.context.connections:
                     await asyncio.sleep(0.001)
                 for _ in range(5):
                     await asyncio.sleep(0)
@@ -351,9 +351,9 @@ async def test_a_caller_in_tls_who_does_not_read_holds_the_service_back() -> Non
             await writer.drain()
             written += MIB
 
-    async with Origin(answer) as app, house([app.port], POLICY, ingress=True, ingress_tls=shown()) as home:
+    async with Origin(answer) as app, house([app.port], POLICY, ingress=True, ingress_tls=shown()) as proxy:
         reader, writer = await asyncio.open_connection(
-            "127.0.0.1", home.own.address.port, ssl=caller_context(), server_hostname=HOST, limit=65536
+            "127.0.0.1", proxy.own.address.port, ssl=caller_context(), server_hostname=HOST, limit=65536
         )
         writer.write(GET)
         await reader.readuntil(b"\r\n\r\n")
@@ -389,29 +389,29 @@ async def test_a_websocket_passes_through_tls_on_both_sides() -> None:
     async with Echo(echo, server_context()) as app:
         async with house(
             [app.port], POLICY, ingress=True, ingress_tls=shown(), tls=ClientTls(context), host=HOST
-        ) as home:
+        ) as proxy:
             reader, writer = await asyncio.open_connection(
-                "127.0.0.1", home.own.address.port, ssl=caller_context(), server_hostname=HOST
+                "127.0.0.1", proxy.own.address.port, ssl=caller_context(), server_hostname=HOST
             )
             upgrade = b"Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
             writer.write(b"GET /chat HTTP/1.1\r\nHost: a\r\n" + upgrade + b"Sec-WebSocket-Version: 13\r\n\r\n")
             head = await reader.readuntil(b"\r\n\r\n")
-            greeting = await reader.readexactly(5)
+            handshake = await reader.readexactly(5)
             writer.write(b"there")
             answer = await asyncio.wait_for(reader.readexactly(5), 5)
             writer.close()
-            while home.plane.busy or home.plane.connections:
+            while proxy.context.busy or proxy.context.connections:
                 await asyncio.sleep(0.01)
 
     assert head.startswith(b"HTTP/1.1 101 ")
-    assert (greeting, answer) == (b"hello", b"there")
+    assert (handshake, answer) == (b"hello", b"there")
 
 
 @on_uvloop
 async def test_the_same_bytes_of_two_callers_are_told_apart() -> None:
-    async with Origin(replying(response(200))) as app, house([app.port], POLICY, ingress=True) as home:
+    async with Origin(replying(response(200))) as app, house([app.port], POLICY, ingress=True) as proxy:
         for address in ("127.0.0.1", "127.0.0.2", "127.0.0.1"):
-            reader, writer = await asyncio.open_connection("127.0.0.1", home.own.address.port, local_addr=(address, 0))
+            reader, writer = await asyncio.open_connection("127.0.0.1", proxy.own.address.port, local_addr=(address, 0))
             writer.write(GET)
             await read_response(reader)
             writer.close()
@@ -440,15 +440,15 @@ class Exhausted:
 @on_uvloop
 async def test_a_listener_that_can_not_open_files_for_a_while_serves_again_when_it_can() -> None:
     async with Origin(replying(response(200))) as app:
-        async with house([app.port], POLICY, ingress=True, ingress_tls=shown()) as home:
-            home.own.retire()
+        async with house([app.port], POLICY, ingress=True, ingress_tls=shown()) as proxy:
+            proxy.own.retire()
             exhausted = Exhausted(asyncio.get_running_loop(), 2)
-            home.plane.loop = exhausted  # type: ignore[assignment]
+            proxy.context.loop = exhausted  # type: ignore[assignment]
             sock = bind(Address("127.0.0.1", 0))
-            again = Listener(home.plane, sock, home.router, home.route, connect=False, ingress=True, tls=shown())
+            again = Listener(proxy.context, sock, proxy.router, proxy.route, connect=False, ingress=True, tls=shown())
             await again.start()
-            home.own = again
-            answer = await call(home, GET)
+            proxy.own = again
+            answer = await call(proxy, GET)
             again.close()
 
     assert answer.startswith(b"HTTP/1.1 200 ")

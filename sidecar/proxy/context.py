@@ -10,7 +10,7 @@ from typing import Protocol
 from sidecar.engine.record import ExchangeRecord
 from sidecar.engine.trace import ExchangeTrace
 from sidecar.governance.documents.limits import WireLimits
-from sidecar.proxy.resolver import Strangers
+from sidecar.proxy.resolver import DnsLookupLimit
 from sidecar.proxy.timers import Wheel
 from sidecar.wire.head import RequestHead, ResponseHead
 from sidecar.wire.malformed import REASONS
@@ -18,7 +18,7 @@ from sidecar.wire.recent import Recent
 from sidecar.wire.shapes import RequestShape, ResponseShape, Shapes
 
 
-class Recorder(Protocol):
+class ExchangeRecorder(Protocol):
     """Is told of every exchange that was retried, refused, faulted or slow, and of a sample of the others."""
 
     def record(self, record: ExchangeRecord) -> None:
@@ -35,7 +35,7 @@ class Tracer(Protocol):
         """Take note; must not block."""
 
 
-class Plane:
+class ProxyContext:
     """One data plane. Everything here is read on the hot path, so it is plain attributes."""
 
     __slots__ = (
@@ -47,6 +47,7 @@ class Plane:
         "busy",
         "clock",
         "connections",
+        "dns_lookup_limit",
         "draining",
         "handshake_failures",
         "limits",
@@ -58,7 +59,6 @@ class Plane:
         "request_lines",
         "request_shapes",
         "sample",
-        "strangers",
         "tracer",
         "tunnels",
         "wall",
@@ -68,7 +68,7 @@ class Plane:
     def __init__(
         self,
         loop: AbstractEventLoop,
-        recorder: Recorder,
+        recorder: ExchangeRecorder,
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -81,7 +81,7 @@ class Plane:
         self.tracer: Tracer | None = None
         """Set before the first connection, or never."""
         self.limits = WireLimits()
-        self.strangers = Strangers()
+        self.dns_lookup_limit = DnsLookupLimit()
         self.answers: Recent[ResponseHead] = Recent()
         """Heads of responses met lately, as they were read; not of those to a HEAD, which mean something else."""
         self.answer_shapes: Shapes[ResponseShape, ResponseHead] = Shapes(ResponseShape, clock)

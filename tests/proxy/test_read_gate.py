@@ -1,6 +1,6 @@
-"""Valves."""
+"""Read gates and unsent bytes."""
 
-from sidecar.proxy.flow import Valve
+from sidecar.proxy.read_gate import ReadGate
 
 
 class Pipe:
@@ -21,16 +21,16 @@ class Pipe:
 
 def test_reading_goes_on_only_when_the_last_reason_is_gone() -> None:
     pipe = Pipe()
-    valve = Valve(pipe)  # type: ignore[arg-type]
+    read_gate = ReadGate(pipe)  # type: ignore[arg-type]
 
-    valve.hold(Valve.PEER)
-    valve.hold(Valve.AHEAD)
-    valve.hold(Valve.AHEAD)
-    valve.release(Valve.AHEAD)
+    read_gate.hold(ReadGate.PEER)
+    read_gate.hold(ReadGate.AHEAD)
+    read_gate.hold(ReadGate.AHEAD)
+    read_gate.release(ReadGate.AHEAD)
     still = pipe.reading
-    valve.release(Valve.PEER)
-    valve.release(Valve.PEER)
+    read_gate.release(ReadGate.PEER)
+    read_gate.release(ReadGate.PEER)
 
     assert not still
     assert pipe.reading
-    assert not valve.held
+    assert not read_gate.held

@@ -6,7 +6,7 @@ import termios
 from asyncio import Transport
 
 
-def owed(transport: Transport) -> int:
+def unsent_bytes(transport: Transport) -> int:
     """The bytes that were written to `transport` and that its peer has not taken: ours, and the kernel's.
 
     Both, for the kernel's may be megabytes: whoever reads them slowly takes nothing of ours for a long time.
@@ -19,7 +19,7 @@ def owed(transport: Transport) -> int:
     return transport.get_write_buffer_size() + int(unsent)
 
 
-class Valve:
+class ReadGate:
     """Reading from one transport, held while any of a few named reasons holds."""
 
     __slots__ = ("held", "transport")

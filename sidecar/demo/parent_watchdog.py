@@ -1,7 +1,7 @@
-"""`sidecar run` on a leash: it drains and ends when its stdin is closed; no demo that was killed leaves it behind.
+"""`sidecar run` with a parent watchdog: it drains and ends when its stdin closes, so a killed demo leaves none behind.
 
-`python -m sidecar.demo.leash ARGUMENTS…` is `sidecar ARGUMENTS…` otherwise. A pipe ends with its other side, however
-that ends, on every system.
+`python -m sidecar.demo.parent_watchdog ARGUMENTS…` is `sidecar ARGUMENTS…` otherwise. A pipe ends with its other side,
+however that ends, on every system.
 """
 
 import os
@@ -13,7 +13,7 @@ import threading
 
 def main() -> None:
     """Watch stdin beside the real command."""
-    threading.Thread(target=_watch, name="leash", daemon=True).start()
+    threading.Thread(target=_watch, name="parent-watchdog", daemon=True).start()
     sys.argv[0] = "sidecar"
     runpy.run_module("sidecar", run_name="__main__")
 
