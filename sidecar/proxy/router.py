@@ -3,6 +3,7 @@
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import Final
 
 from sidecar.engine.destination import Destination
@@ -33,17 +34,27 @@ class Misdirected(Exception):
         self.detail = detail
 
 
+class Role(Enum):
+    """The side of the service that a route is on."""
+
+    EGRESS = "egress"
+    """To a destination that the sidecar file names."""
+    UNLISTED = "unlisted"
+    """To a host that no destination names."""
+    INGRESS = "ingress"
+    """To the service itself: every Host is passed on as it came, the sidecar's own among them."""
+
+
 class Route:
     """A destination as requests find it: its engine state, its connections, and the bytes that depend on both."""
 
-    __slots__ = ("_idempotent", "authority", "destination", "keeps_host", "name", "pool", "replay_bytes", "shadow")
+    __slots__ = ("_idempotent", "authority", "destination", "name", "pool", "replay_bytes", "role", "shadow")
 
-    def __init__(self, name: str, destination: Destination, pool: Pool, *, keeps_host: bool = False) -> None:
-        """`keeps_host`: every Host is passed on as it came, the sidecar's own among them."""
+    def __init__(self, name: str, destination: Destination, pool: Pool, role: Role = Role.EGRESS) -> None:
         self.name = name
         self.destination = destination
         self.pool = pool
-        self.keeps_host = keeps_host
+        self.role = role
         self.authority = b""
         """The Host that the destination knows itself by: its first endpoint's."""
         self._idempotent = frozenset[bytes]()
@@ -127,7 +138,7 @@ class Router:
                 if self._is_own_name(host):
                     head.fields = replace_host(head.fields, head.host, route.authority)
                 return route
-            if not host or (self._is_own_name(host) and not own.keeps_host):
+            if not host or (self._is_own_name(host) and own.role is not Role.INGRESS):
                 head.fields = replace_host(head.fields, head.host, own.authority)
             return own
         return self._absolute(head, own)
@@ -205,6 +216,7 @@ class Router:
             UNLISTED,
             destination,
             Pool(self._context, (endpoint,), self._rand, self._tls, dns_lookup_limit=self._context.dns_lookup_limit),
+            Role.UNLISTED,
         )
         unlisted[endpoint] = route
         return route

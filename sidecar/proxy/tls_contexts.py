@@ -40,8 +40,8 @@ class TlsContexts:
         return {name for name, tls in older.items() if self._by_name.get(name) is not tls}
 
     def client(self, name: str) -> ClientTls:
-        """How the https endpoints of a destination are spoken to."""
-        return self._by_name[name]
+        """How the https endpoints of a route are spoken to: as usual where nothing is said."""
+        return self._by_name.get(name) or self.usual
 
     @property
     def usual(self) -> ClientTls:

@@ -93,10 +93,10 @@ def at_reload(log: Path) -> list[str]:
         await sidecar.start()
         try:
             write(*wrong)
-            result = await sidecar.reload()
+            result = await sidecar.policy.reload()
             assert not result.ok
-            assert sidecar.destinations["payments"].policy.budget.ratio == 0.1
-            assert sidecar.ready() == []
+            assert sidecar.data_plane.destinations["payments"].policy.budget.ratio == 0.1
+            assert sidecar.state.ready() == []
         finally:
             await sidecar.close()
 

@@ -14,7 +14,7 @@ from sidecar.net import Address, Endpoint
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.listener import Listener, bind
 from sidecar.proxy.pool import Pool
-from sidecar.proxy.router import Route, Router
+from sidecar.proxy.router import Role, Route, Router
 from sidecar.proxy.tls import ClientTls, ServerTls
 from sidecar.wire.writer import VIA
 
@@ -101,7 +101,8 @@ async def house(
     destination = Destination("payments", policy, rand, context.clock())
     spoken: Callable[[], ClientTls] = no_tls if tls is None else lambda: tls
     endpoints = [Endpoint("http" if tls is None else "https", host, port) for port in ports]
-    route = Route("payments", destination, Pool(context, endpoints, rand, spoken), keeps_host=ingress)
+    role = Role.INGRESS if ingress else Role.EGRESS
+    route = Route("payments", destination, Pool(context, endpoints, rand, spoken), role)
     router = Router(
         context,
         {"payments": route},

@@ -1,0 +1,93 @@
+"""The policy in force as JSON: each number with its origin, and the exceptions as they stand at an instant."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sidecar.engine.shadow import Shadow
+from sidecar.governance.documents.document import INGRESS_NAME, RESERVED_NAME
+from sidecar.governance.policy.guardrails import written
+from sidecar.governance.policy.resolve import Origin
+from sidecar.governance.policy.snapshot import Snapshot
+from sidecar.governance.policy.waivers import State, begins_at, ends_at, state_of
+
+
+def policy_view(
+    snapshot: Snapshot,
+    now: datetime,
+    *,
+    origin: str,
+    offered: int | None,
+    rollout: str,
+    shadows: Mapping[str, Shadow],
+    warnings: Sequence[str],
+    uses: Mapping[str, int],
+) -> dict[str, object]:
+    """`origin` and `rollout` are words of `governance.loading.standing`; `uses` counts requests, by exception."""
+    return {
+        "version": snapshot.version,
+        "origin": origin,
+        "offered": offered,
+        "rollout": rollout,
+        "dry_run": {name: _differences(shadow) for name, shadow in shadows.items()},
+        "expires": None if snapshot.expires is None else snapshot.expires.isoformat(),
+        "warnings": list(warnings),
+        "owner": snapshot.owner,
+        "digest": snapshot.policy_digest,
+        "service": snapshot.service,
+        "files": [str(file) for file in snapshot.files],
+        "destinations": {name: _origins(destination.provenance) for name, destination in snapshot.destinations.items()},
+        **({} if snapshot.ingress is None else {INGRESS_NAME: _origins(snapshot.ingress.provenance)}),
+        RESERVED_NAME: _origins(snapshot.unlisted_provenance),
+        "exceptions": _exceptions(snapshot, uses, now),
+    }
+
+
+def _origins(provenance: Mapping[str, Origin]) -> dict[str, object]:
+    return {
+        field: {
+            "value": origin.value,
+            "source": origin.source.value,
+            "place": origin.place,
+            **({} if origin.exception is None else {"exception": origin.exception}),
+        }
+        for field, origin in sorted(provenance.items())
+    }
+
+
+def _exceptions(snapshot: Snapshot, uses: Mapping[str, int], now: datetime) -> list[dict[str, object]]:
+    """The exceptions for this service. `remaining_seconds` are those of its life; 0 before and after."""
+    asked = {
+        excepted.grant.id: excepted.asked.place
+        for resolution in snapshot.resolutions.values()
+        for excepted in resolution.excepted.values()
+    }
+    views: list[dict[str, object]] = []
+    for grant in snapshot.exceptions:
+        exception = grant.exception
+        state = state_of(exception, now)
+        remaining = (ends_at(exception) - now).total_seconds()
+        views.append(
+            {
+                "id": grant.id,
+                "state": state.value,
+                "remaining_seconds": remaining if state is State.LIVE else 0.0,
+                "begins": begins_at(exception).isoformat(),
+                "expires": ends_at(exception).isoformat(),
+                "destination": exception.destination,
+                "setting": exception.setting,
+                "value": written(grant.value),
+                "asked_at": asked.get(grant.id),
+                "uses": uses[grant.id],
+                "owner": exception.owner,
+                "approved_by": exception.approved_by,
+                "ticket": exception.ticket,
+                "reason": exception.reason,
+                "place": grant.place,
+            }
+        )
+    return views
+
+
+def _differences(shadow: Shadow) -> dict[str, int]:
+    kinds = {difference.value: count for difference, count in shadow.differences.items()}
+    return {"decisions": shadow.compared, **kinds}

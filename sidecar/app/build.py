@@ -1,0 +1,214 @@
+"""The data plane of a snapshot: its routes, their pools and engine state, and the listeners that lead to them.
+
+State lives on from one snapshot to the next: a route that both have keeps its budget, breaker, counters, connections.
+"""
+
+import random
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from sidecar.engine.destination import Destination
+from sidecar.engine.policy import DestinationPolicy
+from sidecar.engine.shadow import Shadow
+from sidecar.engine.tally import Tally
+from sidecar.governance.documents.document import INGRESS_NAME
+from sidecar.governance.policy.snapshot import Snapshot
+from sidecar.governance.trust.certificates import CertificateStore
+from sidecar.net import Address, Endpoint
+from sidecar.proxy.context import ProxyContext
+from sidecar.proxy.listener import Listener, NoSuchAddress, bind
+from sidecar.proxy.pool import Pool
+from sidecar.proxy.router import UNLISTED, Role, Route, Router
+from sidecar.proxy.tls_contexts import TlsContexts
+from sidecar.wire.writer import VIA
+
+NotListening = Callable[[Address, str], None]
+"""Is told of an address that this machine does not have, and why."""
+
+_ROLES: Final = {INGRESS_NAME: Role.INGRESS}
+
+
+@dataclass(frozen=True, slots=True)
+class _RouteSettings:
+    """A route as a snapshot describes it."""
+
+    name: str
+    policy: DestinationPolicy
+    endpoints: tuple[Endpoint, ...]
+    listen: tuple[Address, ...]
+
+    @property
+    def role(self) -> Role:
+        return _ROLES.get(self.name, Role.EGRESS)
+
+
+class DataPlane:
+    """`routes` has a route for each destination and, where there is an ingress, the one to the service, by name."""
+
+    def __init__(self, context: ProxyContext, certificates: CertificateStore, snapshot: Snapshot) -> None:
+        """`certificates` has the files that the snapshot names."""
+        self.context = context
+        self.routes: dict[str, Route] = {}
+        self.listeners: dict[Address, Listener] = {}
+        self._tls_contexts = TlsContexts(certificates)
+        self._absent: set[Address] = set()
+        """Addresses that this machine does not have, each left out beside one that it has."""
+        self._unlisted_tally = Tally()
+        self.router = self._build(snapshot)
+
+    def adopt(self, snapshot: Snapshot) -> bool:
+        """Route by another snapshot, in one step as far as requests can see. Whether it listens where that one says."""
+        older = self.router
+        self.router = self._build(snapshot)
+        self.router.adopt_unlisted(older)
+        wanted = self._assign(snapshot)
+        self.resolve()
+        return wanted - self._absent == set(self.listeners)
+
+    def resolve(self) -> None:
+        """Look up the addresses of all endpoints."""
+        for route in self.routes.values():
+            route.pool.refresh()
+
+    def listen(self, snapshot: Snapshot, not_listening: NotListening) -> None:
+        """Bind every address, not yet accepting. Raises PortTaken, and binds nothing then."""
+        for address, sock in self._bind(snapshot, not_listening).items():
+            self.listeners[address] = Listener(self.context, sock, self.router, None, connect=False)
+        self._assign(snapshot)
+        addresses = {(listener.address.host, listener.address.port) for listener in self.listeners.values()}
+        self.context.own_addresses = frozenset(addresses)
+
+    def renew_tls(self, snapshot: Snapshot) -> None:
+        """Use the certificates as they were read last; no connection that was made with others is used again."""
+        for name in self._tls_contexts.follow(snapshot):
+            if name in self.routes:
+                self.routes[name].pool.renew()
+        for listener in self.listeners.values():
+            if listener.ingress:
+                listener.tls = self._tls_contexts.server
+
+    def shadow(self, candidate: Snapshot | None) -> None:
+        """Let a candidate shadow what is in force from now on, its counts beginning anew; None: nothing does."""
+        now = self.context.clock()
+        for name, route in self.routes.items():
+            settings = None if candidate is None else candidate.destinations.get(name)
+            route.shadow = None if settings is None else Shadow(route.destination, settings.policy, random.random, now)
+
+    @property
+    def destinations(self) -> Mapping[str, Destination]:
+        """The engine's state by name: also of the unlisted host that was used last, with the counts of all of them."""
+        destinations = {name: route.destination for name, route in self.routes.items()}
+        if unlisted := self.router.unlisted:
+            destinations[UNLISTED] = unlisted[-1].destination
+        return destinations
+
+    def every_route(self) -> list[Route]:
+        """Those with a name, and those of unlisted hosts."""
+        return [*self.routes.values(), *self.router.unlisted]
+
+    def close_idle(self) -> None:
+        """Close the callers' connections on which no request is under way."""
+        for listener in self.listeners.values():
+            listener.close_idle()
+
+    def close(self) -> None:
+        """Break what is left and free the ports."""
+        for listener in self.listeners.values():
+            listener.close()
+        for route in self.every_route():
+            route.pool.close()
+        self.context.wheel.close()
+
+    def _build(self, snapshot: Snapshot) -> Router:
+        context = self.context
+        context.limits = snapshot.limits
+        context.answers.clear()
+        context.via = VIA if snapshot.via else b""
+        context.policy_version = snapshot.version
+        context.sample = snapshot.access_log_sample
+        spoken_otherwise = self._tls_contexts.follow(snapshot)
+        before = self.routes
+        self.routes = {
+            settings.name: self._route(settings, before.get(settings.name), renew=settings.name in spoken_otherwise)
+            for settings in _route_settings(snapshot)
+        }
+        for name in before.keys() - self.routes.keys():
+            before[name].pool.close()
+        return Router(
+            context,
+            {name: route for name, route in self.routes.items() if route.role is Role.EGRESS},
+            {host: name for name, destination in snapshot.destinations.items() for host in destination.hosts},
+            snapshot.unlisted,
+            random.random,
+            lambda: self._tls_contexts.usual,
+            forward_unlisted=snapshot.egress.unlisted == "forward",
+            tally=self._unlisted_tally,
+        )
+
+    def _route(self, settings: _RouteSettings, route: Route | None, *, renew: bool) -> Route:
+        """The route of that name: as it is, under what the snapshot says of it, or a new one."""
+        context = self.context
+        now = context.clock()
+        if route is None:
+            destination = Destination(settings.name, settings.policy, random.random, now)
+            pool = Pool(context, settings.endpoints, random.random, partial(self._tls_contexts.client, settings.name))
+            route = Route(settings.name, destination, pool, settings.role)
+        else:
+            route.destination.adopt(settings.policy, now)
+            route.pool.adopt(settings.endpoints)
+            if renew:
+                route.pool.renew()
+            route.refresh()
+        route.destination.draining = context.draining
+        return route
+
+    def _assign(self, snapshot: Snapshot) -> set[Address]:
+        """Tell every listener what it is for; the addresses there should be."""
+        wanted: dict[Address, Route | None] = dict.fromkeys(snapshot.egress.listen)
+        for settings in _route_settings(snapshot):
+            wanted.update(dict.fromkeys(settings.listen, self.routes[settings.name]))
+        for address in self.listeners.keys() - wanted.keys():
+            self.listeners.pop(address).retire()
+        connect = snapshot.egress.connect == "tunnel"
+        for address, listener in self.listeners.items():
+            route = wanted[address]
+            ingress = route is not None and route.role is Role.INGRESS
+            listener.turn_to(self.router, route, connect=connect, ingress=ingress, tls=self._tls_contexts.server)
+        return set(wanted)
+
+    def _bind(self, snapshot: Snapshot, not_listening: NotListening) -> dict[Address, socket.socket]:
+        bound: dict[Address, socket.socket] = {}
+        try:
+            for settings in _route_settings(snapshot):
+                self._bind_one_of(settings.listen, bound, not_listening)
+            self._bind_one_of(snapshot.egress.listen, bound, not_listening)
+        except OSError:
+            for sock in bound.values():
+                sock.close()
+            raise
+        return bound
+
+    def _bind_one_of(
+        self, addresses: Sequence[Address], bound: dict[Address, socket.socket], not_listening: NotListening
+    ) -> None:
+        """Bind all of these that are not `bound` yet, or, where the machine has no IPv6, those that are of IPv4."""
+        for address in sorted(addresses, key=lambda address: ":" in address.host):
+            if address in bound:
+                continue
+            try:
+                bound[address] = bind(address)
+            except NoSuchAddress as error:
+                if ":" not in address.host or bound.keys().isdisjoint(addresses):
+                    raise
+                self._absent.add(address)
+                not_listening(address, error.strerror or str(error))
+
+
+def _route_settings(snapshot: Snapshot) -> Iterator[_RouteSettings]:
+    for name, destination in snapshot.destinations.items():
+        yield _RouteSettings(name, destination.policy, destination.endpoints, destination.listen)
+    if (ingress := snapshot.ingress) is not None:
+        yield _RouteSettings(INGRESS_NAME, ingress.policy, (ingress.app,), (ingress.listen,))

@@ -1,0 +1,171 @@
+"""One sidecar from its start to its end: bind, serve, drain, close."""
+
+import asyncio
+import gc
+import signal
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+import uvloop
+
+from sidecar.admin.server import AdminServer
+from sidecar.app.build import DataPlane
+from sidecar.app.reload import PolicyInForce, wall_clock
+from sidecar.app.state import Phase, RunningState
+from sidecar.governance.loading.loader import Loaded, PolicyLoader
+from sidecar.governance.loading.updater import Source
+from sidecar.governance.trust.certificates import CertificateStore
+from sidecar.net import Address
+from sidecar.proxy.context import ProxyContext
+from sidecar.telemetry.access_log import LINES_BURST, LINES_PER_SECOND, AccessLog
+from sidecar.telemetry.history import History, Sampler
+from sidecar.telemetry.line_limit import LineLimit
+from sidecar.telemetry.log import Log
+from sidecar.telemetry.loop_lag import LoopLag
+from sidecar.telemetry.recorders import Recorders
+from sidecar.telemetry.tracing import Tracing, open_tracing
+
+_GC_THRESHOLD: Final = 50_000
+"""Young objects between two collections. Exchanges are freed by reference counting, so that collecting often only costs
+time. A leak of cycles would show 50,000 objects later, some 10 MB."""
+_FLUSH_SECONDS: Final = 1.0
+_DRAIN_LOOK: Final = 0.02
+_LAST_SPANS_SECONDS: Final = 2.0
+
+
+class Sidecar:
+    """One process: its data plane, its admin plane, and the policy that governs both.
+
+    `loaded` is the first of what `source` gives. `wall` is the time by which exceptions begin and end.
+    """
+
+    def __init__(self, source: Source, loaded: Loaded, log: Log, wall: Callable[[], datetime] = wall_clock) -> None:
+        self._log = log
+        self._draining = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._tracing: Tracing | None = None
+        certificates = CertificateStore()
+        certificates.adopt(loaded.snapshot.certificate_files)
+        loop = asyncio.get_running_loop()
+        limit = LineLimit(LINES_PER_SECOND, LINES_BURST, time.monotonic())
+        history = History(time.monotonic)
+        access_log = AccessLog(log, limit, time.monotonic, loop.call_later)
+        self._context = ProxyContext(loop, Recorders(access_log, history))
+        self._lag = LoopLag(loop, time.monotonic)
+        self.data_plane = DataPlane(self._context, certificates, loaded.snapshot)
+        self._sampler = Sampler(loop, history, lambda: self.data_plane.destinations)
+        self.policy = PolicyInForce(source, loaded, self.data_plane, certificates, log, wall)
+        self.state = RunningState(self.data_plane, self.policy, certificates, history, self._lag, log)
+        self._admin = AdminServer(self.state, time.monotonic)
+
+    async def start(self) -> None:
+        """Bind everything and serve. Raises OSError, its message naming what can not be had; nothing is bound then.
+
+        Raises TracingUnavailable where traces are asked for without the extra that they need.
+        """
+        snapshot = self.policy.snapshot
+        if (traces := snapshot.traces) is not None:
+            self._tracing = open_tracing(traces.endpoint, traces.sample, snapshot.service)
+            self._context.tracer = self.state.tracing = self._tracing
+        try:
+            await self._start()
+        except OSError:
+            await self.close()
+            raise
+
+    async def _start(self) -> None:
+        snapshot = self.policy.snapshot
+        data_plane = self.data_plane
+        data_plane.listen(snapshot, self._not_listening)
+        self._lag.start()
+        self._sampler.start()
+        admin = await self._admin.start(snapshot.admin)
+        if snapshot.metrics_listen is not None:
+            await self._admin.start(snapshot.metrics_listen, probes_only=True)
+        listeners = data_plane.listeners.values()
+        for listener in listeners:
+            await listener.start()
+        data_plane.resolve()
+        self.state.phase = Phase.SERVING
+        self.policy.start()
+        self._log.lifecycle(
+            "start",
+            service=snapshot.service,
+            policy_version=snapshot.version,
+            digest=snapshot.policy_digest[:12],
+            origin=self.policy.updater.loaded.origin.value,
+            admin=f"http://{admin}",
+            listen=[f"http{'s' if listener.tls else ''}://{listener.address}" for listener in listeners],
+            destinations={name: [str(e) for e in d.endpoints] for name, d in snapshot.destinations.items()},
+        )
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT has been obeyed: drained, or at once by a second one. Call `start` before."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, number.name)
+        loop.add_signal_handler(signal.SIGHUP, self.policy.updater.reload_soon)
+        following = loop.create_task(self.policy.run())
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_GC_THRESHOLD, 20, 50)
+        try:
+            await self._draining.wait()
+            await self._drain()
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+            await self.close()
+
+    async def close(self) -> None:
+        """Break what is left and free the ports."""
+        self.data_plane.close()
+        self._lag.stop()
+        self._sampler.stop()
+        self.policy.stop()
+        await self._admin.stop()
+        if self._tracing is not None and not await asyncio.to_thread(self._tracing.close, _LAST_SPANS_SECONDS):
+            self._log.logger.warning("traces_lost", **self._tracing.spans)
+
+    def _stop(self, name: str) -> None:
+        if self._draining.is_set():
+            self._log.lifecycle("stop", signal=name, abandoned=self._context.busy)
+            self._ended.set()
+        else:
+            self._log.lifecycle("drain", signal=name, in_flight=self._context.busy, seconds=self.policy.snapshot.drain)
+            self.state.phase = Phase.DRAINING
+            self._draining.set()
+
+    async def _drain(self) -> None:
+        """Finish what is under way, serving on meanwhile; every answer from now on closes its connection."""
+        context = self._context
+        context.draining = True
+        for route in self.data_plane.every_route():
+            route.destination.draining = True
+        until = context.clock() + self.policy.snapshot.drain
+        while context.busy and context.clock() < until and not self._ended.is_set():  # noqa: ASYNC110 - once in a life
+            await asyncio.sleep(_DRAIN_LOOK)
+        self.data_plane.close_idle()
+        until = context.clock() + _FLUSH_SECONDS
+        while context.connections and context.clock() < until and not (context.busy or self._ended.is_set()):  # noqa: ASYNC110
+            await asyncio.sleep(_DRAIN_LOOK)
+        self._log.lifecycle("stop", abandoned=context.busy)
+
+    def _not_listening(self, address: Address, reason: str) -> None:
+        self._log.logger.warning("not_listening", address=str(address), reason=reason)
+
+
+def serve(loader: PolicyLoader, log: Log, *, strict: bool) -> None:
+    """Run one sidecar to its end. Raises InvalidDocument when it can not begin, and OSError naming an address."""
+
+    async def main() -> None:
+        loaded = await loader.first(strict=strict)
+        sidecar = Sidecar(loader, loaded, log)
+        await sidecar.start()
+        await sidecar.run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+    log.close()

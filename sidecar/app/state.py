@@ -1,0 +1,186 @@
+"""What the admin plane and the metrics are told about the process. Everything is read when it is asked for."""
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+
+from sidecar.admin.policy_view import policy_view
+from sidecar.admin.state import ReloadResult
+from sidecar.app.build import DataPlane
+from sidecar.app.reload import PolicyInForce
+from sidecar.engine.destination import Destination
+from sidecar.engine.shadow import Shadow
+from sidecar.governance.documents.document import INGRESS_NAME
+from sidecar.governance.policy.waivers import ends_at
+from sidecar.governance.trust.certificates import CertificateStore
+from sidecar.proxy.router import UNLISTED
+from sidecar.telemetry import subject
+from sidecar.telemetry.history import History
+from sidecar.telemetry.log import Log
+from sidecar.telemetry.loop_lag import LoopLag
+from sidecar.telemetry.subject import Connections, ExceptionLife, PolicyIdentity, PolicyStanding
+from sidecar.telemetry.tracing import Tracing
+
+
+class Phase(Enum):
+    """How far the process is in its life, and why it is not ready then; empty when it is."""
+
+    STARTING = "starting: not every port is bound yet"
+    SERVING = ""
+    DRAINING = "draining: finishing what is under way before the end"
+
+
+class RunningState:
+    """Implements `admin.state.AdminState`. `phase` and `tracing` are set as the process goes through its life."""
+
+    def __init__(
+        self,
+        data_plane: DataPlane,
+        policy: PolicyInForce,
+        certificates: CertificateStore,
+        history: History,
+        lag: LoopLag,
+        log: Log,
+    ) -> None:
+        self.phase = Phase.STARTING
+        self.tracing: Tracing | None = None
+        self.history = history
+        self._data_plane = data_plane
+        self._policy = policy
+        self._certificates = certificates
+        self._lag = lag
+        self._log = log
+
+    def ready(self) -> Sequence[str]:
+        """Why it is not ready, one sentence each; empty when it is."""
+        return [self.phase.value] if self.phase.value else []
+
+    @property
+    def destinations(self) -> Mapping[str, Destination]:
+        """The destinations in force, and the unlisted host that was used last, with the counts of all of them."""
+        return self._data_plane.destinations
+
+    @property
+    def rejections(self) -> Mapping[str, int]:
+        """Messages that were refused for their bytes, by reason."""
+        return self._data_plane.context.rejections
+
+    @property
+    def policy(self) -> PolicyIdentity:
+        """The policy in force."""
+        snapshot = self._policy.snapshot
+        return PolicyIdentity(snapshot.version, snapshot.policy_digest[:12] or "built-in")
+
+    @property
+    def reloads(self) -> subject.Reloads:
+        """How loading it went."""
+        reloads = self._policy.updater.reloads
+        return subject.Reloads(reloads.successes, reloads.failures, reloads.in_force_since, reloads.last_error)
+
+    @property
+    def standing(self) -> PolicyStanding:
+        """How the policy in force came to be."""
+        updater = self._policy.updater
+        loaded = updater.loaded
+        expires = loaded.snapshot.expires
+        return PolicyStanding(
+            origin=loaded.origin.value,
+            rollout=loaded.rollout.value,
+            aborts=updater.aborts,
+            source_age=updater.age,
+            expires=None if expires is None else expires.timestamp(),
+        )
+
+    def warnings(self) -> Sequence[str]:
+        """What an operator should know although it is ready."""
+        snapshot = self._policy.snapshot
+        left_out = [f"left out: {finding}" for each in snapshot.left_out.values() for finding in each]
+        return [*self._policy.updater.warnings, *snapshot.warnings, *map(str, snapshot.waiting), *left_out]
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """Overrides that are not in force because the exception they need is over, counted by destination."""
+        left_out = self._policy.snapshot.left_out
+        return {name: len(left_out.get(name, ())) for name in self.destinations}
+
+    @property
+    def shadows(self) -> Mapping[str, Shadow]:
+        """What a candidate policy would decide, where there is one."""
+        routes = self._data_plane.routes
+        return {name: route.shadow for name, route in routes.items() if route.shadow is not None}
+
+    @property
+    def exceptions(self) -> Sequence[ExceptionLife]:
+        """The exceptions that the policy has for this service."""
+        uses = self._policy.uses()
+        return [
+            ExceptionLife(grant.id, ends_at(grant.exception).timestamp(), uses[grant.id])
+            for grant in self._policy.snapshot.exceptions
+        ]
+
+    @property
+    def certificates(self) -> subject.CertificateRenewals:
+        """How reading certificates again went."""
+        store = self._certificates
+        error = "\n".join(map(str, store.findings)) or None
+        return subject.CertificateRenewals(store.successes, store.failures, error)
+
+    @property
+    def handshake_failures(self) -> Mapping[str, int]:
+        """Callers of the service whose TLS handshake failed, by reason."""
+        return self._data_plane.context.handshake_failures
+
+    @property
+    def log_lines_dropped(self) -> Mapping[str, int]:
+        """Lines that were not written, by reason."""
+        return self._log.dropped
+
+    @property
+    def spans(self) -> Mapping[str, int]:
+        """Spans by what became of them, where traces are on."""
+        return {} if self.tracing is None else self.tracing.spans
+
+    @property
+    def event_loop_lag(self) -> float:
+        """Seconds by which the loop was late, lately."""
+        return self._lag.seconds
+
+    def connections(self) -> Connections:
+        """Connections, counted now."""
+        data_plane = self._data_plane
+        counts = {name: route.pool.counts() for name, route in data_plane.routes.items()}
+        if unlisted := data_plane.router.unlisted:
+            both = [route.pool.counts() for route in unlisted]
+            counts[UNLISTED] = (sum(active for active, _ in both), sum(idle for _, idle in both))
+        return Connections(
+            data_plane.context.connections,
+            data_plane.context.tunnels,
+            {name: active for name, (active, _) in counts.items()},
+            {name: idle for name, (_, idle) in counts.items()},
+        )
+
+    def endpoints(self) -> Mapping[str, Sequence[str]]:
+        """The addresses of each destination, and of the service itself."""
+        snapshot = self._policy.snapshot
+        return {
+            **{name: [str(e) for e in destination.endpoints] for name, destination in snapshot.destinations.items()},
+            **({} if snapshot.ingress is None else {INGRESS_NAME: [str(snapshot.ingress.app)]}),
+        }
+
+    def policy_view(self) -> Mapping[str, object]:
+        """The policy in force, each number with its origin, and the exceptions as they stand at this instant."""
+        now = self._policy.now()
+        loaded = self._policy.updater.loaded
+        return policy_view(
+            self._policy.snapshot,
+            now,
+            origin=loaded.origin.value,
+            offered=loaded.offered,
+            rollout=loaded.rollout.value,
+            shadows=self.shadows,
+            warnings=self.warnings(),
+            uses=self._policy.uses(),
+        )
+
+    async def reload(self) -> ReloadResult:
+        """Read the documents again. What is wrong leaves the last good snapshot, and all state, in force."""
+        return await self._policy.reload()

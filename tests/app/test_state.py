@@ -1,0 +1,45 @@
+"""What the process says of itself agrees with what happened."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiohttp
+
+from sidecar.telemetry.subject import ExceptionLife
+from tests.app.processes import address_of, running, snapshot_for, under_an_exception
+from tests.fakes.origin import Origin, replying, response
+
+
+async def test_metrics_agree_with_what_the_dependency_counted(tmp_path: Path) -> None:
+    async with Origin(replying(response(503), response(200))) as origin:
+        async with running(snapshot_for(origin.port), tmp_path) as sidecar, aiohttp.ClientSession() as session:
+            for _ in range(5):
+                async with session.get(address_of(sidecar)) as answer:
+                    assert answer.status == 200
+            destination = sidecar.state.destinations["payments"]
+
+    assert destination.tally.attempts_total == len(origin.requests) == 6
+    assert destination.tally.requests_total == 5
+
+
+async def test_the_policy_view_tells_where_each_number_is_from(tmp_path: Path) -> None:
+    async with Origin(replying(response(200))) as origin, running(snapshot_for(origin.port), tmp_path) as sidecar:
+        view = json.loads(json.dumps(sidecar.state.policy_view()))
+
+    assert view["destinations"]["payments"]["budget.ratio"]["source"] == "baseline"
+
+
+async def test_uses_of_an_exception_are_the_requests_it_governed(tmp_path: Path) -> None:
+    now = [datetime(2026, 12, 4, tzinfo=UTC)]
+    async with Origin(replying(response(200))) as origin, aiohttp.ClientSession() as session:
+        async with under_an_exception(origin.port, tmp_path, lambda: now[0]) as sidecar:
+            for day in (4, 5):
+                now[0] = datetime(2026, 12, day, tzinfo=UTC)
+                sidecar.state.policy_view()
+                for _ in range(day):
+                    async with session.get(address_of(sidecar), headers={"host": "payments"}):
+                        pass
+            lives = sidecar.state.exceptions
+
+    assert lives == [ExceptionLife("EX-1", datetime(2026, 12, 5, tzinfo=UTC).timestamp(), 4)]
