@@ -45,7 +45,7 @@ class _RouteSettings:
         return _ROLES.get(self.name, Role.EGRESS)
 
 
-class DataPlane:
+class RouteTable:
     """`routes` has a route for each destination and, where there is an ingress, the one to the service, by name."""
 
     def __init__(self, context: ProxyContext, certificates: CertificateStore, snapshot: Snapshot) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 import uvloop
 
 from sidecar.admin.server import AdminServer
-from sidecar.app.build import DataPlane
+from sidecar.app.build import RouteTable
 from sidecar.app.reload import PolicyInForce, wall_clock
 from sidecar.app.state import Phase, RunningState
 from sidecar.governance.loading.loader import Loaded, PolicyLoader
@@ -54,10 +54,10 @@ class Sidecar:
         access_log = AccessLog(log, limit, time.monotonic, loop.call_later)
         self._context = ProxyContext(loop, Recorders(access_log, history))
         self._lag = LoopLag(loop, time.monotonic)
-        self.data_plane = DataPlane(self._context, certificates, loaded.snapshot)
-        self._sampler = Sampler(loop, history, lambda: self.data_plane.destinations)
-        self.policy = PolicyInForce(source, loaded, self.data_plane, certificates, log, wall)
-        self.state = RunningState(self.data_plane, self.policy, certificates, history, self._lag, log)
+        self.route_table = RouteTable(self._context, certificates, loaded.snapshot)
+        self._sampler = Sampler(loop, history, lambda: self.route_table.destinations)
+        self.policy = PolicyInForce(source, loaded, self.route_table, certificates, log, wall)
+        self.state = RunningState(self.route_table, self.policy, certificates, history, self._lag, log)
         self._admin = AdminServer(self.state, time.monotonic)
 
     async def start(self) -> None:
@@ -77,17 +77,17 @@ class Sidecar:
 
     async def _start(self) -> None:
         snapshot = self.policy.snapshot
-        data_plane = self.data_plane
-        data_plane.listen(snapshot, self._not_listening)
+        route_table = self.route_table
+        route_table.listen(snapshot, self._not_listening)
         self._lag.start()
         self._sampler.start()
         admin = await self._admin.start(snapshot.admin)
         if snapshot.metrics_listen is not None:
             await self._admin.start(snapshot.metrics_listen, probes_only=True)
-        listeners = data_plane.listeners.values()
+        listeners = route_table.listeners.values()
         for listener in listeners:
             await listener.start()
-        data_plane.resolve()
+        route_table.resolve()
         self.state.phase = Phase.SERVING
         self.policy.start()
         self._log.lifecycle(
@@ -121,7 +121,7 @@ class Sidecar:
 
     async def close(self) -> None:
         """Break what is left and free the ports."""
-        self.data_plane.close()
+        self.route_table.close()
         self._lag.stop()
         self._sampler.stop()
         self.policy.stop()
@@ -142,12 +142,12 @@ class Sidecar:
         """Finish what is under way, serving on meanwhile; every answer from now on closes its connection."""
         context = self._context
         context.draining = True
-        for route in self.data_plane.every_route():
+        for route in self.route_table.every_route():
             route.destination.draining = True
         until = context.clock() + self.policy.snapshot.drain
         while context.busy and context.clock() < until and not self._ended.is_set():  # noqa: ASYNC110 - once in a life
             await asyncio.sleep(_DRAIN_LOOK)
-        self.data_plane.close_idle()
+        self.route_table.close_idle()
         until = context.clock() + _FLUSH_SECONDS
         while context.connections and context.clock() < until and not (context.busy or self._ended.is_set()):  # noqa: ASYNC110
             await asyncio.sleep(_DRAIN_LOOK)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from sidecar.admin.state import ReloadResult
-from sidecar.app.build import DataPlane
+from sidecar.app.build import RouteTable
 from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import Result
 from sidecar.governance.documents.finding import Finding
@@ -39,13 +39,13 @@ class PolicyInForce:
         self,
         source: Source,
         loaded: Loaded,
-        data_plane: DataPlane,
+        route_table: RouteTable,
         certificates: CertificateStore,
         log: Log,
         wall: Callable[[], datetime] = wall_clock,
     ) -> None:
         self.snapshot = loaded.snapshot
-        self._data_plane = data_plane
+        self._route_table = route_table
         self._certificates = certificates
         self._log = log
         self._wall = wall
@@ -54,7 +54,7 @@ class PolicyInForce:
         self._uses = ExceptionUses()
         self._clock_watch = ClockWatch(wall, asyncio.get_running_loop().call_later, self._look)
         self._watched_certificates = WatchedFiles(certificates.paths, "")
-        data_plane.shadow(loaded.candidate)
+        route_table.shadow(loaded.candidate)
 
     def start(self) -> None:
         """Keep up with the clock, and tell what an operator should know from the start."""
@@ -93,7 +93,7 @@ class PolicyInForce:
 
     def uses(self) -> Mapping[str, int]:
         """How many requests each exception of the policy let through otherwise, by its id."""
-        routes = self._data_plane.routes
+        routes = self._route_table.routes
         requests = {name: route.destination.tally.requests_total for name, route in routes.items()}
         return self._uses.settle(self.snapshot, requests)
 
@@ -102,13 +102,13 @@ class PolicyInForce:
     def put_in_force(self, loaded: Loaded) -> None:
         """Adopt a snapshot, in one step as far as requests can see."""
         self._adopt(loaded.snapshot)
-        self._data_plane.shadow(loaded.candidate)
+        self._route_table.shadow(loaded.candidate)
 
     def loads(self) -> Mapping[str, Load]:
         """What each destination was sent since the start."""
         return {
             name: Load(destination.tally.attempts_total, _sent(destination))
-            for name, destination in self._data_plane.destinations.items()
+            for name, destination in self._route_table.destinations.items()
         }
 
     def _adopt(self, snapshot: Snapshot) -> None:
@@ -116,7 +116,7 @@ class PolicyInForce:
         before, self.snapshot = self.snapshot, snapshot
         self._clock_watch.follow(snapshot.turns)
         self._watched_certificates.follow(self._certificates.paths, "")
-        listens = self._data_plane.adopt(snapshot)
+        listens = self._route_table.adopt(snapshot)
         logger = self._log.logger
         if not listens or snapshot.admin != before.admin:
             logger.warning("restart_needed", reason="addresses to listen on have changed")
@@ -147,7 +147,7 @@ class PolicyInForce:
         if renewal.renewed:
             names = [str(file.path) for files in renewal.renewed for file in files]
             self._log.lifecycle("certificates_renewed", files=names)
-        self._data_plane.renew_tls(self.snapshot)
+        self._route_table.renew_tls(self.snapshot)
 
     def _tell_left_out(self, told: Mapping[str, Sequence[Finding]]) -> None:
         for name, findings in self.snapshot.left_out.items():

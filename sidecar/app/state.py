@@ -5,7 +5,7 @@ from enum import Enum
 
 from sidecar.admin.policy_view import policy_view
 from sidecar.admin.state import ReloadResult
-from sidecar.app.build import DataPlane
+from sidecar.app.build import RouteTable
 from sidecar.app.reload import PolicyInForce
 from sidecar.engine.destination import Destination
 from sidecar.engine.shadow import Shadow
@@ -34,7 +34,7 @@ class RunningState:
 
     def __init__(
         self,
-        data_plane: DataPlane,
+        route_table: RouteTable,
         policy: PolicyInForce,
         certificates: CertificateStore,
         history: History,
@@ -44,7 +44,7 @@ class RunningState:
         self.phase = Phase.STARTING
         self.tracing: Tracing | None = None
         self.history = history
-        self._data_plane = data_plane
+        self._route_table = route_table
         self._policy = policy
         self._certificates = certificates
         self._lag = lag
@@ -57,12 +57,12 @@ class RunningState:
     @property
     def destinations(self) -> Mapping[str, Destination]:
         """The destinations in force, and the unlisted host that was used last, with the counts of all of them."""
-        return self._data_plane.destinations
+        return self._route_table.destinations
 
     @property
     def rejections(self) -> Mapping[str, int]:
         """Messages that were refused for their bytes, by reason."""
-        return self._data_plane.context.rejections
+        return self._route_table.context.rejections
 
     @property
     def policy(self) -> PolicyIdentity:
@@ -105,7 +105,7 @@ class RunningState:
     @property
     def shadows(self) -> Mapping[str, Shadow]:
         """What a candidate policy would decide, where there is one."""
-        routes = self._data_plane.routes
+        routes = self._route_table.routes
         return {name: route.shadow for name, route in routes.items() if route.shadow is not None}
 
     @property
@@ -127,7 +127,7 @@ class RunningState:
     @property
     def handshake_failures(self) -> Mapping[str, int]:
         """Callers of the service whose TLS handshake failed, by reason."""
-        return self._data_plane.context.handshake_failures
+        return self._route_table.context.handshake_failures
 
     @property
     def log_lines_dropped(self) -> Mapping[str, int]:
@@ -146,14 +146,14 @@ class RunningState:
 
     def connections(self) -> Connections:
         """Connections, counted now."""
-        data_plane = self._data_plane
-        counts = {name: route.pool.counts() for name, route in data_plane.routes.items()}
-        if unlisted := data_plane.router.unlisted:
+        route_table = self._route_table
+        counts = {name: route.pool.counts() for name, route in route_table.routes.items()}
+        if unlisted := route_table.router.unlisted:
             both = [route.pool.counts() for route in unlisted]
             counts[UNLISTED] = (sum(active for active, _ in both), sum(idle for _, idle in both))
         return Connections(
-            data_plane.context.connections,
-            data_plane.context.tunnels,
+            route_table.context.connections,
+            route_table.context.tunnels,
             {name: active for name, (active, _) in counts.items()},
             {name: idle for name, (_, idle) in counts.items()},
         )

@@ -95,7 +95,7 @@ def at_reload(log: Path) -> list[str]:
             write(*wrong)
             result = await sidecar.policy.reload()
             assert not result.ok
-            assert sidecar.data_plane.destinations["payments"].policy.budget.ratio == 0.1
+            assert sidecar.route_table.destinations["payments"].policy.budget.ratio == 0.1
             assert sidecar.state.ready() == []
         finally:
             await sidecar.close()

@@ -42,7 +42,7 @@ async def running(first: Snapshot, tmp_path: Path, shelf: Shelf | None = None) -
 
 
 def address_of(sidecar: Sidecar) -> str:
-    return f"http://{next(iter(sidecar.data_plane.listeners.values())).address}"
+    return f"http://{next(iter(sidecar.route_table.listeners.values())).address}"
 
 
 @asynccontextmanager

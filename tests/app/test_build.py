@@ -48,7 +48,7 @@ async def test_it_is_called_by_ipv6_as_by_ipv4(tmp_path: Path) -> None:
         snapshot = replace(snapshot, destinations={"payments": payments})
         async with running(snapshot, tmp_path) as sidecar, aiohttp.ClientSession() as session:
             statuses = {}
-            for listener in sidecar.data_plane.listeners.values():
+            for listener in sidecar.route_table.listeners.values():
                 async with session.get(f"http://{listener.address}/") as answer:
                     statuses[listener.address.host] = answer.status
 
@@ -81,7 +81,7 @@ async def test_where_there_is_no_ipv6_it_listens_without_and_says_so(tmp_path: P
             snapshot = replace(snapshot, destinations={"payments": payments})
         shelf = Shelf([loaded(replace(snapshot, digest="b"))])
         async with running(snapshot, tmp_path, shelf) as sidecar:
-            listening = set(sidecar.data_plane.listeners)
+            listening = set(sidecar.route_table.listeners)
             await sidecar.policy.reload()
         log = (tmp_path / "log").read_text()
 
