@@ -100,15 +100,15 @@ def _named(name: str, host: str, destination: DestinationSnapshot) -> Way:
 def repeatable(head: RequestHead, way: Way) -> tuple[float, str]:
     """How long after its start the request may be sent again though it may have been executed, and why, in words."""
     method = head.method.decode("ascii")
-    policy = way.policy
-    if method in policy.retry.methods:
-        return math.inf, f"{method} is idempotent (retry.methods, {way.provenance['retry.methods'].place})"
-    if head.keyed and policy.honours_keys:
+    seconds = way.policy.repeatable_for(head.method, keyed=head.keyed)
+    if seconds == math.inf:
+        return seconds, f"{method} is idempotent (retry.methods, {way.provenance['retry.methods'].place})"
+    if seconds > 0:
         place = way.provenance["idempotency_key.honours"].place
-        return policy.key_retention, f"it has an Idempotency-Key, and {way.name} honours keys ({place})"
+        return seconds, f"it has an Idempotency-Key, and {way.name} honours keys ({place})"
     if head.keyed:
-        return -math.inf, f"{way.name} is not said to honour Idempotency-Keys"
-    return -math.inf, f"{method} is not idempotent, and it has no Idempotency-Key"
+        return seconds, f"{way.name} is not said to honour Idempotency-Keys"
+    return seconds, f"{method} is not idempotent, and it has not exactly one Idempotency-Key"
 
 
 def forecast(way: Way, until: float, body_bytes: int, outcome: Outcome) -> list[Turn]:

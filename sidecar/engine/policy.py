@@ -4,6 +4,7 @@ These are not documents: what people write is `sidecar.governance`. Seconds are 
 every host and cannot be lifted by any document.
 """
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -11,6 +12,9 @@ from sidecar.engine.outcome import Fault
 
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE", "QUERY"})
 """RFC 9110 §9.2.2, and QUERY (RFC 9110 registry; safe and idempotent by its definition)."""
+
+RETRYABLE_CLIENT_ERRORS = frozenset({408, 425, 429})
+"""The only 4xx that say "not now" instead of "not like this" (RFC 9110 §15.5.9, RFC 8470 §5.2, RFC 6585 §4)."""
 
 MAX_ATTEMPTS_CEILING = 10
 BUDGET_RATIO_CEILING = 1.0
@@ -75,6 +79,8 @@ class RetryPolicy:
     retry_after: RetryAfterPolicy = field(default_factory=RetryAfterPolicy)
     min_remaining: float = 0.05
     replay_buffer_bytes: int = 65536
+    wire_methods: frozenset[bytes] = field(init=False, repr=False, compare=False)
+    """`methods` as heads have them."""
 
     def __post_init__(self) -> None:
         require(
@@ -84,12 +90,18 @@ class RetryPolicy:
             self.max_attempts,
         )
         for status in sorted(self.statuses):
-            require(400 <= status <= 599, "retry.statuses", "must be 4xx or 5xx", status)
+            require(
+                500 <= status <= 599 or status in RETRYABLE_CLIENT_ERRORS,
+                "retry.statuses",
+                "must be 408, 425, 429 or 5xx",
+                status,
+            )
         require(Fault.PROTOCOL not in self.faults, "retry.faults", "must not name protocol", "protocol")
         unsafe = sorted(self.methods - IDEMPOTENT_METHODS)
         require(not unsafe, "retry.methods", "must be idempotent", ", ".join(unsafe))
         require(self.min_remaining >= 0, "retry.min_remaining", "must not be negative", self.min_remaining)
         require(self.replay_buffer_bytes >= 0, "retry.replay_buffer", "must not be negative", self.replay_buffer_bytes)
+        object.__setattr__(self, "wire_methods", frozenset(method.encode("ascii") for method in self.methods))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,3 +204,13 @@ class DestinationPolicy:
         )
         require(0 < self.idle_timeout <= 86400, "idle_timeout", "must be over 0s and at most 24h", self.idle_timeout)
         require(self.key_retention >= 0, "idempotency_key.retention", "must not be negative", self.key_retention)
+
+    def repeatable_for(self, method: bytes, *, keyed: bool) -> float:
+        """Seconds after its start in which a request may be sent again although it may have been executed.
+
+        Endless for idempotent methods; the destination's retention for a request with one idempotency key where keys
+        are honoured; minus infinity, never, for all others.
+        """
+        if method in self.retry.wire_methods:
+            return math.inf
+        return self.key_retention if keyed and self.honours_keys else -math.inf

@@ -1,6 +1,5 @@
 """Which destination a request is for: by the port it came in on, by its absolute target, or by its Host."""
 
-import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -68,16 +67,11 @@ class Route:
         first = self.pool.endpoint
         standard = _STANDARD_PORTS[first.scheme] == first.port
         self.authority = format_authority(first.host, None if standard else first.port)
-        retry = self.destination.policy.retry
-        self._idempotent = frozenset(method.encode("ascii") for method in retry.methods)
-        self.replay_bytes = retry.replay_buffer_bytes
+        self.replay_bytes = self.destination.policy.retry.replay_buffer_bytes
 
     def repeatable_until(self, head: RequestHead, now: float) -> float:
         """The last instant at which this request may be sent again though it may have been executed."""
-        if head.method in self._idempotent:
-            return math.inf
-        policy = self.destination.policy
-        return now + policy.key_retention if head.keyed and policy.honours_keys else -math.inf
+        return now + self.destination.policy.repeatable_for(head.method, keyed=head.keyed)
 
 
 class Router:

@@ -3,13 +3,12 @@
 Only exchanges of destinations that have a candidate are of this kind; all others do not know that there is one.
 """
 
-import math
 from typing import cast
 
 from sidecar.engine import retry
 from sidecar.engine.outcome import Fault, Result
 from sidecar.engine.retry import Admission
-from sidecar.engine.shadow import Shadow, ShadowExchange
+from sidecar.engine.shadow import ShadowExchange
 from sidecar.engine.verdict import Refusal, Verdict
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.exchange import Exchange, ResponseWriter
@@ -31,8 +30,9 @@ def new_shadowed_exchange(
         exchange = new_exchange(
             context, writer, route, head, now, plain=ShadowedExchange, traced=ShadowedTracedExchange
         )
+    until = now + shadow.destination.policy.repeatable_for(head.method, keyed=head.keyed)
     followed = cast("ShadowedExchange | ShadowedTracedExchange", exchange)
-    followed.shadow = ShadowExchange(shadow, exchange, now, _repeatable_until(shadow, head, now))
+    followed.shadow = ShadowExchange(shadow, exchange, now, until)
     return exchange
 
 
@@ -98,11 +98,3 @@ class ShadowedTracedExchange(_Followed, TracedExchange):
     """One that is traced."""
 
     __slots__ = ("shadow",)
-
-
-def _repeatable_until(shadow: Shadow, head: RequestHead, now: float) -> float:
-    """See `Route.repeatable_until`; the candidate may name other methods."""
-    policy = shadow.destination.policy
-    if head.method.decode("ascii") in policy.retry.methods:
-        return math.inf
-    return now + policy.key_retention if head.keyed and policy.honours_keys else -math.inf

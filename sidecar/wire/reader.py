@@ -362,7 +362,7 @@ class ResponseReader(_HeadReader):
 
 def _read_request_fields(head: RequestHead, fields: list[tuple[bytes, bytes]], block: bytes) -> bool:
     """Fill `head`. True if llhttp may now believe that the connection ends, and is wrong: it obeys Proxy-Connection."""
-    hosts = 0
+    hosts = keys = 0
     coding = upgrade = None
     dropped: set[bytes] | None = None
     named: list[bytes] | None = None
@@ -380,7 +380,8 @@ def _read_request_fields(head: RequestHead, fields: list[tuple[bytes, bytes]], b
         elif role == REQUEST_ID:
             head.request_id = value
         elif role == IDEMPOTENCY_KEY:
-            head.keyed = bool(value)
+            keys += 1
+            head.keyed = bool(value) and keys == 1  # of two nobody knows which one the destination goes by
         elif role == TRACEPARENT:
             head.trace = value
         elif role >= EXPECT:

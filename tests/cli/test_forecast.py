@@ -15,7 +15,7 @@ from sidecar.wire.reader import RequestReader
 from tests.fakes.documents import POLICY, SIDECAR
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
-KEYED = "    idempotency_key: {honours: true, retention: 24h}\n"
+HONOURED = "destinations:\n  payments: {idempotency_key: {honours: true, retention: 24h}}\n"
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def refusals(turns) -> list[Refusal | None]:  # type: ignore[no-untyped-def]
 def test_every_refusal_follows_from_settings_that_there_are() -> None:
     assert DECIDING.keys() == set(Refusal)
     for settings in DECIDING.values():
-        assert set(settings) <= {*SETTINGS, "idempotency_key.honours", "idempotency_key.retention"}
+        assert set(settings) <= SETTINGS.keys()
 
 
 def test_a_host_leads_to_its_destination_and_others_nowhere_or_to_the_defaults() -> None:
@@ -57,21 +57,23 @@ def test_a_host_leads_to_its_destination_and_others_nowhere_or_to_the_defaults()
 
 
 @pytest.mark.parametrize(
-    ("method", "headers", "text", "until"),
+    ("method", "headers", "policy", "until"),
     [
-        ("GET", (), SIDECAR, math.inf),
-        ("POST", (), SIDECAR, -math.inf),
-        ("POST", ("Idempotency-Key: 1",), SIDECAR, -math.inf),
-        ("POST", ("Idempotency-Key: 1",), SIDECAR + KEYED, 86400.0),
-        ("POST", (), SIDECAR + KEYED, -math.inf),
+        ("GET", (), POLICY, math.inf),
+        ("POST", (), POLICY, -math.inf),
+        ("POST", ("Idempotency-Key: 1",), POLICY, -math.inf),
+        ("POST", ("Idempotency-Key: 1",), POLICY + HONOURED, 86400.0),
+        ("POST", ("Idempotency-Key: 1", "Idempotency-Key: 2"), POLICY + HONOURED, -math.inf),
+        ("POST", (), POLICY + HONOURED, -math.inf),
     ],
 )
 def test_what_is_safe_to_repeat_is_what_the_proxy_takes_for_it(
-    method: str, headers: tuple[str, ...], text: str, until: float
+    method: str, headers: tuple[str, ...], policy: str, until: float
 ) -> None:
+    Path("policy.yaml").write_text(policy, encoding="utf-8")
     request = head(method, "payments", *headers)
 
-    assert repeatable(request, way(text, request))[0] == until
+    assert repeatable(request, way(SIDECAR, request))[0] == until
 
 
 def test_the_range_of_the_back_off_is_that_of_the_policy() -> None:

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 
@@ -30,6 +31,8 @@ NAN = float("nan")
         (lambda: RetryPolicy(max_attempts=11), "retry.max_attempts"),
         (lambda: RetryPolicy(statuses=frozenset({200})), "retry.statuses"),
         (lambda: RetryPolicy(statuses=frozenset({600})), "retry.statuses"),
+        (lambda: RetryPolicy(statuses=frozenset({503, 400})), "retry.statuses"),
+        (lambda: RetryPolicy(statuses=frozenset({409})), "retry.statuses"),
         (lambda: RetryPolicy(faults=frozenset({Fault.PROTOCOL})), "retry.faults"),
         (lambda: RetryPolicy(methods=frozenset({"GET", "POST"})), "retry.methods"),
         (lambda: RetryPolicy(min_remaining=-0.1), "retry.min_remaining"),
@@ -77,7 +80,7 @@ def test_a_value_that_no_engine_may_run_on_is_refused_by_its_field(construct: Ca
     [
         lambda: BackoffPolicy(base=0.001, max=0.001),
         lambda: RetryAfterPolicy(max=0.0),
-        lambda: RetryPolicy(max_attempts=1, statuses=frozenset({400, 599}), min_remaining=0.0, replay_buffer_bytes=0),
+        lambda: RetryPolicy(max_attempts=1, statuses=frozenset({408, 599}), min_remaining=0.0, replay_buffer_bytes=0),
         lambda: RetryPolicy(max_attempts=10, methods=frozenset(), faults=frozenset()),
         lambda: BudgetPolicy(ratio=0.0, window=1.0, burst=1.0, min_retries=0),
         lambda: BudgetPolicy(ratio=1.0, window=300.0, burst=10.0, min_retries=100),
@@ -122,3 +125,22 @@ def test_the_defaults_are_those_that_are_documented() -> None:
 @pytest.mark.parametrize("method", ["POST", "PATCH", "CONNECT"])
 def test_a_method_that_may_do_something_twice_is_not_idempotent(method: str) -> None:
     assert method not in IDEMPOTENT_METHODS
+
+
+@pytest.mark.parametrize(
+    ("method", "keyed", "honours", "seconds"),
+    [
+        (b"GET", False, False, math.inf),
+        (b"DELETE", True, False, math.inf),
+        (b"POST", False, True, -math.inf),
+        (b"POST", True, False, -math.inf),
+        (b"POST", True, True, 60.0),
+        (b"get", True, False, -math.inf),
+    ],
+)
+def test_what_may_have_been_executed_is_sent_again_only_where_that_is_safe(
+    method: bytes, *, keyed: bool, honours: bool, seconds: float
+) -> None:
+    policy = DestinationPolicy(honours_keys=honours, key_retention=60.0)
+
+    assert policy.repeatable_for(method, keyed=keyed) == seconds

@@ -1,5 +1,6 @@
 """Bytes to heads: what passes, what is refused, and that it does not matter how the bytes were cut."""
 
+import itertools
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -14,6 +15,7 @@ from sidecar.wire.framing import Framing
 from sidecar.wire.head import RequestHead, ResponseHead
 from sidecar.wire.malformed import REASONS, Malformed
 from sidecar.wire.reader import RequestReader, ResponseReader
+from sidecar.wire.shapes import RequestShape, Shapes
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n"
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -594,3 +596,21 @@ def test_a_response_that_passes_ends_where_h11_says(
     assert event.status_code == head.status
     following = oracle.next_event()
     assert isinstance(following, h11.EndOfMessage) is (head.framing is Framing.NONE)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        b"Idempotency-Key: 1\r\nIdempotency-Key: 2\r\n",
+        b"Idempotency-Key: 1\r\nX: y\r\nidempotency-key: 1\r\n",
+        b"Idempotency-Key:\r\nIdempotency-Key: 2\r\n",
+        b"Idempotency-Key: 1\r\nIdempotency-Key: 2\r\nIdempotency-Key: 3\r\n",
+    ],
+)
+def test_a_request_with_two_idempotency_keys_has_none(fields: bytes) -> None:
+    raw = b"POST / HTTP/1.1\r\nHost: h\r\n" + fields + b"\r\n"
+    shapes: Shapes[RequestShape, RequestHead] = Shapes(RequestShape, itertools.count().__next__)
+
+    heads = [RequestReader(shapes=shapes).feed(raw) for _ in range(4)]
+
+    assert [head is not None and head.keyed for head in heads] == [False] * 4

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, UnsetType, field
 
 from sidecar.governance.documents.decoder import Decoder
-from sidecar.governance.documents.finding import Finding
+from sidecar.governance.documents.finding import Finding, dotted
 from sidecar.governance.documents.public_key import KeyName, PublicKey
 from sidecar.governance.documents.settings import Document, Settings
 from sidecar.governance.documents.tls_version import TlsVersion
@@ -184,9 +184,12 @@ class EgressSettings(Document, frozen=True, kw_only=True):
 
 
 class IdempotencyKeySettings(Document, frozen=True, kw_only=True):
-    """The contract about idempotency keys that the destination offers."""
+    """The contract about idempotency keys that the destination offers.
 
-    honours: bool = False
+    `honours` and `retention` are settings: inside the guardrails, or refused.
+    """
+
+    honours: bool | UnsetType = UNSET
     header: HeaderName = "Idempotency-Key"
     form: Literal["bare", "quoted"] = "bare"
     location: KeyLocation = "header"
@@ -290,17 +293,25 @@ def read_sidecar(tree: Tree, findings: list[Finding]) -> SidecarDocument | None:
     for name, entry in sidecar.destinations.items():
         if entry.tls is not UNSET:
             _check_tls(entry.tls, entry.endpoints, ("destinations", name, "tls"), decoder)
-        key = entry.idempotency_key
-        path = ("destinations", name, "idempotency_key")
-        if key.honours and (*path, "retention") not in tree.lines:
-            decoder.lacking((*path, "retention"), "is required where keys are honoured: how long they are kept")
-        if key.honours and key.retention == Duration(0):
-            decoder.broken((*path, "retention"), "must be over 0s where keys are honoured", "0s")
+        _check_key(entry, ("destinations", name), decoder)
+    if sidecar.ingress is not UNSET and sidecar.ingress.overrides.idempotency_key is not UNSET:
+        decoder.lacking(("ingress", "overrides", "idempotency_key"), "is for destinations, not for the service itself")
     if sidecar.policy is not UNSET:
         _check_policy_settings(sidecar.policy, decoder, tree)
     if sidecar.drain > 3600:
         decoder.broken(("drain",), "must be at most 1h", tree.at(("drain",)))
     return sidecar
+
+
+def _check_key(entry: DestinationEntry, here: Path, decoder: Decoder) -> None:
+    if entry.overrides.idempotency_key is not UNSET:
+        decoder.lacking((*here, "overrides", "idempotency_key"), f"stands beside overrides, in {dotted(here)}")
+    usual = IdempotencyKeySettings()
+    for word in ("header", "form", "location", "max_length", "charset", "key_from"):
+        value, default = getattr(entry.idempotency_key, word), getattr(usual, word)
+        if value != default:
+            only = "left out" if default is UNSET else str(default)
+            decoder.broken((*here, "idempotency_key", word), f"is not acted on yet: must be {only}", value)
 
 
 def _check_tls(settings: TlsSettings, endpoints: list[Endpoint], here: Path, decoder: Decoder) -> None:

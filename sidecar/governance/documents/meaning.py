@@ -38,6 +38,8 @@ SETTING_MEANINGS: Final[Mapping[str, str]] = {
     "concurrency.max_in_flight": "The limit never rises above this.",
     "tls.verify": "Whether https endpoints must prove who they are; switched off by an exception only.",
     "concurrency.max_waiting": "Requests that may wait for a place in flight; beyond it they get a 503.",
+    "idempotency_key.honours": "Whether the destination executes each key at most once, so that writes may be retried.",
+    "idempotency_key.retention": "How long it remembers a key; over 0s where keys are honoured.",
 }
 """Every setting of a destination, by dotted path."""
 
@@ -49,6 +51,7 @@ SECTION_MEANINGS: Final[Mapping[str, str]] = {
     "breaker": "For a destination that fails fast: it is left alone, and let back in by a ramp.",
     "concurrency": "For a destination that fails slowly: how many attempts may be in flight at once.",
     "tls": "TLS towards the destination, as far as it is not the service's to say.",
+    "idempotency_key": "What the destination promises about idempotency keys, as far as it unlocks retries of writes.",
 }
 """What groups settings, by dotted path."""
 
@@ -131,13 +134,13 @@ SIDECAR_MEANINGS: Final[Mapping[str, str]] = {
     "destinations.*.tls.min_version": "The oldest version of TLS that is spoken.",
     "destinations.*.tls.server_name": "The name it is called by and must prove. Left out: each endpoint's host.",
     "destinations.*.idempotency_key": "The contract about idempotency keys that the destination offers.",
-    "destinations.*.idempotency_key.honours": "Whether it executes each key at most once.",
+    "destinations.*.idempotency_key.honours": "Whether it executes each key at most once, as the platform says too.",
     "destinations.*.idempotency_key.header": "The header that carries the key.",
     "destinations.*.idempotency_key.form": "How the key is written: bare, or quoted as in the IETF's draft.",
     "destinations.*.idempotency_key.location": "Where the key is: `header`, or a JSON pointer into the body.",
     "destinations.*.idempotency_key.max_length": "The longest key it takes.",
     "destinations.*.idempotency_key.charset": "The characters its keys may have.",
-    "destinations.*.idempotency_key.retention": "How long it remembers a key; required where keys are honoured.",
+    "destinations.*.idempotency_key.retention": "How long it remembers a key; over 0s where keys are honoured.",
     "destinations.*.idempotency_key.key_from": "What a key is made from where the caller sends none.",
     "destinations.*.overrides": "Settings for this destination: inside the guardrails of the policy, or refused.",
     "ingress": "The listener in front of the service.",

@@ -95,8 +95,8 @@ RULES: Final[tuple[Rule, ...]] = (
         "bounds",
         "A number is outside of what can be.",
         "The engine's own bounds hold for everybody; docs/settings.md lists them.",
-        r"must be (between|at least|at most|over|4xx|5xx)|must not be (negative|empty)|(characters|entries) or more|"
-        r"or more entries",
+        r"must be (between|at least|at most|over|5xx|408, 425)|must not be (negative|empty)|"
+        r"(characters|entries) or more|or more entries",
     ),
     _rule(
         "exception-life",

@@ -84,6 +84,13 @@ class VerificationSettings(Document, frozen=True, kw_only=True):
     verify: bool | UnsetType = UNSET
 
 
+class KeySettings(Document, frozen=True, kw_only=True):
+    """`idempotency_key`, as far as it is governed: what it unlocks is retries of writes."""
+
+    honours: bool | UnsetType = UNSET
+    retention: Duration | UnsetType = UNSET
+
+
 class Settings(Document, frozen=True, kw_only=True):
     """What one destination is governed by, as far as it is given: `defaults`, `overrides`."""
 
@@ -95,6 +102,7 @@ class Settings(Document, frozen=True, kw_only=True):
     breaker: BreakerSettings | UnsetType = UNSET
     concurrency: ConcurrencySettings | UnsetType = UNSET
     tls: VerificationSettings | UnsetType = UNSET
+    idempotency_key: KeySettings | UnsetType = UNSET
 
 
 ORDERED: Final = (inspect.IntType, inspect.FloatType, inspect.CustomType)

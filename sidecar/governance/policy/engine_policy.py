@@ -16,6 +16,7 @@ from sidecar.engine.policy import (
     InvalidPolicy,
     RetryAfterPolicy,
     RetryPolicy,
+    require,
 )
 from sidecar.governance.documents.settings import SETTINGS
 from sidecar.governance.documents.units import Duration, Size
@@ -24,6 +25,12 @@ from sidecar.governance.policy.ceilings import ceiling_rule
 
 def policy_of(values: Mapping[str, Any]) -> DestinationPolicy:
     """The engine's policy. Raises InvalidPolicy with the first rule of the engine that is broken."""
+    require(
+        values["idempotency_key.retention"] > 0 or not values["idempotency_key.honours"],
+        "idempotency_key.retention",
+        "must be over 0s where idempotency_key.honours is true: how long keys are kept",
+        values["idempotency_key.retention"],
+    )
     return DestinationPolicy(
         timeout=float(values["timeout"]),
         per_attempt_timeout=float(values["per_attempt_timeout"]),
@@ -65,6 +72,8 @@ def policy_of(values: Mapping[str, Any]) -> DestinationPolicy:
             max_in_flight=values["concurrency.max_in_flight"],
             max_waiting=values["concurrency.max_waiting"],
         ),
+        honours_keys=values["idempotency_key.honours"],
+        key_retention=float(values["idempotency_key.retention"]),
     )
 
 
@@ -106,6 +115,8 @@ def settings_of(policy: DestinationPolicy) -> dict[str, object]:
         "concurrency.max_in_flight": concurrency.max_in_flight,
         "concurrency.max_waiting": concurrency.max_waiting,
         "tls.verify": True,
+        "idempotency_key.honours": policy.honours_keys,
+        "idempotency_key.retention": Duration(policy.key_retention),
     }
 
 

@@ -60,6 +60,12 @@ class Bound:
             return f"must be only {words} (guardrail, {self.place})"
         return None
 
+    def culprit(self, value: object) -> object:
+        """The one item of a list that is not among `only`; None where there is none, or the value is no list."""
+        if self.only is UNSET or not isinstance(value, frozenset):
+            return None
+        return next(iter(sorted(value - self.only, key=str)), None)
+
     def out_of_reach(self, value: object) -> str | None:
         """The rule that an exception for `value` breaks, or None."""
         if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -87,6 +93,7 @@ BASELINE_GUARDRAILS: Mapping[str, Bound] = {
     "budget.window": Bound("built in", low=Duration(5)),
     "budget.min_retries": Bound("built in", high=10, ceiling=50),
     "retry.max_attempts": Bound("built in", high=4, ceiling=6),
+    "retry.statuses": Bound("built in", only=frozenset({429, 502, 503, 504})),
     "retry.backoff.jitter": Bound("built in", only=frozenset({"full"})),
     "retry.retry_after.honour": Bound("built in", only=frozenset({True})),
     "breaker.failure_ratio": Bound("built in", high=0.8),
@@ -100,6 +107,8 @@ BASELINE_GUARDRAILS: Mapping[str, Bound] = {
     "concurrency.max_in_flight": Bound("built in", high=1024, ceiling=4096),
     "concurrency.max_waiting": Bound("built in", high=2048, ceiling=8192),
     "tls.verify": Bound("built in", only=frozenset({True})),
+    "idempotency_key.honours": Bound("built in", only=frozenset({False})),
+    "idempotency_key.retention": Bound("built in", high=Duration(86400)),
 }
 """In force for every setting that a policy document has no guardrail for: what is not said is not loosened.
 
@@ -109,6 +118,28 @@ Their ceilings too, where a guardrail of the document leaves its own out and doe
 
 UNLOOSENED = frozenset({"tls.verify"})
 """Settings whose built-in guardrail no document replaces: there is no way past it but an exception."""
+
+
+SETTLED_BY_THE_PLATFORM = frozenset({"idempotency_key.honours", "idempotency_key.retention"})
+"""Settings whose guardrail binds `defaults` and the teams, and not `destinations` of the policy.
+
+What the platform says there about one destination binds the teams in the guardrail's place: they may ask for less, and
+never for more.
+"""
+
+
+def bound_of(setting: str, guardrails: Mapping[str, Bound], *, by_platform: bool) -> Bound | None:
+    """What bounds a setting in `destinations` of the policy (`by_platform`) and in every other place."""
+    return None if by_platform and setting in SETTLED_BY_THE_PLATFORM else guardrails.get(setting)
+
+
+def settled_bound(setting: str, bound: Bound | None, value: object, place: str) -> Bound | None:
+    """What bounds a team where the platform says `value` about its destination, at `place`."""
+    if setting not in SETTLED_BY_THE_PLATFORM or bound is None:
+        return bound
+    if isinstance(value, bool):
+        return replace(bound, place=place, only=frozenset({False, value}))
+    return replace(bound, place=place, high=value if isinstance(value, (int, float)) else bound.high)
 
 
 def written(value: object) -> str:

@@ -16,7 +16,7 @@ from sidecar.governance.documents.settings import Settings, given, held
 from sidecar.governance.documents.yaml import Path, Tree
 from sidecar.governance.policy.ceilings import ceiling_rule
 from sidecar.governance.policy.engine_policy import policy_of, settings_of
-from sidecar.governance.policy.guardrails import Bound, written
+from sidecar.governance.policy.guardrails import Bound, bound_of, settled_bound, written
 from sidecar.governance.policy.waivers import Exemptions, Grant, State
 
 
@@ -64,8 +64,9 @@ class Layer:
     at: Path
 
     def path(self, setting: str) -> Path:
-        """Where `setting` stands, or would stand, in the document."""
-        return (*self.at, *setting.split("."))
+        """Where `setting` stands, or would stand, in the document: a team's key contract beside its overrides."""
+        beside = self.at[-1:] == ("overrides",) and setting.startswith("idempotency_key.")
+        return (*(self.at[:-1] if beside else self.at), *setting.split("."))
 
     def origin(self, setting: str) -> Origin:
         """Where the layer says `setting`."""
@@ -116,9 +117,10 @@ class Resolution:
             asked = held(value)
             origin = layer.origin(setting)
             settled = asked if layer.source is Source.DEFAULT else self.values[setting]
-            rule = guardrails[setting].broken(asked, settled) if setting in guardrails else None
-            if rule is not None and exemptions is not None:
-                ruling = exemptions.rule(setting, asked, guardrails[setting])
+            bound = self._bound(setting, layer, guardrails)
+            rule = None if bound is None else bound.broken(asked, settled)
+            if rule is not None and bound is not None and exemptions is not None:
+                ruling = exemptions.rule(setting, asked, bound)
                 if ruling.grant is not None and ruling.state is not None:
                     excepted[setting] = Excepted(ruling.grant, ruling.state, origin)
                     origin = replace(origin, source=Source.EXCEPTION, exception=ruling.grant.id)
@@ -134,7 +136,7 @@ class Resolution:
                 values[setting] = asked
                 provenance[setting] = origin
             else:
-                findings.append(_finding(layer, setting, rule))
+                findings.append(_finding(layer, setting, rule, None if bound is None else bound.culprit(asked)))
         while True:
             try:
                 policy = policy_of(values)
@@ -148,6 +150,14 @@ class Resolution:
                 return Resolution(
                     MappingProxyType(values), MappingProxyType(provenance), policy, MappingProxyType(excepted), self
                 )
+
+    def _bound(self, setting: str, layer: Layer, guardrails: Mapping[str, Bound]) -> Bound | None:
+        """What bounds the setting in `layer`: for a team the platform's word for the destination, where it counts."""
+        bound = bound_of(setting, guardrails, by_platform=layer.source is Source.PLATFORM)
+        origin = self.provenance[setting]
+        if origin.source is not Source.PLATFORM:
+            return bound
+        return settled_bound(setting, bound, self.values[setting], origin.place)
 
 
 def _cause(error: InvalidPolicy, changed: list[str]) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, time
 from pathlib import Path
 from types import MappingProxyType
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.documents.document import (
@@ -22,6 +22,7 @@ from sidecar.governance.documents.document import (
 )
 from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.documents.limits import WireLimits
+from sidecar.governance.documents.settings import KeySettings, Settings
 from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES, Tree
 from sidecar.governance.policy.bootstrap import Bootstrap
 from sidecar.governance.policy.bootstrap import from_file as bootstrap_from_file
@@ -50,7 +51,7 @@ class DestinationSnapshot:
     provenance: Mapping[str, Origin]
     """The origin of every setting, by dotted path."""
     key: IdempotencyKeySettings
-    """The contract about idempotency keys; `policy.honours_keys` and `policy.key_retention` are from it."""
+    """The contract about idempotency keys as the team wrote it; what is in force of it is in `policy`."""
     resolution: Resolution
     """How it came to its settings, layer by layer."""
     tls: Origination = USUAL
@@ -279,7 +280,7 @@ def _resolved(documents: Documents, now: datetime, *, forgiving: bool = False) -
         resolution = platform.destination(name)
         findings: list[Finding] = []
         if bootstrap.tree is not None:
-            overrides = Layer(Source.OVERRIDE, entry.overrides, bootstrap.tree, ("destinations", name, "overrides"))
+            overrides = Layer(Source.OVERRIDE, _asked(entry), bootstrap.tree, ("destinations", name, "overrides"))
             exemptions = Exemptions(platform.grants, service, name, now, forgiving)
             resolution = resolution.under(overrides, platform.bounds, findings, exemptions)
         destinations[name] = _destination(
@@ -309,20 +310,24 @@ def _destination(
     tls: Origination,
     left_out: tuple[Finding, ...],
 ) -> DestinationSnapshot:
-    key = entry.idempotency_key
-    retention = 0.0 if key.retention is UNSET else float(key.retention)
     return DestinationSnapshot(
         name=name,
         endpoints=tuple(entry.endpoints),
         hosts=frozenset(hosts),
         listen=listen,
-        policy=replace(resolution.policy, honours_keys=key.honours, key_retention=retention),
+        policy=resolution.policy,
         provenance=MappingProxyType({**resolution.provenance, **key_origins}),
-        key=key,
+        key=entry.idempotency_key,
         resolution=resolution,
         tls=tls,
         left_out=left_out,
     )
+
+
+def _asked(entry: DestinationEntry) -> Settings:
+    """A team's word: its overrides, and the governed part of the key contract, which stands beside them."""
+    key = entry.idempotency_key
+    return structs.replace(entry.overrides, idempotency_key=KeySettings(honours=key.honours, retention=key.retention))
 
 
 def _ingress(documents: Documents, now: datetime, *, forgiving: bool) -> IngressSnapshot | None:
@@ -351,9 +356,9 @@ def _ingress(documents: Documents, now: datetime, *, forgiving: bool) -> Ingress
 
 
 def _key_origins(name: str, tree: Tree | None) -> dict[str, Origin]:
-    """Where the numbers of the key contract come from: the sidecar file, or nowhere."""
+    """Where the numbers of the key contract that are no settings come from: the sidecar file, or nowhere."""
     origins = {}
-    for setting, unsaid in (("honours", "false"), ("retention", "0s"), ("max_length", "255")):
+    for setting, unsaid in (("max_length", "255"),):
         path = ("destinations", name, "idempotency_key", setting)
         origins[f"idempotency_key.{setting}"] = (
             Origin(unsaid, Source.BASELINE, None, None)

@@ -71,6 +71,8 @@ LOOSER: Final[Mapping[str, int]] = {
     "concurrency.max_in_flight": MORE,
     "concurrency.max_waiting": MORE,
     "tls.verify": LESS,
+    "idempotency_key.honours": MORE,
+    "idempotency_key.retention": MORE,
 }
 """Of which of two values of a setting more, or less, is the looser."""
 

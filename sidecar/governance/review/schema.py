@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import Struct, inspect
 
-from sidecar.engine.policy import BUDGET_RATIO_CEILING, MAX_ATTEMPTS_CEILING
+from sidecar.engine.policy import BUDGET_RATIO_CEILING, MAX_ATTEMPTS_CEILING, RETRYABLE_CLIENT_ERRORS
 from sidecar.governance.documents.decoder import LIST_CEILING
 from sidecar.governance.documents.document import Guardrail, PolicyDocument, SidecarDocument
 from sidecar.governance.documents.limits import LIMIT_BOUNDS, limit_rule
@@ -37,7 +37,11 @@ NUMBER_BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
 }
 """What the engine takes at most; a test holds both together."""
 
-ITEM_BOUNDS: Final[Mapping[str, tuple[int, int]]] = {"retry.statuses": (400, 599), "breaker.statuses": (500, 599)}
+ITEMS: Final[Mapping[str, Schema]] = {
+    "retry.statuses": {"anyOf": [{"enum": sorted(RETRYABLE_CLIENT_ERRORS)}, {"minimum": 500, "maximum": 599}]},
+    "breaker.statuses": {"minimum": 500, "maximum": 599},
+}
+"""What the items of a list may be."""
 
 MUST_NAME: Final[Mapping[str, int]] = {"breaker.statuses": OVERLOADED}
 """The item without which a list of a setting is refused."""
@@ -158,9 +162,7 @@ class _Writer:
                 return {"type": "object", "propertyNames": names, "additionalProperties": self.of(value, f"{path}.*")}
             case inspect.ListType(item_type=item, min_length=least):
                 items = self.of(item, f"{path}[]")
-                if path in ITEM_BOUNDS:
-                    low, high = ITEM_BOUNDS[path]
-                    items |= {"minimum": low, "maximum": high}
+                items |= ITEMS.get(path, {})
                 shortest = {"minItems": least} if least else {}
                 named = {"contains": {"const": MUST_NAME[path]}} if path in MUST_NAME else {}
                 whole = {"uniqueItems": True, **named, **shortest, "maxItems": LIST_CEILING}

@@ -89,7 +89,7 @@ def test_an_engine_ceiling_is_found_at_the_line_that_broke_it() -> None:
 def test_the_one_item_of_a_list_that_is_wrong_is_pointed_at() -> None:
     _, findings = resolved(BASELINE, layer("retry:\n  statuses:\n    - 503\n    - 200"))
 
-    assert findings == ["d.yaml:7: defaults.retry.statuses[1]: must be 4xx or 5xx, got 200"]
+    assert findings == ["d.yaml:7: defaults.retry.statuses[1]: must be 408, 425, 429 or 5xx, got 200"]
 
 
 def test_every_broken_rule_is_found_not_only_the_first() -> None:
@@ -173,6 +173,8 @@ VALUES: dict[str, SearchStrategy[object]] = {
     "concurrency.max_in_flight": strategies.integers(0, 2000),
     "concurrency.max_waiting": strategies.integers(-1, 2000),
     "tls.verify": strategies.sampled_from(["true", "false"]),
+    "idempotency_key.honours": strategies.sampled_from(["true", "false"]),
+    "idempotency_key.retention": strategies.sampled_from(["0s", "1h", "24h", "48h", "9000h"]),
 }
 
 

@@ -41,7 +41,8 @@ def test_both_documents_become_one_snapshot(loading: Loading) -> None:
         sidecar=SIDECAR
         + '    hosts: [pay]\n    listen: "127.0.0.1:16101"\n    idempotency_key: {honours: true, retention: 24h}\n'
         + "    overrides: {timeout: 3s}\ndrain: 5s\n",
-        policy=POLICY + "destinations:\n  payments: {retry: {max_attempts: 2}}\n",
+        policy=POLICY
+        + "destinations:\n  payments: {retry: {max_attempts: 2}, idempotency_key: {honours: true, retention: 24h}}\n",
     )
 
     payments = snapshot.destinations["payments"]
@@ -56,7 +57,7 @@ def test_both_documents_become_one_snapshot(loading: Loading) -> None:
 
 def test_every_number_says_where_it_is_from(loading: Loading) -> None:
     snapshot = loading(
-        sidecar=OVERRIDES + "      timeout: 3s\n    idempotency_key: {honours: true, retention: 24h}\n",
+        sidecar=OVERRIDES + "      timeout: 3s\n    idempotency_key: {retention: 24h}\n",
         policy=POLICY + "defaults: {idle_timeout: 9s}\ndestinations:\n  payments: {retry: {max_attempts: 2}}\n",
     )
 
@@ -327,6 +328,80 @@ def test_the_policy_for_money_is_tighter_than_the_baseline() -> None:
     assert money.breaker.failure_ratio < baseline.breaker.failure_ratio
 
 
+# Who says that keys are honoured
+
+
+HONOURED = "destinations:\n  payments: {idempotency_key: {honours: true, retention: 24h}}\n"
+KEY = SIDECAR + "    idempotency_key: "
+
+
+def test_a_team_alone_does_not_unlock_retries_of_writes(loading: Loading) -> None:
+    with pytest.raises(InvalidDocument) as caught:
+        loading(sidecar=KEY + "{honours: true, retention: 24h}\n")
+
+    path = "sidecar.yaml:6: destinations.payments.idempotency_key.honours:"
+    assert str(caught.value) == f"{path} must be only false (guardrail, built in), got true"
+
+
+@pytest.mark.parametrize("said", ["{honours: true, retention: 24h}", "{honours: true}", "{retention: 24h}"])
+def test_a_team_may_repeat_what_the_platform_says(loading: Loading, said: str) -> None:
+    payments = loading(sidecar=KEY + said + "\n", policy=POLICY + HONOURED).destinations["payments"]
+
+    assert (payments.policy.honours_keys, payments.policy.key_retention) == (True, 86400.0)
+
+
+def test_a_team_may_promise_less_than_the_platform_and_not_more(loading: Loading) -> None:
+    careful = loading(sidecar=KEY + "{honours: false}\n", policy=POLICY + HONOURED).destinations["payments"]
+    shorter = loading(sidecar=KEY + "{retention: 1h}\n", policy=POLICY + HONOURED).destinations["payments"]
+    with pytest.raises(InvalidDocument) as caught:
+        loading(sidecar=KEY + "{retention: 25h}\n", policy=POLICY + HONOURED)
+
+    assert not careful.policy.honours_keys
+    assert shorter.policy.key_retention == 3600.0
+    path = "sidecar.yaml:6: destinations.payments.idempotency_key.retention:"
+    assert str(caught.value) == f'{path} must be at most 24h (guardrail, policy.yaml:4), got "25h"'
+
+
+def test_an_exception_lets_a_team_say_that_keys_are_honoured(loading: Loading) -> None:
+    exception = EXCEPTION.replace("budget.ratio", "idempotency_key.honours").replace("0.35", "true")
+
+    payments = loading(sidecar=KEY + "{honours: true, retention: 24h}\n", policy=POLICY + exception)
+
+    origin = payments.destinations["payments"].provenance["idempotency_key.honours"]
+    assert payments.destinations["payments"].policy.honours_keys
+    assert (origin.source, origin.exception) == (Source.EXCEPTION, "EX-1")
+
+
+def test_keys_are_honoured_for_a_time_that_is_said(loading: Loading) -> None:
+    with pytest.raises(InvalidDocument) as caught:
+        loading(policy=POLICY + "destinations:\n  payments: {idempotency_key: {honours: true}}\n")
+
+    rule = "must be over 0s where idempotency_key.honours is true: how long keys are kept"
+    field = "destinations.payments.idempotency_key.honours"
+    assert str(caught.value) == f"policy.yaml:4: {field}: idempotency_key.retention (0s, built in) {rule}, got true"
+
+
+def test_nobody_says_of_every_destination_that_it_honours_keys(loading: Loading) -> None:
+    with pytest.raises(InvalidDocument, match=r"defaults\.idempotency_key\.honours: must be only false"):
+        loading(policy=POLICY + "defaults: {idempotency_key: {honours: true, retention: 24h}}\n")
+
+
+@pytest.mark.parametrize("statuses", ["[400, 401, 503]", "[408, 503]", "[500]", "[501]"])
+def test_only_answers_that_may_be_better_next_time_are_retried(loading: Loading, statuses: str) -> None:
+    with pytest.raises(InvalidDocument, match=r"retry\.statuses.*: must be only 429, 502, 503, 504 \(guardrail"):
+        loading(sidecar=f"{SIDECAR}    overrides: {{retry: {{statuses: {statuses}}}}}\n")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 451])
+def test_no_guardrail_lets_a_request_that_is_wrong_be_sent_again(loading: Loading, status: int) -> None:
+    lifted = (
+        f"guardrails:\n  retry.statuses: {{only: [503, {status}]}}\ndefaults: {{retry: {{statuses: [{status}]}}}}\n"
+    )
+
+    with pytest.raises(InvalidDocument, match=r"must be 408, 425, 429 or 5xx"):
+        loading(policy=POLICY + lifted)
+
+
 # What is refused
 
 
@@ -375,7 +450,7 @@ WRONG_SIDECAR_FILES = {
     ),
     "a status that is no failure": (
         OVERRIDES + "      retry:\n        statuses:\n          - 503\n          - 200\n",
-        [f"10: {PAYMENTS}.overrides.retry.statuses[1]: must be 4xx or 5xx, got 200"],
+        [f"10: {PAYMENTS}.overrides.retry.statuses[1]: must be only 429, 502, 503, 504 (guardrail, built in), got 200"],
     ),
     "a fault that is never retried": (
         OVERRIDES + "      retry: {faults: [protocol]}\n",

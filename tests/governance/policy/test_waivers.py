@@ -101,7 +101,7 @@ def test_an_exception_with_a_fault_grants_nothing() -> None:
         ("retry.backoff.base", "1ms", "{retry.backoff.base: {min: 25ms, floor: 5ms}}", "at least 5ms (floor"),
         ("retry.backoff.base", "0.5ms", "{retry.backoff.base: {min: 25ms}}", "between 1ms and 1m"),
         ("timeout", "2h", "{timeout: {max: 1m}}", "over 0s and at most 1h"),
-        ("retry.statuses", "[200]", "{retry.statuses: {only: [503]}}", "4xx or 5xx"),
+        ("retry.statuses", "[200]", "{retry.statuses: {only: [503]}}", "408, 425, 429 or 5xx"),
     ],
 )
 def test_no_exception_goes_over_a_ceiling_of_the_guardrail_or_of_the_engine(

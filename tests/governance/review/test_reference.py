@@ -18,7 +18,7 @@ def test_the_page_is_what_the_types_and_the_engine_say() -> None:
         ("retry.max_attempts", "between 1 and 10"),
         ("budget.ratio", "between 0 and 1.0"),
         ("retry.backoff.base", "between 1ms and 1m"),
-        ("retry.statuses", "4xx or 5xx"),
+        ("retry.statuses", "408, 425, 429 or 5xx"),
         ("retry.methods", "idempotent"),
         ("concurrency.limit", "`adaptive` or `fixed`"),
         ("retry.faults", "some of `connect_failure`, `reset`, `timeout`"),

@@ -13,7 +13,7 @@ from sidecar.governance.policy.ceilings import ceiling_rule
 from sidecar.governance.policy.engine_policy import policy_of
 from sidecar.governance.policy.resolve import BASELINE
 from sidecar.governance.review.schema import (
-    ITEM_BOUNDS,
+    ITEMS,
     MUST_NAME,
     NUMBER_BOUNDS,
     SCHEMAS,
@@ -158,12 +158,14 @@ def test_the_bounds_of_a_number_are_the_engines(setting: str) -> None:
     assert refused(setting, high + step) == setting
 
 
-@pytest.mark.parametrize("setting", ITEM_BOUNDS)
-def test_the_bounds_of_an_item_are_the_engines(setting: str) -> None:
-    low, high = ITEM_BOUNDS[setting]
+@pytest.mark.parametrize("setting", ITEMS)
+@pytest.mark.parametrize("status", [*range(399, 432), 451, 498, 499, 500, 503, 599, 600, 700, 0])
+def test_the_bounds_of_an_item_are_the_engines(setting: str, status: int) -> None:
+    section, _, name = setting.partition(".")
 
-    assert refused(setting, frozenset({low, 503, high})) is None
-    assert refused(setting, frozenset({low - 1})) == refused(setting, frozenset({high + 1})) == setting
+    broken = faults("policy", POLICY + f"defaults: {{{section}: {{{name}: {sorted({503, status})}}}}}\n")
+
+    assert bool(broken) is (refused(setting, frozenset({503, status})) is not None)
 
 
 @pytest.mark.parametrize("setting", MUST_NAME)
@@ -193,7 +195,7 @@ def test_every_number_has_its_bounds() -> None:
     numbers = {name for name, value in BASELINE.values.items() if type(value) in (int, float)}
 
     assert numbers == set(NUMBER_BOUNDS)
-    assert set(ITEM_BOUNDS) <= set(SETTINGS)
+    assert set(ITEMS) <= set(SETTINGS)
 
 
 WORDS = strategies.one_of(
