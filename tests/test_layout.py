@@ -21,6 +21,9 @@ UNMIRRORED_TESTS = {"acceptance", "fakes", "loadtest"}
 
 NAMELESS = {"data", "do", "handler", "handlers", "helper", "helpers", "info", "manager", "process", "util", "utils"}
 
+TWO_MEANINGS = {"Exchange"}
+"""Class names that still mean two things: an exchange of the engine, and of HTTP/1."""
+
 
 def has_logic(path: Path) -> bool:
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -88,6 +91,18 @@ def test_a_class_or_function_is_called_by_what_it_is() -> None:
                 nameless.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")
 
     assert nameless == []
+
+
+def test_a_class_name_means_one_thing() -> None:
+    places: dict[str, list[str]] = {}
+
+    for path in sorted((ROOT / "sidecar").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+
+    doubles = {name: paths for name, paths in places.items() if len(paths) > 1}
+    assert doubles.keys() - TWO_MEANINGS == set(), doubles
 
 
 @pytest.mark.parametrize("command", ["make run", "make test"])

@@ -13,7 +13,7 @@ from sidecar.admin.live_page import LivePage
 from sidecar.admin.state import AdminState
 from sidecar.admin.views import Views
 from sidecar.net import Address
-from sidecar.telemetry.exporter import Exporter
+from sidecar.telemetry.exporter import MetricsExporter
 
 
 class AdminServer:
@@ -28,7 +28,7 @@ class AdminServer:
     ) -> None:
         if token == "":
             raise ValueError("admin token: must not be empty")
-        self._views = Views(state, Exporter(state, clock), clock)
+        self._views = Views(state, MetricsExporter(state, clock), clock)
         self._page = LivePage(Live(state, clock))
         self._guard = Guard(hosts, token)
         self._runners: list[web.AppRunner] = []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sidecar.telemetry.history import History
-from sidecar.telemetry.subject import Subject
+from sidecar.telemetry.metrics_source import MetricsSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,8 @@ class ReloadResult:
     left_out: Sequence[Mapping[str, object]] = ()
 
 
-class AdminState(Subject, Protocol):
-    """A Subject that can also say whether it is ready, what lately happened, show its policy and load it again."""
+class AdminState(MetricsSource, Protocol):
+    """A MetricsSource that also says whether it is ready and what lately happened, shows its policy, loads it again."""
 
     @property
     def history(self) -> History:

@@ -13,7 +13,7 @@ from sidecar.admin.state import AdminState
 from sidecar.engine.destination import Destination
 from sidecar.engine.histogram import Histogram
 from sidecar.engine.outcome import AttemptKind, Result
-from sidecar.telemetry.exporter import Exporter
+from sidecar.telemetry.exporter import MetricsExporter
 from sidecar.telemetry.exposition import negotiate
 
 MAX_SCRAPES: Final = 8
@@ -37,7 +37,7 @@ INDEX: Final = {
 class Views:
     """The routes over one AdminState. `clock` gives the engine's time, in seconds."""
 
-    def __init__(self, state: AdminState, exporter: Exporter, clock: Callable[[], float]) -> None:
+    def __init__(self, state: AdminState, exporter: MetricsExporter, clock: Callable[[], float]) -> None:
         self._state = state
         self._exporter = exporter
         self._clock = clock

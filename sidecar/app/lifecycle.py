@@ -15,7 +15,7 @@ from sidecar.app.build import RouteTable
 from sidecar.app.reload import PolicyInForce, wall_clock
 from sidecar.app.state import Phase, RunningState
 from sidecar.governance.loading.loader import Loaded, PolicyLoader
-from sidecar.governance.loading.updater import Source
+from sidecar.governance.loading.updater import SnapshotSource
 from sidecar.governance.trust.certificates import CertificateStore
 from sidecar.net import Address
 from sidecar.proxy.context import ProxyContext
@@ -41,7 +41,9 @@ class Sidecar:
     `loaded` is the first of what `source` gives. `wall` is the time by which exceptions begin and end.
     """
 
-    def __init__(self, source: Source, loaded: Loaded, log: Log, wall: Callable[[], datetime] = wall_clock) -> None:
+    def __init__(
+        self, source: SnapshotSource, loaded: Loaded, log: Log, wall: Callable[[], datetime] = wall_clock
+    ) -> None:
         self._log = log
         self._draining = asyncio.Event()
         self._ended = asyncio.Event()

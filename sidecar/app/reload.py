@@ -15,7 +15,7 @@ from sidecar.governance.loading.clock_watch import ClockWatch
 from sidecar.governance.loading.loader import Loaded
 from sidecar.governance.loading.rollout import Load
 from sidecar.governance.loading.sources import WatchedFiles
-from sidecar.governance.loading.updater import PolicyUpdater, Source
+from sidecar.governance.loading.updater import PolicyUpdater, SnapshotSource
 from sidecar.governance.policy.snapshot import Snapshot
 from sidecar.governance.policy.uses import ExceptionUses
 from sidecar.governance.policy.waivers import State
@@ -37,7 +37,7 @@ class PolicyInForce:
 
     def __init__(
         self,
-        source: Source,
+        source: SnapshotSource,
         loaded: Loaded,
         route_table: RouteTable,
         certificates: CertificateStore,

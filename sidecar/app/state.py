@@ -13,11 +13,11 @@ from sidecar.governance.documents.document import INGRESS_NAME
 from sidecar.governance.policy.waivers import ends_at
 from sidecar.governance.trust.certificates import CertificateStore
 from sidecar.proxy.router import UNLISTED
-from sidecar.telemetry import subject
+from sidecar.telemetry import metrics_source
 from sidecar.telemetry.history import History
 from sidecar.telemetry.log import Log
 from sidecar.telemetry.loop_lag import LoopLag
-from sidecar.telemetry.subject import Connections, ExceptionLife, PolicyIdentity, PolicyStanding
+from sidecar.telemetry.metrics_source import Connections, ExceptionLife, PolicyIdentity, PolicyStanding
 from sidecar.telemetry.tracing import Tracing
 
 
@@ -71,10 +71,12 @@ class RunningState:
         return PolicyIdentity(snapshot.version, snapshot.policy_digest[:12] or "built-in")
 
     @property
-    def reloads(self) -> subject.Reloads:
+    def reloads(self) -> metrics_source.PolicyReloads:
         """How loading it went."""
         reloads = self._policy.updater.reloads
-        return subject.Reloads(reloads.successes, reloads.failures, reloads.in_force_since, reloads.last_error)
+        return metrics_source.PolicyReloads(
+            reloads.successes, reloads.failures, reloads.in_force_since, reloads.last_error
+        )
 
     @property
     def standing(self) -> PolicyStanding:
@@ -118,11 +120,11 @@ class RunningState:
         ]
 
     @property
-    def certificates(self) -> subject.CertificateRenewals:
+    def certificates(self) -> metrics_source.CertificateRenewals:
         """How reading certificates again went."""
         store = self._certificates
         error = "\n".join(map(str, store.findings)) or None
-        return subject.CertificateRenewals(store.successes, store.failures, error)
+        return metrics_source.CertificateRenewals(store.successes, store.failures, error)
 
     @property
     def handshake_failures(self) -> Mapping[str, int]:

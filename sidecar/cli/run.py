@@ -12,7 +12,7 @@ from sidecar.app import serve
 from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.loading.loader import PolicyLoader
 from sidecar.governance.policy.bootstrap import Bootstrap, from_flags
-from sidecar.telemetry.log import Format, Level, configure
+from sidecar.telemetry.log import Format, LogLevel, configure
 from sidecar.telemetry.tracing import TracingUnavailable
 
 
@@ -31,7 +31,7 @@ from sidecar.telemetry.tracing import TracingUnavailable
     type=click.Choice([style.value for style in Format]),
     help="[default: console on a terminal, else json]",
 )
-@click.option("--log-level", type=click.Choice([level.value for level in Level]), default="info", show_default=True)
+@click.option("--log-level", type=click.Choice([level.value for level in LogLevel]), default="info", show_default=True)
 def run(
     *,
     config: Path | None,
@@ -52,7 +52,7 @@ def run(
     boot = _boot(config, upstreams, listen, policy, service, admin)
     terminal = sys.stderr.isatty()
     style = Format(log_format or ("console" if terminal else "json"))
-    log = configure(style, Level(log_level), colours=terminal)
+    log = configure(style, LogLevel(log_level), colours=terminal)
     try:
         serve(PolicyLoader(boot, _pod()), log, strict=strict)
     except InvalidDocument as error:

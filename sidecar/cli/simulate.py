@@ -20,7 +20,7 @@ from sidecar.governance.policy.snapshot import from_flags
 from sidecar.simulator import report
 from sidecar.simulator.assertion import Assertion
 from sidecar.simulator.campaign import Contender, chart, compare
-from sidecar.simulator.outcome import Outcome
+from sidecar.simulator.outcome import RunOutcome
 from sidecar.simulator.report import Chart
 from sidecar.simulator.scenario import Scenario, load
 
@@ -182,7 +182,7 @@ def _watched(what: str, run: Callable[[Callable[[float], None]], T]) -> T:
         return run(lambda share: progress.update(task, completed=share))
 
 
-def _print(scenario: Scenario, outcomes: Mapping[str, Outcome], charts: list[Chart]) -> None:
+def _print(scenario: Scenario, outcomes: Mapping[str, RunOutcome], charts: list[Chart]) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     console.print(f"[bold]{scenario.name}[/bold]")
     console.print(report.fleet_in_words(scenario), style="dim")

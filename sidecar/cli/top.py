@@ -14,7 +14,7 @@ from rich.live import Live
 
 from sidecar.net import Address
 from sidecar.telemetry.history import ROWS
-from sidecar.watch.document import Document, Unreadable, decode, fetch
+from sidecar.watch.document import LiveDocument, Unreadable, decode, fetch
 from sidecar.watch.screen import Link, Screen
 
 try:
@@ -73,7 +73,7 @@ def address_of(text: str) -> Address:
         raise click.BadParameter(f"{error}, got {text!r}", param_hint="--admin") from None
 
 
-def _watch(console: Console, screen: Screen, document: Document, address: Address, interval: float) -> None:
+def _watch(console: Console, screen: Screen, document: LiveDocument, address: Address, interval: float) -> None:
     link = Link(str(address))
     heard = time.monotonic()
     with (

@@ -10,8 +10,8 @@ from rich.text import Text
 from sidecar.demo.counts import SLOTS_PER_SECOND, between
 from sidecar.demo.figures import TROUBLE, Figures, Recovery, percent, times, verdict
 from sidecar.demo.observation import Observation
-from sidecar.demo.reading import Reading
-from sidecar.demo.script import Phase, Script
+from sidecar.demo.reading import SideReading
+from sidecar.demo.script import Script, ScriptPhase
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Account:
     governed: Figures
     naive: Figures
     sides: tuple[Observation, Observation]
-    reading: Reading | None
+    reading: SideReading | None
 
     def verdict(self) -> str:
         """The outcome in plain words."""
@@ -94,7 +94,7 @@ class Account:
 
 def _scene_name(script: Script, number: int) -> str:
     phase = script.scenes[number].phase
-    if phase is not Phase.HEALTHY:
+    if phase is not ScriptPhase.HEALTHY:
         return f"during the {TROUBLE[phase]}"
     if number == 0:
         return "before"

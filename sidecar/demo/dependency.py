@@ -19,7 +19,7 @@ import httptools
 from sidecar.demo.backlog import Backlog
 from sidecar.demo.child import commands, run
 from sidecar.demo.counts import SLOT, Arrivals, Slots, tell
-from sidecar.demo.script import FAST, FULL, Phase, Script
+from sidecar.demo.script import FAST, FULL, Script, ScriptPhase
 
 MAX_TROUBLE_SECONDS = 60.0
 REMEMBERED = 50_000
@@ -41,7 +41,7 @@ class Dependency:
     """Phase, backlog and counts; connections hand their requests in."""
 
     def __init__(self, script: Script, seed: int, clock: Callable[[], float]) -> None:
-        self.phase = Phase.HEALTHY
+        self.phase = ScriptPhase.HEALTHY
         self.slots = Slots(Arrivals)
         self.totals = Arrivals()
         self._script = script
@@ -68,23 +68,23 @@ class Dependency:
         """Seconds since the script began; negative before."""
         return -1.0 if self._zero is None else self._clock() - self._zero
 
-    def enter(self, phase: Phase) -> None:
+    def enter(self, phase: ScriptPhase) -> None:
         """Change the phase now."""
         now = self._clock()
         self._collect(now)
         self.phase = phase
-        if phase is Phase.HANGING:
+        if phase is ScriptPhase.HANGING:
             self.backlog.hang(now)
         else:
             self.backlog.resume(now)
         self._arm()
 
-    def make_trouble(self, phase: Phase, seconds: float) -> None:
+    def make_trouble(self, phase: ScriptPhase, seconds: float) -> None:
         """Enter `phase` now and be healthy again after `seconds`."""
         if self._trouble is not None:
             self._trouble.cancel()
         self.enter(phase)
-        self._trouble = asyncio.get_running_loop().call_later(seconds, self.enter, Phase.HEALTHY)
+        self._trouble = asyncio.get_running_loop().call_later(seconds, self.enter, ScriptPhase.HEALTHY)
 
     def request(self, connection: "Connection", request_id: bytes) -> None:
         """A request has been read: answer it, now or when a worker has done it. Without an id it is a new one."""
@@ -94,7 +94,7 @@ class Dependency:
         if self._met_before(request_id):
             row.repeated += 1
             self.totals.repeated += 1
-        if self.phase is Phase.FAILING:
+        if self.phase is ScriptPhase.FAILING:
             row.failed += 1
             self.totals.failed += 1
             connection.answer(UNAVAILABLE)
@@ -224,7 +224,7 @@ class Connection(asyncio.Protocol):
         method = self._parser.get_method()
         if url.path == "/-/state" and method == b"GET":
             return response(200, "OK", json.dumps(self._dependency.state()).encode() + b"\n")
-        phases = {f"/-/phase/{phase.value}": phase for phase in Phase}
+        phases = {f"/-/phase/{phase.value}": phase for phase in ScriptPhase}
         if url.path not in phases or method != b"POST":
             return response(404, "Not Found", b'{"error":"GET /-/state or POST /-/phase/failing?seconds=4"}\n')
         try:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from sidecar.demo.counts import SLOTS_PER_SECOND, between
 from sidecar.demo.observation import Observation
-from sidecar.demo.script import Phase, Script
+from sidecar.demo.script import Script, ScriptPhase
 
-TROUBLE = {Phase.FAILING: "503s", Phase.HANGING: "hang"}
+TROUBLE = {ScriptPhase.FAILING: "503s", ScriptPhase.HANGING: "hang"}
 """What a trouble is called."""
 
 WELL = 0.95
@@ -48,7 +48,7 @@ class Shares:
 class SceneFigures(Shares):
     """One scene as one side's callers met it, by the requests issued in it."""
 
-    phase: Phase
+    phase: ScriptPhase
     seconds: float
     requests: int
     succeeded: int
@@ -61,7 +61,7 @@ class SceneFigures(Shares):
 class Recovery:
     """How one trouble ended for the callers. `seconds` after its end all was well; None: never while it was watched."""
 
-    trouble: Phase
+    trouble: ScriptPhase
     seconds: float | None
     watched: float
 
@@ -118,7 +118,7 @@ def figures(side: Observation, script: Script) -> Figures:
                 wasted=sum(row.wasted for row in there),
             )
         )
-        if scene.phase is not Phase.HEALTHY:
+        if scene.phase is not ScriptPhase.HEALTHY:
             recoveries.append(recovery(side, script, scene.phase, begin + scene.seconds))
     return Figures(
         name=side.name,
@@ -136,7 +136,7 @@ def figures(side: Observation, script: Script) -> Figures:
     )
 
 
-def recovery(side: Observation, script: Script, trouble: Phase, ended: float) -> Recovery:
+def recovery(side: Observation, script: Script, trouble: ScriptPhase, ended: float) -> Recovery:
     """How `trouble`, which ended at `ended`, went on for the callers until the next one began or the script ended.
 
     Recovered is the beginning of the first second from which on every second (moved on by slots) has at least `WELL` of
@@ -147,7 +147,7 @@ def recovery(side: Observation, script: Script, trouble: Phase, ended: float) ->
         (
             slot_of(begin) - 1
             for scene, begin in zip(script.scenes, script.begins(), strict=True)
-            if begin >= ended and scene.phase is not Phase.HEALTHY
+            if begin >= ended and scene.phase is not ScriptPhase.HEALTHY
         ),
         default=slot_of(script.seconds),
     )
@@ -232,7 +232,7 @@ def _outcome(governed: Figures, naive: Figures) -> str:
 def _earlier(governed: Figures, naive: Figures) -> Iterator[str]:
     for ours, theirs in zip(governed.recoveries[:-1], naive.recoveries[:-1], strict=True):
         behind = ours.seconds is None or (theirs.seconds is not None and ours.seconds > theirs.seconds)
-        if ours.trouble is Phase.FAILING and theirs.seconds is not None and behind:
+        if ours.trouble is ScriptPhase.FAILING and theirs.seconds is not None and behind:
             yield (
                 f"From the {TROUBLE[ours.trouble]} before, which left no backlog, the naive client was well "
                 f"{after(theirs.seconds)}, the sidecar {after(ours.seconds)}: its breaker probes at intervals only."

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sidecar.demo.counts import Arrivals, Requests
-from sidecar.demo.script import Phase
+from sidecar.demo.script import ScriptPhase
 
 
 @dataclass(slots=True)
@@ -14,7 +14,7 @@ class Observation:
     name: str
     arrivals: dict[int, Arrivals] = field(default_factory=dict)
     requests: dict[int, Requests] = field(default_factory=dict)
-    phase: Phase = Phase.HEALTHY
+    phase: ScriptPhase = ScriptPhase.HEALTHY
     waiting: int = 0  # jobs in the dependency's queue
     running: int = 0  # jobs in its workers' hands
     in_flight: int = 0  # requests whose callers wait
@@ -24,7 +24,7 @@ class Observation:
         """Take in a `counts` message of the dependency."""
         for number, row in _rows(message):
             self.arrivals[number] = Arrivals(*row)
-        self.phase = Phase(message["phase"])
+        self.phase = ScriptPhase(message["phase"])
         self.waiting = int(str(message["waiting"]))
         self.running = int(str(message["running"]))
         self.late = max(self.late, float(str(message["late"])))

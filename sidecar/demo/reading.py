@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class SideReading:
     """The governed side's own account; a field is None where the sidecar did not say."""
 
     breaker: str | None = None
@@ -37,7 +37,7 @@ async def fetch(port: int, path: str, patience: float = 1.0) -> tuple[int, bytes
     return int(fields[1]), body
 
 
-async def read_destination(port: int, name: str) -> Reading | None:
+async def read_destination(port: int, name: str) -> SideReading | None:
     """The reading of destination `name`; None while the admin port does not answer."""
     try:
         status, body = await fetch(port, "/destinations")
@@ -46,7 +46,7 @@ async def read_destination(port: int, name: str) -> Reading | None:
         return None
 
 
-def parse_destinations(document: object, name: str) -> Reading | None:
+def parse_destinations(document: object, name: str) -> SideReading | None:
     """One destination out of what `/destinations` answers; None if it is not there.
 
     What the document does not tell stays None.
@@ -56,7 +56,7 @@ def parse_destinations(document: object, name: str) -> Reading | None:
         if _inside(entry, "name") == name:
             breaker = _inside(entry, "breaker", "state")
             refusals = _inside(entry, "refusals")
-            return Reading(
+            return SideReading(
                 breaker=breaker if isinstance(breaker, str) else None,
                 balance=_number(_inside(entry, "budget", "balance")),
                 limit=_number(_inside(entry, "concurrency", "limit")),

@@ -11,18 +11,18 @@ from rich.text import Text
 from sidecar.demo.counts import SLOTS_PER_SECOND, between
 from sidecar.demo.figures import WELL, amplification_by_second, load_by_second, percent, ratio, times
 from sidecar.demo.observation import Observation
-from sidecar.demo.reading import Reading
-from sidecar.demo.script import Phase, Script
+from sidecar.demo.reading import SideReading
+from sidecar.demo.script import Script, ScriptPhase
 
 BARS = "▁▂▃▄▅▆▇█"
 PLAIN_BARS = ".:-=+*#@"
-COLOUR = {Phase.HEALTHY: "green", Phase.FAILING: "yellow", Phase.HANGING: "red"}
+COLOUR = {ScriptPhase.HEALTHY: "green", ScriptPhase.FAILING: "yellow", ScriptPhase.HANGING: "red"}
 TOLD = {
-    Phase.HEALTHY: "healthy",
-    Phase.FAILING: "failing: answers 503 to everything",
-    Phase.HANGING: "hanging: accepts requests, finishes none",
+    ScriptPhase.HEALTHY: "healthy",
+    ScriptPhase.FAILING: "failing: answers 503 to everything",
+    ScriptPhase.HANGING: "hanging: accepts requests, finishes none",
 }
-SHORT = {Phase.HEALTHY: "healthy", Phase.FAILING: "503s", Phase.HANGING: "hang"}
+SHORT = {ScriptPhase.HEALTHY: "healthy", ScriptPhase.FAILING: "503s", ScriptPhase.HANGING: "hang"}
 NARROW = 62
 HALF = 0.5
 
@@ -62,14 +62,14 @@ def now_of(side: Observation, seconds: float) -> Now:
 
 def condition(side: Observation, now: Now, script: Script, seconds: float) -> tuple[str, str]:
     """How the side is, in words, and the colour of it."""
-    if side.phase is not Phase.HEALTHY:
+    if side.phase is not ScriptPhase.HEALTHY:
         return side.phase.value, COLOUR[side.phase]
     if now.success is None or now.success >= WELL:
         return "well", "green"
     ended = [
         begin + scene.seconds
         for scene, begin in zip(script.scenes, script.begins(), strict=True)
-        if scene.phase is not Phase.HEALTHY and begin + scene.seconds <= seconds
+        if scene.phase is not ScriptPhase.HEALTHY and begin + scene.seconds <= seconds
     ]
     if not ended:
         return "unwell", "yellow"
@@ -78,7 +78,7 @@ def condition(side: Observation, now: Now, script: Script, seconds: float) -> tu
     return f"still down ({seconds - ended[-1]:.0f} s)", "bold red"
 
 
-class Screen:
+class DemoScreen:
     """Draws frames for one console."""
 
     def __init__(self, console: Console, script: Script) -> None:
@@ -87,7 +87,7 @@ class Screen:
         self._bars = BARS if console.encoding.lower().startswith("utf") else PLAIN_BARS
 
     def frame(
-        self, seconds: float, governed: Observation, naive: Observation, reading: Reading | None
+        self, seconds: float, governed: Observation, naive: Observation, reading: SideReading | None
     ) -> RenderableType:
         """The picture `seconds` after the start."""
         return Group(
@@ -97,7 +97,7 @@ class Screen:
             *self._loads(seconds, governed, naive),
         )
 
-    def line(self, seconds: float, governed: Observation, naive: Observation, reading: Reading | None) -> str:
+    def line(self, seconds: float, governed: Observation, naive: Observation, reading: SideReading | None) -> str:
         """The same as one line, for what is not a terminal."""
         parts = [f"{seconds:4.0f} s {governed.phase.value:8}"]
         for side in (governed, naive):
@@ -110,14 +110,14 @@ class Screen:
             parts[1] += f", breaker {reading.breaker}"
         return " | ".join(parts)
 
-    def _headline(self, seconds: float, phase: Phase) -> Text:
+    def _headline(self, seconds: float, phase: ScriptPhase) -> Text:
         text = Text(overflow="ellipsis", no_wrap=True)
         text.append(f" {min(seconds, self._script.seconds):4.1f} s of {self._script.seconds:.0f} s  ", style="dim")
         text.append("dependency ", style="bold")
         text.append(TOLD[phase], style=f"bold {COLOUR[phase]}")
         return text
 
-    def _table(self, seconds: float, governed: Observation, naive: Observation, reading: Reading | None) -> Table:
+    def _table(self, seconds: float, governed: Observation, naive: Observation, reading: SideReading | None) -> Table:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
         narrow = self._console.width < NARROW
         table.add_column("", no_wrap=True, overflow="ellipsis")
@@ -136,7 +136,7 @@ class Screen:
         table.add_row("load, of capacity", *(self._of_capacity(now.load) for now in nows))
         table.add_row("queue there", *(str(side.waiting) for side in sides))
         table.add_section()
-        heard = reading or Reading()
+        heard = reading or SideReading()
         table.add_row("breaker", _said(heard.breaker), Text("none", style="dim"))
         balance = None if heard.balance is None else f"{heard.balance:.1f} retries"
         table.add_row("retry budget", _said(balance), Text("none", style="dim"))
@@ -144,7 +144,7 @@ class Screen:
         table.add_row("in flight, limit", _said(limit), Text(f"{naive.in_flight}, no limit", style="dim"))
         return table
 
-    def _refused(self, reading: Reading | None) -> Text:
+    def _refused(self, reading: SideReading | None) -> Text:
         refusals = {} if reading is None else reading.refusals
         words = ", ".join(f"{reason} {count}" for reason, count in refusals.items())
         return Text(f" refused by the sidecar: {words or 'nothing'}", no_wrap=True, overflow="ellipsis")
@@ -180,7 +180,7 @@ class Screen:
 def _letter(script: Script, second: int, step: int) -> str:
     number = script.number_at(second + 0.5)
     into = (second - round(script.begins()[number])) // step
-    word = "" if script.scenes[number].phase is Phase.HEALTHY else SHORT[script.scenes[number].phase]
+    word = "" if script.scenes[number].phase is ScriptPhase.HEALTHY else SHORT[script.scenes[number].phase]
     return word[into] if into < len(word) else "-"
 
 

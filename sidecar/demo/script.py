@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Phase(Enum):
+class ScriptPhase(Enum):
     """What state the dependency is in."""
 
     HEALTHY = "healthy"
@@ -16,7 +16,7 @@ class Phase(Enum):
 class Scene:
     """One phase and its length in seconds."""
 
-    phase: Phase
+    phase: ScriptPhase
     seconds: float
 
 
@@ -60,28 +60,28 @@ class Script:
         """Which scene is on, `at` seconds after the start; the last one from its beginning on."""
         return max(number for number, begin in enumerate(self.begins()) if begin <= max(at, 0.0))
 
-    def phase_at(self, at: float) -> Phase:
+    def phase_at(self, at: float) -> ScriptPhase:
         """The dependency's phase `at` seconds after the start; the last one from its beginning on."""
         return self.scenes[self.number_at(at)].phase
 
 
 FULL = Script(
     (
-        Scene(Phase.HEALTHY, 6.0),
-        Scene(Phase.FAILING, 4.0),
-        Scene(Phase.HEALTHY, 5.0),
-        Scene(Phase.HANGING, 5.0),
-        Scene(Phase.HEALTHY, 17.0),
+        Scene(ScriptPhase.HEALTHY, 6.0),
+        Scene(ScriptPhase.FAILING, 4.0),
+        Scene(ScriptPhase.HEALTHY, 5.0),
+        Scene(ScriptPhase.HANGING, 5.0),
+        Scene(ScriptPhase.HEALTHY, 17.0),
     )
 )
 
 FAST = Script(
     (
-        Scene(Phase.HEALTHY, 2.0),
-        Scene(Phase.FAILING, 1.0),
-        Scene(Phase.HEALTHY, 3.0),
-        Scene(Phase.HANGING, 3.0),
-        Scene(Phase.HEALTHY, 5.0),
+        Scene(ScriptPhase.HEALTHY, 2.0),
+        Scene(ScriptPhase.FAILING, 1.0),
+        Scene(ScriptPhase.HEALTHY, 3.0),
+        Scene(ScriptPhase.HANGING, 3.0),
+        Scene(ScriptPhase.HEALTHY, 5.0),
     )
 )
 """For continuous integration: the same two troubles, shorter."""

@@ -12,8 +12,8 @@ from sidecar.demo import settings
 from sidecar.demo.account import Account
 from sidecar.demo.figures import figures
 from sidecar.demo.observation import Observation
-from sidecar.demo.reading import Reading, read_destination
-from sidecar.demo.screen import Screen
+from sidecar.demo.reading import SideReading, read_destination
+from sidecar.demo.screen import DemoScreen
 from sidecar.demo.script import Script
 from sidecar.demo.stage import Child, Stage, StageError, free_ports, is_free
 
@@ -48,7 +48,7 @@ class Show:
         self._admin_port = admin_port
         self._governed = Observation("with the sidecar")
         self._naive = Observation(f"naive, {script.retries} retries")
-        self._reading: Reading | None = None
+        self._reading: SideReading | None = None
 
     async def play(self, folder: Path) -> Account:
         """Play the script and return the account of it. Raises StageError when a process cannot start or dies."""
@@ -111,7 +111,7 @@ class Show:
         loop = asyncio.get_running_loop()
         began = loop.time()
         reading = asyncio.create_task(self._keep_reading())
-        screen = Screen(self._console, self._script)
+        screen = DemoScreen(self._console, self._script)
         try:
             if self._console.is_terminal:
                 with Live(console=self._console, auto_refresh=False, transient=True) as live:

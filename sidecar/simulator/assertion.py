@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from sidecar.governance.documents.units import Duration
-from sidecar.simulator.outcome import Outcome
+from sidecar.simulator.outcome import RunOutcome
 
 _WRITTEN = re.compile(r"\s*([a-z_0-9]+)(?:\[([^\]]+)\])?\s*(<=|>=|<|>)\s*([0-9.]+)\s*(ms|s|m|h|%)?\s*")
 _RELATIONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
@@ -55,7 +55,7 @@ class Assertion:
             raise ValueError(f"{figure} is a share: write 0.99 or 99%")
         return cls(text.strip(), figure, service, relation, bound)
 
-    def failure(self, outcome: Outcome) -> str | None:
+    def failure(self, outcome: RunOutcome) -> str | None:
         """Why it does not hold, with the figure; None if it does. What never happened is later than any bound."""
         value: float | None
         if self.service is None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.simulator.fleet import Fleet
-from sidecar.simulator.outcome import Outcome, outcome
+from sidecar.simulator.outcome import RunOutcome, outcome
 from sidecar.simulator.scenario import Scenario
 
 LOOK: Final = 0.2
@@ -38,7 +38,7 @@ class Cell:
     recovery: float | None
 
 
-def compare(scenario: Scenario, contenders: Sequence[Contender], words: Callable[[float], None]) -> list[Outcome]:
+def compare(scenario: Scenario, contenders: Sequence[Contender], words: Callable[[float], None]) -> list[RunOutcome]:
     """The scenario under each, in their order. `words` hears how far all of it is, as a share."""
     if len(contenders) == 1 or _cores() == 1:
         return [
@@ -74,7 +74,7 @@ def chart(
     small = scenario.shrunk(MAP_REQUESTS)
     cells = []
     with ProcessPoolExecutor(_cores(), multiprocessing.get_context("forkserver")) as pool:
-        runs: dict[Future[Outcome], tuple[float, float]] = {
+        runs: dict[Future[RunOutcome], tuple[float, float]] = {
             pool.submit(_run, small.at(utilisation, blip), contender): (utilisation, blip)
             for utilisation, blip in places
         }
@@ -84,7 +84,7 @@ def chart(
     return sorted(cells, key=lambda cell: (cell.utilisation, cell.blip))
 
 
-def _as_done(runs: dict[Future[Outcome], tuple[float, float]]) -> Iterator[Future[Outcome]]:
+def _as_done(runs: dict[Future[RunOutcome], tuple[float, float]]) -> Iterator[Future[RunOutcome]]:
     left = set(runs)
     while left:
         done, left = wait(left, return_when=FIRST_COMPLETED)
@@ -99,11 +99,11 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _told(scenario: Scenario, contender: Contender, turn: int, heard: "Queue[tuple[int, float]]") -> Outcome:
+def _told(scenario: Scenario, contender: Contender, turn: int, heard: "Queue[tuple[int, float]]") -> RunOutcome:
     return _run(scenario, contender, lambda share: heard.put((turn, share)))
 
 
-def _run(scenario: Scenario, contender: Contender, words: Callable[[float], None] | None = None) -> Outcome:
+def _run(scenario: Scenario, contender: Contender, words: Callable[[float], None] | None = None) -> RunOutcome:
     policies = contender.policies
     fleet = Fleet(scenario, lambda one, other: policies[one, other], governed=contender.governed, words=words)
     return outcome(fleet.run())

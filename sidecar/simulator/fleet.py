@@ -63,7 +63,7 @@ class Curve:
         return sum(self.slots)
 
 
-class Endpoint:
+class SimulatedEndpoint:
     """One address of a service: its own workers, queue, cache and troubles."""
 
     __slots__ = ("cache", "draw", "idle", "lost_caches", "pace", "queue", "troubles", "worked")
@@ -91,7 +91,7 @@ class Place(HealthRecord):
 
     __slots__ = ("endpoint",)
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: SimulatedEndpoint) -> None:
         super().__init__()
         self.endpoint = endpoint
 
@@ -151,7 +151,7 @@ class Station:
         self.stream = service.rate * service.pods
         """Requests per second from outside, of all its pods."""
         self.endpoints = [
-            Endpoint(service, random, [one for one in troubles if one.endpoint in {None, number}])
+            SimulatedEndpoint(service, random, [one for one in troubles if one.endpoint in {None, number}])
             for number in range(service.endpoints)
         ]
         self.troubles = [one for one in troubles if one.kind == "restart"]
@@ -501,7 +501,7 @@ class Fleet:
 
     # The other end: what a service does
 
-    def _receive(self, station: Station, endpoint: Endpoint, call: Call, ticket: int) -> None:
+    def _receive(self, station: Station, endpoint: SimulatedEndpoint, call: Call, ticket: int) -> None:
         now = self._agenda.now
         station.attempts.add(now)
         for trouble in endpoint.troubles:
@@ -522,7 +522,7 @@ class Fleet:
         else:
             self._agenda.at(now + FAST, self._fail, (call, 503, None), ticket)
 
-    def _worked(self, endpoint: Endpoint, call: Call, ticket: int) -> None:
+    def _worked(self, endpoint: SimulatedEndpoint, call: Call, ticket: int) -> None:
         """A worker has done with it, and takes the next; nobody tells it that its caller has gone."""
         station = call.hop.callee
         now = self._agenda.now
@@ -553,7 +553,7 @@ class Fleet:
             self._heed(call, call.on_fault(self._agenda.now, Fault.CONNECT_FAILURE, sent=False), 502)
 
     @staticmethod
-    def _forget(endpoint: Endpoint, _: int) -> None:
+    def _forget(endpoint: SimulatedEndpoint, _: int) -> None:
         endpoint.cache.empty()
 
     # A restart

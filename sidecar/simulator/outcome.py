@@ -30,7 +30,7 @@ class Depth:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunOutcome:
     """Shares are of 1, times in seconds. None is what there is none of: no request, no recovery."""
 
     requests: int
@@ -59,7 +59,7 @@ class Outcome:
         return self.recovery is None
 
 
-def outcome(fleet: Fleet) -> Outcome:
+def outcome(fleet: Fleet) -> RunOutcome:
     """What a run that is over came to."""
     scenario = fleet.scenario
     slots = math.ceil(scenario.seconds / SLOT)
@@ -69,7 +69,7 @@ def outcome(fleet: Fleet) -> Outcome:
     first, begins, ends = (int(instant / SLOT) for instant in (scenario.warm_up, scenario.begins, scenario.ends))
     depths = [_depth(fleet, name, sum(offered)) for name, one in fleet.stations.items() if one.attempts.total()]
     latencies = sorted(fleet.latencies)
-    return Outcome(
+    return RunOutcome(
         requests=sum(offered),
         before=_share(good[first:begins], offered[first:begins]),
         during=_share(good[begins:ends], offered[begins:ends]),

@@ -13,7 +13,7 @@ CELL: Final = 46
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PlotLine:
     """Values at equal distances in time; `style` is the class of its colour."""
 
     title: str
@@ -21,7 +21,7 @@ class Line:
     style: str
 
 
-def lines(title: str, series: Sequence[Line], slot: float, shaded: Sequence[tuple[float, float]], unit: str) -> str:
+def lines(title: str, series: Sequence[PlotLine], slot: float, shaded: Sequence[tuple[float, float]], unit: str) -> str:
     """A plot over time; `slot` seconds lie between two values, and troubles are shaded."""
     seconds = max(len(one.values) for one in series) * slot
     highest = max((value for one in series for value in one.values if value is not None), default=1.0)

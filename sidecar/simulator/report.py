@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from sidecar.simulator.campaign import Cell, Contender
 from sidecar.simulator.fleet import SLOT
-from sidecar.simulator.outcome import Outcome
-from sidecar.simulator.plot import Line, heat, lines
+from sidecar.simulator.outcome import RunOutcome
+from sidecar.simulator.plot import PlotLine, heat, lines
 from sidecar.simulator.scenario import Scenario
 
 STYLES: Final = ("a", "b")
@@ -50,7 +50,7 @@ class Chart:
     watched: float
 
 
-def record(scenario: Scenario, outcomes: Mapping[str, Outcome], charts: Sequence[Chart]) -> dict[str, Any]:
+def record(scenario: Scenario, outcomes: Mapping[str, RunOutcome], charts: Sequence[Chart]) -> dict[str, Any]:
     """Plain values for JSON; seconds, shares of 1, counts."""
     return {
         "command": "sidecar simulate",
@@ -76,7 +76,7 @@ def _finite(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: None if value == float("inf") else value for name, value in fields.items()}
 
 
-def page(scenario: Scenario, outcomes: Mapping[str, Outcome], charts: Sequence[Chart]) -> str:
+def page(scenario: Scenario, outcomes: Mapping[str, RunOutcome], charts: Sequence[Chart]) -> str:
     """One HTML page without scripts or outside assets."""
     shaded = [(trouble.begins, trouble.ends) for trouble in scenario.troubles]
     parts = [
@@ -87,7 +87,7 @@ def page(scenario: Scenario, outcomes: Mapping[str, Outcome], charts: Sequence[C
         lines(
             "good answers, % of the requests that came in the same quarter of a second",
             [
-                Line(
+                PlotLine(
                     name,
                     [100 * g / o if o else None for g, o in zip(one.good, one.offered, strict=True)],
                     style,
@@ -103,7 +103,7 @@ def page(scenario: Scenario, outcomes: Mapping[str, Outcome], charts: Sequence[C
     ]
     for service in dict.fromkeys(depth.service for one in outcomes.values() for depth in one.depths):
         series = [
-            Line(name, depth.attempts, style)
+            PlotLine(name, depth.attempts, style)
             for (name, one), style in zip(outcomes.items(), STYLES, strict=False)
             for depth in one.depths
             if depth.service == service
@@ -146,7 +146,7 @@ def fleet_in_words(scenario: Scenario) -> str:
     return f"{' → '.join(told)}. {scenario.seconds:g} s, seed {scenario.seed}."
 
 
-def verdict(name: str, one: Outcome) -> str:
+def verdict(name: str, one: RunOutcome) -> str:
     """The answer in one line, as HTML."""
     who = escape(name)
     if one.metastable:
@@ -155,7 +155,7 @@ def verdict(name: str, one: Outcome) -> str:
     return f'<b class="good">{who}: recovers {when}.</b> At most {one.amplification:.2f} attempts per request.'
 
 
-def _table(outcomes: Mapping[str, Outcome]) -> str:
+def _table(outcomes: Mapping[str, RunOutcome]) -> str:
     rows = "".join(
         f"<tr><td>{escape(name)}</td><td>{share(one.before)}</td><td>{share(one.during)}</td><td>{share(one.after)}</td>"
         f"<td>{seconds(one.recovery)}</td><td>{one.amplification:.2f}</td><td>{one.worst_second:.2f}</td>"
@@ -171,7 +171,7 @@ def _table(outcomes: Mapping[str, Outcome]) -> str:
     )
 
 
-def _depths(outcomes: Mapping[str, Outcome]) -> str:
+def _depths(outcomes: Mapping[str, RunOutcome]) -> str:
     rows = "".join(
         f"<tr><td>{escape(depth.service)}, {escape(name)}</td><td>{depth.attempts_per_request:.2f}</td>"
         f"<td>{depth.amplification:.2f}</td><td>{depth.wasted:.0%}</td><td>{depth.longest_queue:,}</td></tr>"

@@ -14,26 +14,26 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from sidecar.engine.histogram import SECONDS, Histogram
 from sidecar.telemetry.exposition import encode, ending, escape, family, number
-from sidecar.telemetry.metrics import MAX_SERIES, METRICS, Metric, Moment, Scene, Values
-from sidecar.telemetry.subject import Subject
+from sidecar.telemetry.metrics import MAX_SERIES, METRICS, DestinationSample, Metric, SidecarSample, Values
+from sidecar.telemetry.metrics_source import MetricsSource
 
 LE: Final = (*map(repr, SECONDS), "+Inf")
 
 
-class Exporter:
-    """Scrapes one Subject, and the process (`process_*`). `clock` gives the engine's time, in seconds.
+class MetricsExporter:
+    """Scrapes one MetricsSource, and the process (`process_*`). `clock` gives the engine's time, in seconds.
 
     At most `max_series` series belong to destinations; those that do not fit are left out whole and counted.
     """
 
-    def __init__(self, subject: Subject, clock: Callable[[], float], max_series: int = MAX_SERIES) -> None:
+    def __init__(self, source: MetricsSource, clock: Callable[[], float], max_series: int = MAX_SERIES) -> None:
         self.series_dropped = 0
-        self._subject = subject
+        self._source = source
         self._clock = clock
         self._max_series = max_series
         self._process = CollectorRegistry()
         ProcessCollector(registry=self._process)
-        self._lines = [_Lines(metric) for metric in METRICS]
+        self._lines = [_MetricLines(metric) for metric in METRICS]
 
     async def scrape(self, content_type: str) -> list[bytes]:
         """Everything as text, in one of the formats of `exposition`, a family of metrics in each piece."""
@@ -48,13 +48,13 @@ class Exporter:
 
     def slices(self, content_type: str) -> Generator[None, None, list[bytes]]:
         """The same in its slices: between two of them other work may go on."""
-        subject = self._subject
-        connections = subject.connections()
+        source = self._source
+        connections = source.connections()
         texts = [[family(metric.name, metric.help, metric.kind.value, content_type)] for metric in METRICS]
         room = self._max_series
-        for name, destination in list(subject.destinations.items()):  # what a reload brings comes with the next scrape
-            scene = Scene(name, destination, connections, self._clock())
-            read = [lines.of_destination(scene) for lines in self._lines]
+        for name, destination in list(source.destinations.items()):  # what a reload brings comes with the next scrape
+            sample = DestinationSample(name, destination, connections, self._clock())
+            read = [lines.of_destination(sample) for lines in self._lines]
             size = sum(map(len, read))
             if size <= room:
                 room -= size
@@ -63,11 +63,11 @@ class Exporter:
             else:
                 self.series_dropped += size
             yield
-        moment = Moment(subject, connections, self.series_dropped)
+        process = SidecarSample(source, connections, self.series_dropped)
         pieces: list[bytes] = []
         for metric, of_metric in zip(METRICS, texts, strict=True):
-            if metric.moment is not None:
-                of_metric.extend(_of_process(metric, metric.moment(moment)))
+            if metric.process is not None:
+                of_metric.extend(_of_process(metric, metric.process(process)))
             pieces.append("".join(of_metric).encode())
             of_metric.clear()
             yield
@@ -75,7 +75,7 @@ class Exporter:
         return pieces
 
 
-class _Lines:
+class _MetricLines:
     """Writes the lines of one metric for any destination.
 
     What stands before and behind the destination's name is made once for each combination of the other labels: those
@@ -89,13 +89,13 @@ class _Lines:
         self._tails: dict[tuple[str, ...], str] = {}
         self._buckets = [f'",le="{le}"}} ' for le in LE]
 
-    def of_destination(self, scene: Scene) -> list[str]:
+    def of_destination(self, sample: DestinationSample) -> list[str]:
         """None for a metric of the process."""
         metric = self.metric
-        if metric.scene is not None:
-            return self._of_values(scene.name, metric.scene(scene))
+        if metric.sample is not None:
+            return self._of_values(sample.name, metric.sample(sample))
         if metric.histogram is not None:
-            return self._of_histogram(scene.name, metric.histogram(scene.destination))
+            return self._of_histogram(sample.name, metric.histogram(sample.destination))
         return []
 
     def _of_values(self, destination: str, values: Values) -> list[str]:

@@ -29,7 +29,7 @@ class Format(Enum):
     CONSOLE = "console"
 
 
-class Level(Enum):
+class LogLevel(Enum):
     """The least severe line that is written."""
 
     DEBUG = "debug"
@@ -46,7 +46,7 @@ class Level(Enum):
 class Log:
     """A structlog logger (`logger`), the writer behind it, and what both have dropped."""
 
-    def __init__(self, style: Format, level: Level, fd: int = STDERR, *, colours: bool = False) -> None:
+    def __init__(self, style: Format, level: LogLevel, fd: int = STDERR, *, colours: bool = False) -> None:
         self.writer = LineWriter(fd)
         self.logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
             _Sink(self.writer),
@@ -90,7 +90,7 @@ class Log:
         return self.writer.close(timeout)
 
 
-def configure(style: Format, level: Level, fd: int = STDERR, *, colours: bool = False) -> Log:
+def configure(style: Format, level: LogLevel, fd: int = STDERR, *, colours: bool = False) -> Log:
     """Make the log of this process, and send what the standard library's loggers say to it as well."""
     log = Log(style, level, fd, colours=colours)
     limit = log.limited(LineLimit(MESSAGES_PER_SECOND, MESSAGES_BURST, time.monotonic()))

@@ -19,7 +19,7 @@ from sidecar.engine.outcome import AttemptKind, Fault, Result
 from sidecar.engine.shadow import Difference
 from sidecar.engine.verdict import Refusal
 from sidecar.governance.loading.standing import PolicyOrigin, RolloutState
-from sidecar.telemetry.subject import Connections, Subject
+from sidecar.telemetry.metrics_source import Connections, MetricsSource
 from sidecar.wire.handshake import HANDSHAKE_FAILURES
 from sidecar.wire.malformed import REASONS
 
@@ -40,7 +40,7 @@ Values = Iterable[tuple[tuple[str, ...], float]]
 """Label values, in the order of the metric's labels, and the number."""
 
 
-class Kind(Enum):
+class MetricType(Enum):
     """Prometheus's types."""
 
     COUNTER = "counter"
@@ -57,7 +57,7 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class DestinationSample:
     """One destination at the instant of the scrape. `name` is the policy's."""
 
     name: str
@@ -67,77 +67,77 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class SidecarSample:
     """The process at the instant of the scrape. `series_dropped` counts since the start."""
 
-    subject: Subject
+    source: MetricsSource
     connections: Connections
     series_dropped: int
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What is read, from the process (`moment`) or from each destination (`scene`, `histogram`): one of the three.
+    """What is read, from the process (`process`) or from each destination (`sample`, `histogram`): one of the three.
 
     The last two have the label `destination` in front of `labels`.
     """
 
     name: str
-    kind: Kind
+    kind: MetricType
     help: str
     labels: tuple[Label, ...] = ()
-    moment: Callable[[Moment], Values] | None = None
-    scene: Callable[[Scene], Values] | None = None
+    process: Callable[[SidecarSample], Values] | None = None
+    sample: Callable[[DestinationSample], Values] | None = None
     histogram: Callable[[Destination], Histogram] | None = None
 
     @property
     def label_names(self) -> tuple[str, ...]:
         """All its labels' names, in order."""
         names = tuple(label.name for label in self.labels)
-        return names if self.moment is not None else ("destination", *names)
+        return names if self.process is not None else ("destination", *names)
 
 
-def _requests(scene: Scene) -> Values:
-    return [((label,), count) for label, count in zip(OUTCOMES, scene.destination.tally.requests, strict=True)]
+def _requests(sample: DestinationSample) -> Values:
+    return [((label,), count) for label, count in zip(OUTCOMES, sample.destination.tally.requests, strict=True)]
 
 
-def _attempts(scene: Scene) -> Values:
+def _attempts(sample: DestinationSample) -> Values:
     return [
         ((kind, outcome), count)
-        for kind, counts in zip(KINDS, scene.destination.tally.attempts, strict=True)
+        for kind, counts in zip(KINDS, sample.destination.tally.attempts, strict=True)
         for outcome, count in zip(OUTCOMES, counts, strict=True)
     ]
 
 
-def _retries(scene: Scene) -> Values:
-    retry = scene.destination.policy.retry
+def _retries(sample: DestinationSample) -> Values:
+    retry = sample.destination.policy.retry
     counts = dict.fromkeys([f"status_{status}" for status in sorted(retry.statuses)], 0)
     counts |= dict.fromkeys([fault.value for fault in Fault if fault in retry.faults], 0)
-    counts |= scene.destination.tally.retries
+    counts |= sample.destination.tally.retries
     return [((cause,), count) for cause, count in counts.items()]
 
 
-def _refusals(scene: Scene) -> Values:
-    return [((refusal.value,), count) for refusal, count in scene.destination.tally.refusals.items()]
+def _refusals(sample: DestinationSample) -> Values:
+    return [((refusal.value,), count) for refusal, count in sample.destination.tally.refusals.items()]
 
 
-def _breaker_state(scene: Scene) -> Values:
-    now = scene.destination.breaker.state(scene.now)
+def _breaker_state(sample: DestinationSample) -> Values:
+    now = sample.destination.breaker.state(sample.now)
     return [((state.value,), 1 if state is now else 0) for state in BreakerState]
 
 
-def _breaker_transitions(scene: Scene) -> Values:
-    transitions = scene.destination.breaker.transitions
+def _breaker_transitions(sample: DestinationSample) -> Values:
+    transitions = sample.destination.breaker.transitions
     return [((state.value,), transitions.get(state, 0)) for state in BreakerState]
 
 
-def _connections(scene: Scene) -> Values:
-    connections = scene.connections
-    return [(("active",), connections.active.get(scene.name, 0)), (("idle",), connections.idle.get(scene.name, 0))]
+def _connections(sample: DestinationSample) -> Values:
+    connections = sample.connections
+    return [(("active",), connections.active.get(sample.name, 0)), (("idle",), connections.idle.get(sample.name, 0))]
 
 
-def _connect_failures(scene: Scene) -> Values:
-    counts = scene.destination.tally.connect_failures
+def _connect_failures(sample: DestinationSample) -> Values:
+    counts = sample.destination.tally.connect_failures
     return [((reason,), counts.get(reason, 0)) for reason in CONNECT_FAILURES]
 
 
@@ -160,21 +160,21 @@ def _by_reason(counts: Mapping[str, int]) -> Values:
 METRICS: Final = (
     Metric(
         "sidecar_requests_total",
-        Kind.COUNTER,
+        MetricType.COUNTER,
         "Requests that are over, by how they ended for the caller, however many attempts that took.",
         (Label("outcome", OUTCOMES),),
-        scene=_requests,
+        sample=_requests,
     ),
     Metric(
         "sidecar_attempts_total",
-        Kind.COUNTER,
+        MetricType.COUNTER,
         "Attempts that are over, by why they were made and how they ended.",
         (Label("kind", KINDS), Label("outcome", OUTCOMES)),
-        scene=_attempts,
+        sample=_attempts,
     ),
     Metric(
         "sidecar_retries_total",
-        Kind.COUNTER,
+        MetricType.COUNTER,
         "Retries made, by the outcome that asked for them.",
         (
             Label(
@@ -185,302 +185,302 @@ METRICS: Final = (
                 ),
             ),
         ),
-        scene=_retries,
+        sample=_retries,
     ),
     Metric(
         "sidecar_retry_success_total",
-        Kind.COUNTER,
+        MetricType.COUNTER,
         "Requests that succeeded at their second or a later attempt.",
-        scene=lambda scene: _one(scene.destination.tally.retry_successes),
+        sample=lambda sample: _one(sample.destination.tally.retry_successes),
     ),
     Metric(
         "sidecar_retry_refusals_total",
-        Kind.COUNTER,
+        MetricType.COUNTER,
         "Wanted retries that were not made, and originals that were never sent (breaker_open, concurrency_limit).",
         (Label("reason", REFUSALS),),
-        scene=_refusals,
+        sample=_refusals,
     ),
     Metric(
         "sidecar_amplification_ratio",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "Attempts per request over the last 10 seconds; 1 without traffic. Over a longer range divide the counters.",
-        scene=lambda scene: _one(scene.destination.amplification(scene.now)),
+        sample=lambda sample: _one(sample.destination.amplification(sample.now)),
     ),
     Metric(
         "sidecar_retry_ratio",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "Retries per request over the budget's window.",
-        scene=lambda scene: _one(scene.destination.retry_ratio(scene.now)),
+        sample=lambda sample: _one(sample.destination.retry_ratio(sample.now)),
     ),
     Metric(
         "sidecar_budget_balance",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "Retries the budget could pay for now.",
-        scene=lambda scene: _one(scene.destination.budget.balance(scene.now)),
+        sample=lambda sample: _one(sample.destination.budget.balance(sample.now)),
     ),
     Metric(
         "sidecar_budget_ratio",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "Retries that each request pays for, as the policy in force says.",
-        scene=lambda scene: _one(scene.destination.policy.budget.ratio),
+        sample=lambda sample: _one(sample.destination.policy.budget.ratio),
     ),
     Metric(
         "sidecar_budget_min_retries",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "Retries in each window that nothing has to pay for, as the policy in force says.",
-        scene=lambda scene: _one(scene.destination.policy.budget.min_retries),
+        sample=lambda sample: _one(sample.destination.policy.budget.min_retries),
     ),
     Metric(
         "sidecar_budget_window_seconds",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "The window of the budget, as the policy in force says.",
-        scene=lambda scene: _one(scene.destination.policy.budget.window),
+        sample=lambda sample: _one(sample.destination.policy.budget.window),
     ),
     Metric(
         "sidecar_budget_exhausted_total",
-        Kind.COUNTER,
+        MetricType.COUNTER,
         "Retries the budget could not pay for.",
-        scene=lambda scene: _one(scene.destination.budget.exhausted),
+        sample=lambda sample: _one(sample.destination.budget.exhausted),
     ),
     Metric(
         "sidecar_breaker_state",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "1 for the state the breaker is in, 0 for the others. closed means that traffic flows.",
         (Label("state", STATES),),
-        scene=_breaker_state,
+        sample=_breaker_state,
     ),
     Metric(
         "sidecar_breaker_transitions_total",
-        Kind.COUNTER,
+        MetricType.COUNTER,
         "Changes of the breaker's state, by the state it came to.",
         (Label("to", STATES),),
-        scene=_breaker_transitions,
+        sample=_breaker_transitions,
     ),
     Metric(
         "sidecar_in_flight",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "Attempts in flight.",
-        scene=lambda scene: _one(scene.destination.limiter.awaited),
+        sample=lambda sample: _one(sample.destination.limiter.awaited),
     ),
     Metric(
         "sidecar_concurrency_limit",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "Attempts that may be in flight at once now.",
-        scene=lambda scene: _one(scene.destination.limiter.limit),
+        sample=lambda sample: _one(sample.destination.limiter.limit),
     ),
     Metric(
         "sidecar_waiting",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "Originals that wait for a place below the concurrency limit.",
-        scene=lambda scene: _one(len(scene.destination.limiter.waiting)),
+        sample=lambda sample: _one(len(sample.destination.limiter.waiting)),
     ),
     Metric(
         "sidecar_connections",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "Open connections to the destination, by whether an attempt uses them.",
         (Label("state", CONNECTION_STATES),),
-        scene=_connections,
+        sample=_connections,
     ),
     Metric(
         "sidecar_connect_failures_total",
-        Kind.COUNTER,
+        MetricType.COUNTER,
         "Connections to the destination that could not be had, in TCP (connect_failure) or in TLS, by reason.",
         (Label("reason", CONNECT_FAILURES),),
-        scene=_connect_failures,
+        sample=_connect_failures,
     ),
     Metric(
         "sidecar_request_duration_seconds",
-        Kind.HISTOGRAM,
+        MetricType.HISTOGRAM,
         "Time from a request's head to its response's head, back-off and every attempt included.",
         histogram=lambda destination: destination.tally.request_seconds,
     ),
     Metric(
         "sidecar_attempt_duration_seconds",
-        Kind.HISTOGRAM,
+        MetricType.HISTOGRAM,
         "Time of one attempt until its response head or its fault.",
         histogram=lambda destination: destination.tally.attempt_seconds,
     ),
     Metric(
         "sidecar_backoff_seconds",
-        Kind.HISTOGRAM,
+        MetricType.HISTOGRAM,
         "Time retries were held back, Retry-After and jitter included.",
         histogram=lambda destination: destination.tally.backoff_seconds,
     ),
     Metric(
         "sidecar_retry_after_seconds",
-        Kind.HISTOGRAM,
+        MetricType.HISTOGRAM,
         "Time destinations asked to wait for with Retry-After.",
         histogram=lambda destination: destination.tally.retry_after_seconds,
     ),
     Metric(
         "sidecar_downstream_connections",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "Open connections from callers.",
-        moment=lambda moment: _one(moment.connections.downstream),
+        process=lambda process: _one(process.connections.downstream),
     ),
     Metric(
         "sidecar_tunnels_total",
-        Kind.COUNTER,
+        MetricType.COUNTER,
         "CONNECT tunnels opened; what passes through them is not governed.",
-        moment=lambda moment: _one(moment.connections.tunnels),
+        process=lambda process: _one(process.connections.tunnels),
     ),
     Metric(
         "sidecar_rejections_total",
-        Kind.COUNTER,
+        MetricType.COUNTER,
         "Messages that were refused for their bytes, from callers or destinations, by reason.",
         (Label("reason", REASONS),),
-        moment=lambda moment: [((reason,), moment.subject.rejections.get(reason, 0)) for reason in REASONS],
+        process=lambda process: [((reason,), process.source.rejections.get(reason, 0)) for reason in REASONS],
     ),
     Metric(
         "sidecar_ingress_handshake_failures_total",
-        Kind.COUNTER,
+        MetricType.COUNTER,
         "Callers of the service whose TLS handshake with the ingress listener failed, by reason.",
         (Label("reason", HANDSHAKE_FAILURES),),
-        moment=lambda moment: [
-            ((reason,), moment.subject.handshake_failures.get(reason, 0)) for reason in HANDSHAKE_FAILURES
+        process=lambda process: [
+            ((reason,), process.source.handshake_failures.get(reason, 0)) for reason in HANDSHAKE_FAILURES
         ],
     ),
     Metric(
         "sidecar_certificate_renewal_success",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "1 if the certificates were all good when they were read last, else 0 and the last good one is in use.",
-        moment=lambda moment: _one(int(moment.subject.certificates.error is None)),
+        process=lambda process: _one(int(process.source.certificates.error is None)),
     ),
     Metric(
         "sidecar_certificate_renewals_total",
-        Kind.COUNTER,
+        MetricType.COUNTER,
         "Certificates read again with other contents (success), and readings that found a bad one (failure).",
         (Label("result", ("success", "failure")),),
-        moment=lambda moment: [
-            (("success",), moment.subject.certificates.succeeded),
-            (("failure",), moment.subject.certificates.failed),
+        process=lambda process: [
+            (("success",), process.source.certificates.succeeded),
+            (("failure",), process.source.certificates.failed),
         ],
     ),
     Metric(
         "sidecar_policy_info",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "1, labelled with the policy in force.",
         (Label("version", ("the policy's version",)), Label("digest", ("of the policy's bytes",))),
-        moment=lambda moment: [((str(moment.subject.policy.version), moment.subject.policy.digest), 1)],
+        process=lambda process: [((str(process.source.policy.version), process.source.policy.digest), 1)],
     ),
     Metric(
         "sidecar_policy_reload_success",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "1 if the last attempt to load the policy succeeded, else 0 and the last good policy is in force.",
-        moment=lambda moment: _one(int(moment.subject.reloads.error is None)),
+        process=lambda process: _one(int(process.source.reloads.error is None)),
     ),
     Metric(
         "sidecar_policy_reload_timestamp_seconds",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "Unix time at which the policy in force was loaded.",
-        moment=lambda moment: _one(moment.subject.reloads.loaded_at),
+        process=lambda process: _one(process.source.reloads.loaded_at),
     ),
     Metric(
         "sidecar_policy_reloads_total",
-        Kind.COUNTER,
+        MetricType.COUNTER,
         "Attempts to load the policy, by result.",
         (Label("result", ("success", "failure")),),
-        moment=lambda moment: [
-            (("success",), moment.subject.reloads.succeeded),
-            (("failure",), moment.subject.reloads.failed),
+        process=lambda process: [
+            (("success",), process.source.reloads.succeeded),
+            (("failure",), process.source.reloads.failed),
         ],
     ),
     Metric(
         "sidecar_policy_exception_expiry_timestamp_seconds",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "Unix time at which an exception for this service ends and its guardrail holds again.",
         (Label("id", ("the exception's id",)),),
-        moment=lambda moment: [((life.id,), life.expires_at) for life in moment.subject.exceptions],
+        process=lambda process: [((life.id,), life.expires_at) for life in process.source.exceptions],
     ),
     Metric(
         "sidecar_policy_exception_uses_total",
-        Kind.COUNTER,
+        MetricType.COUNTER,
         "Requests to destinations with a number past its guardrail by leave of the exception; 0 while nobody uses it.",
         (Label("id", ("the exception's id",)),),
-        moment=lambda moment: [((life.id,), life.uses) for life in moment.subject.exceptions],
+        process=lambda process: [((life.id,), life.uses) for life in process.source.exceptions],
     ),
     Metric(
         "sidecar_policy_overrides_left_out",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "Overrides not in force: their exception is over or, on the baseline, the policy they need is missing.",
         (Label("destination", ("the policy's name",)),),
-        moment=lambda moment: [((name,), count) for name, count in moment.subject.left_out.items()],
+        process=lambda process: [((name,), count) for name, count in process.source.left_out.items()],
     ),
     Metric(
         "sidecar_policy_origin",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "1 for where the policy in force came from, 0 for the others. baseline: no valid policy could be had.",
         (Label("origin", ORIGINS),),
-        moment=lambda moment: _state(ORIGINS, moment.subject.standing.origin),
+        process=lambda process: _state(ORIGINS, process.source.standing.origin),
     ),
     Metric(
         "sidecar_policy_source_age_seconds",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "Time since the policy's source was last found to say what is made of it.",
-        moment=lambda moment: _one(moment.subject.standing.source_age),
+        process=lambda process: _one(process.source.standing.source_age),
     ),
     Metric(
         "sidecar_policy_expiry_timestamp_seconds",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "Unix time from which the policy in force should have been replaced; absent for one that does not expire.",
-        moment=lambda moment: _given(moment.subject.standing.expires),
+        process=lambda process: _given(process.source.standing.expires),
     ),
     Metric(
         "sidecar_policy_rollout_state",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "1 for where this pod stands towards the version its source offers, 0 for the others.",
         (Label("state", ROLLOUT_STATES),),
-        moment=lambda moment: _state(ROLLOUT_STATES, moment.subject.standing.rollout),
+        process=lambda process: _state(ROLLOUT_STATES, process.source.standing.rollout),
     ),
     Metric(
         "sidecar_policy_rollout_aborts_total",
-        Kind.COUNTER,
+        MetricType.COUNTER,
         "Versions that this pod has given up because they amplified.",
-        moment=lambda moment: _one(moment.subject.standing.aborts),
+        process=lambda process: _one(process.source.standing.aborts),
     ),
     Metric(
         "sidecar_policy_dry_run_decisions_total",
-        Kind.COUNTER,
+        MetricType.COUNTER,
         "Decisions of which it was asked what the version on trial would have decided; absent without a dry run.",
         (Label("destination", ("the policy's name",)),),
-        moment=lambda moment: [((name,), shadow.compared) for name, shadow in moment.subject.shadows.items()],
+        process=lambda process: [((name,), shadow.compared) for name, shadow in process.source.shadows.items()],
     ),
     Metric(
         "sidecar_policy_dry_run_differences_total",
-        Kind.COUNTER,
+        MetricType.COUNTER,
         "Decisions that would have been others, by what the version on trial would have done; absent as above.",
         (Label("destination", ("the policy's name",)), Label("kind", DIFFERENCES)),
-        moment=lambda moment: [
+        process=lambda process: [
             ((name, difference.value), count)
-            for name, shadow in moment.subject.shadows.items()
+            for name, shadow in process.source.shadows.items()
             for difference, count in shadow.differences.items()
         ],
     ),
     Metric(
         "sidecar_event_loop_lag_seconds",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "Longest delay of a timer of the event loop in the last 15 seconds, probed every tenth of a second.",
-        moment=lambda moment: _one(moment.subject.event_loop_lag),
+        process=lambda process: _one(process.source.event_loop_lag),
     ),
     Metric(
         "sidecar_log_lines_dropped_total",
-        Kind.COUNTER,
+        MetricType.COUNTER,
         "Log lines not written: over the rate limit, or because nobody read what was written (backpressure).",
         (Label("reason", ("rate_limit", "backpressure")),),
-        moment=lambda moment: _by_reason(moment.subject.log_lines_dropped),
+        process=lambda process: _by_reason(process.source.log_lines_dropped),
     ),
     Metric(
         "sidecar_spans_total",
-        Kind.COUNTER,
+        MetricType.COUNTER,
         "Spans by what became of them; no series where traces are off. failed: not taken by the receiver.",
         (Label("result", ("exported", "failed", "dropped")),),
-        moment=lambda moment: _by_reason(moment.subject.spans),
+        process=lambda process: _by_reason(process.source.spans),
     ),
     Metric(
         "sidecar_series_dropped_total",
-        Kind.COUNTER,
+        MetricType.COUNTER,
         "Series left out of scrapes because there were too many; whole destinations, the last named first.",
-        moment=lambda moment: _one(moment.series_dropped),
+        process=lambda process: _one(process.series_dropped),
     ),
 )
 
@@ -508,7 +508,7 @@ def reference() -> str:
     ]
     for metric in METRICS:
         own = [f"{label.name}: {_listed(label.values)}" for label in metric.labels]
-        labels = own if metric.moment is not None else ["destination", *own]
+        labels = own if metric.process is not None else ["destination", *own]
         lines.append(f"| `{metric.name}` | {metric.kind.value} | {'; '.join(labels)} | {metric.help} |")
     bounds = ", ".join(f"{bound:g}" for bound in SECONDS)
     lines += ["", f"Histograms have the upper bounds {bounds} seconds and `+Inf`.", ""]

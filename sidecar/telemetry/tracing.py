@@ -31,7 +31,7 @@ class TracingUnavailable(Exception):
     """Traces are asked for and can not be had; the message says what to do."""
 
 
-class Exporter(Protocol):
+class SpanExporter(Protocol):
     """Sends traces; called by one thread."""
 
     def export(self, traces: Sequence[ExchangeTrace]) -> bool:
@@ -49,7 +49,9 @@ class Tracing:
     pauses that double.
     """
 
-    def __init__(self, sample: float, open_exporter: Callable[[], Exporter], queue_spans: int = QUEUE_SPANS) -> None:
+    def __init__(
+        self, sample: float, open_exporter: Callable[[], SpanExporter], queue_spans: int = QUEUE_SPANS
+    ) -> None:
         self.exported = self.failed = self.dropped = 0  # spans
         self._sample = sample
         self._open_exporter = open_exporter
@@ -59,7 +61,7 @@ class Tracing:
         self._taken = 0  # spans, counted by the thread: each count has one writer, and needs no lock
         self._wake = threading.Event()
         self._closing = threading.Event()
-        self._exporter: Exporter | None = None
+        self._exporter: SpanExporter | None = None
         self._thread = threading.Thread(target=self._run, name="trace-exporter", daemon=True)
         self._thread.start()
 
@@ -133,8 +135,8 @@ def open_tracing(endpoint: str, sample: float, service: str) -> Tracing:
             "pip install 'retry-sidecar[otel]'"
         )
 
-    def open_exporter() -> Exporter:
-        exporter: Exporter = importlib.import_module("sidecar.telemetry.otlp").OtlpExporter(endpoint, service)
+    def open_exporter() -> SpanExporter:
+        exporter: SpanExporter = importlib.import_module("sidecar.telemetry.otlp").OtlpExporter(endpoint, service)
         return exporter
 
     return Tracing(sample, open_exporter)

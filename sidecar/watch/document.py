@@ -17,7 +17,7 @@ class Unreadable(Exception):
     """There is no such document; the message is one line that says where it was looked for and why not."""
 
 
-class Headline(Struct, frozen=True):
+class LiveHeadline(Struct, frozen=True):
     """The verdict."""
 
     level: str
@@ -33,7 +33,7 @@ class Identity(Struct, frozen=True):
     error: str | None = None
 
 
-class Lately(Struct, frozen=True):
+class LiveLately(Struct, frozen=True):
     """A destination over the last ten seconds."""
 
     seconds: float
@@ -51,7 +51,7 @@ class Budget(Struct, frozen=True):
     balance: float
 
 
-class Breaker(Struct, frozen=True):
+class LiveBreaker(Struct, frozen=True):
     """Its breaker, by the word of its state."""
 
     state: str
@@ -80,11 +80,11 @@ class DestinationState(Struct, frozen=True):
     name: str
     level: str
     endpoints: list[str]
-    lately: Lately
+    lately: LiveLately
     requests: int
     attempts: int
     budget: Budget
-    breaker: Breaker
+    breaker: LiveBreaker
     concurrency: Concurrency
     limits: Limits
 
@@ -127,14 +127,14 @@ class Rows(Struct, frozen=True):
         return [0.0] * len(self.times) if values is None else [value or 0.0 for value in values]
 
 
-class Document(Struct, frozen=True):
+class LiveDocument(Struct, frozen=True):
     """Everything, at one instant `at` (seconds since 1970)."""
 
     epoch: str
     version: str
     service: str
     at: float
-    headline: Headline
+    headline: LiveHeadline
     ready: list[str]
     policy: Identity
     destinations: list[DestinationState]
@@ -167,10 +167,10 @@ def read(file: Path) -> bytes:
         raise Unreadable(f"{file}: {error.strerror or error}") from error
 
 
-def decode(content: bytes, where: str) -> Document:
+def decode(content: bytes, where: str) -> LiveDocument:
     """The document in `content`, which came from `where`. Raises Unreadable."""
     try:
-        return msgspec.json.decode(content, type=Document)
+        return msgspec.json.decode(content, type=LiveDocument)
     except msgspec.MsgspecError as error:
         raise Unreadable(f"{where} does not say what a sidecar of this version says: {error}") from error
 

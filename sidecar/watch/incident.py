@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from sidecar.watch.document import DestinationState, Document, Rows
+from sidecar.watch.document import DestinationState, LiveDocument, Rows
 
 BAD_SHARE: Final = 0.05
 """Of a second's requests (or attempts): from here on the second is a bad one. As in the live page's verdict."""
@@ -111,7 +111,7 @@ class Incident:
         return sum(self.refusals.get(reason, 0) for reason in OURS)
 
 
-def incidents(document: Document, begins: float, ends: float) -> list[Incident]:
+def incidents(document: LiveDocument, begins: float, ends: float) -> list[Incident]:
     """Every destination that was asked in that stretch of time, the one with most trouble first."""
     span = Span(begins, ends)
     told = [incident(document.history, state, span) for state in document.destinations]

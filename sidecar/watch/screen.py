@@ -13,7 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sidecar.watch.document import DestinationState, Document, ExchangeState, printable
+from sidecar.watch.document import DestinationState, ExchangeState, LiveDocument, printable
 
 BARS: Final = "▁▂▃▄▅▆▇█"
 PLAIN_BARS: Final = ".:-=+*#@"
@@ -56,7 +56,7 @@ class Screen:
         self._signs = SIGNS if utf else PLAIN_SIGNS
         self._dash = "─" if utf else "-"
 
-    def frame(self, document: Document, link: Link, height: int | None = None) -> RenderableType:
+    def frame(self, document: LiveDocument, link: Link, height: int | None = None) -> RenderableType:
         """The picture; no taller than `height` lines, if given."""
         destinations = sorted(document.destinations, key=lambda one: ORDER.index(one.level))
         verdict = list(self._verdict(document, link))
@@ -78,7 +78,7 @@ class Screen:
             parts += [Text(), self._exchanges(exchanges)]
         return Group(*parts)
 
-    def _top(self, document: Document, link: Link) -> Text:
+    def _top(self, document: LiveDocument, link: Link) -> Text:
         text = Text(no_wrap=True, overflow="ellipsis")
         text.append(" sidecar top  ", style="dim")
         text.append(printable(document.service), style="bold")
@@ -89,7 +89,7 @@ class Screen:
             text.append(f"disconnected for {link.lost_for:.0f} s, trying again", style="bold orange1")
         return text
 
-    def _verdict(self, document: Document, link: Link) -> Iterable[Text]:
+    def _verdict(self, document: LiveDocument, link: Link) -> Iterable[Text]:
         headline = document.headline
         style = "dim" if link.lost_for is not None else COLOURS.get(headline.level, "")
         sign = self._signs.get(headline.level, "?")
@@ -115,7 +115,7 @@ class Screen:
     def _lines(text: Text) -> int:
         return text.plain.count("\n") + 1
 
-    def _destinations(self, document: Document, shown: list[DestinationState]) -> Table:
+    def _destinations(self, document: LiveDocument, shown: list[DestinationState]) -> Table:
         width = self._console.width
         table = _table()
         table.add_column("  destination", no_wrap=True, overflow="ellipsis", min_width=14, ratio=2)
@@ -135,7 +135,7 @@ class Screen:
             table.add_row(*self._cells(document, one, width))
         return table
 
-    def _cells(self, document: Document, one: DestinationState, width: int) -> Iterable[Text]:
+    def _cells(self, document: LiveDocument, one: DestinationState, width: int) -> Iterable[Text]:
         lately = one.lately
         colour = COLOURS.get(one.level, "")
         yield Text.assemble((f"{self._signs.get(one.level, '?')} ", colour), (printable(one.name), "bold"))
@@ -166,7 +166,7 @@ class Screen:
         refusals = sorted(lately.refusals.items(), key=lambda item: -item[1])
         yield Text(", ".join(f"{printable(reason)} {count}" for reason, count in refusals))
 
-    def _spark(self, document: Document, name: str) -> Text:
+    def _spark(self, document: LiveDocument, name: str) -> Text:
         """Twenty bars of three seconds: blue, and orange where a retry was among them."""
         history = document.history
         first, retry = history.column(name, "first")[-60:], history.column(name, "retry")[-60:]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sidecar.telemetry.metrics import METRICS, Kind
+from sidecar.telemetry.metrics import METRICS, MetricType
 from tests.fakes.tools import tool
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ def series_in(text: str) -> set[str]:
 
 def exported(series: str) -> bool:
     histogram = re.sub(r"_(bucket|count|sum)$", "", series)
-    return series in BY_NAME or (histogram in BY_NAME and BY_NAME[histogram].kind is Kind.HISTOGRAM)
+    return series in BY_NAME or (histogram in BY_NAME and BY_NAME[histogram].kind is MetricType.HISTOGRAM)
 
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:

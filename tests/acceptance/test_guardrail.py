@@ -14,7 +14,7 @@ from sidecar.cli import main
 from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.loading.loader import PolicyLoader
 from sidecar.governance.policy.snapshot import load
-from sidecar.telemetry.log import Format, Level, Log
+from sidecar.telemetry.log import Format, Log, LogLevel
 from tests.fakes.documents import EXCEPTION, POLICY, SIDECAR
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
@@ -101,7 +101,7 @@ def at_reload(log: Path) -> list[str]:
             await sidecar.close()
 
     with log.open("wb") as stream:
-        out = Log(Format.JSON, Level.INFO, stream.fileno())
+        out = Log(Format.JSON, LogLevel.INFO, stream.fileno())
         asyncio.run(run(out))
         out.close()
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]

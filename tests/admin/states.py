@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 from sidecar.admin.state import ReloadResult
 from sidecar.telemetry.history import History
-from tests.telemetry.subjects import SetSubject
+from tests.telemetry.sources import SetMetricsSource
 
 FINDING = {"file": "policy.yaml", "line": 12, "field": "budget.ratio", "rule": "must be at most 0.2", "value": 0.9}
 
 
 @dataclass
-class SetState(SetSubject):
+class SetState(SetMetricsSource):
     reasons: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     result: ReloadResult | Exception = field(default_factory=lambda: ReloadResult(ok=True, version=8, findings=()))

@@ -9,7 +9,7 @@ from sidecar.admin.live import Live
 from sidecar.admin.live_page import LivePage
 from sidecar.admin.state import AdminState
 from sidecar.admin.views import INDEX, Views
-from sidecar.telemetry.exporter import Exporter
+from sidecar.telemetry.exporter import MetricsExporter
 from tests.admin.states import SetState
 from tests.fakes.watched import Watched
 
@@ -23,7 +23,7 @@ async def test_everything_an_admin_state_must_offer_is_behind_an_address(
 ) -> None:
     state = WatchedState()
     app = web.Application()
-    app.add_routes(Views(state, Exporter(state, lambda: 0.0), lambda: 0.0).everything())
+    app.add_routes(Views(state, MetricsExporter(state, lambda: 0.0), lambda: 0.0).everything())
     app.add_routes(LivePage(Live(state, lambda: 0.0)).routes())
     client = await aiohttp_client(app)
     offered = {name for base in AdminState.__mro__ for name in vars(base) if not name.startswith("_")}

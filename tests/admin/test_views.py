@@ -17,8 +17,8 @@ from sidecar.admin.views import INDEX, MAX_SCRAPES, Views
 from sidecar.engine.outcome import AttemptKind, Result
 from sidecar.engine.retry import Admission, Exchange
 from sidecar.engine.verdict import Refusal, Retry
-from sidecar.telemetry.exporter import Exporter
-from sidecar.telemetry.subject import Reloads
+from sidecar.telemetry.exporter import MetricsExporter
+from sidecar.telemetry.metrics_source import PolicyReloads
 from tests.admin.states import FINDING, SetState
 
 Client = TestClient[web.Request, web.Application]
@@ -29,7 +29,7 @@ Open = Callable[[SetState], Awaitable[Client]]
 def opened(aiohttp_client: Callable[[web.Application], Awaitable[Client]]) -> Open:
     async def open_views(state: SetState) -> Client:
         app = web.Application(middlewares=[Guard([], None).middleware])
-        app.add_routes(Views(state, Exporter(state, lambda: 1.0), lambda: 1.0).everything())
+        app.add_routes(Views(state, MetricsExporter(state, lambda: 1.0), lambda: 1.0).everything())
         app.add_routes(LivePage(Live(state, lambda: 1.0)).routes())
         return await aiohttp_client(app)
 
@@ -134,7 +134,7 @@ async def test_a_scraper_that_does_not_read_is_let_go(opened: Open, monkeypatch:
 
 async def test_policy_shows_the_policy_and_the_last_reload(opened: Open) -> None:
     error = "policy.yaml:12: budget.ratio: must be at most 0.2, got 0.9"
-    client = await opened(SetState(reloads=Reloads(3, 1, 1_790_000_000.0, error)))
+    client = await opened(SetState(reloads=PolicyReloads(3, 1, 1_790_000_000.0, error)))
 
     response = await client.get("/policy")
 

@@ -11,7 +11,7 @@ from sidecar.app import Sidecar
 from sidecar.governance.loading.loader import PolicyLoader
 from sidecar.governance.policy.snapshot import Snapshot, from_flags
 from sidecar.net import Address
-from sidecar.telemetry.log import Format, Level, Log
+from sidecar.telemetry.log import Format, Log, LogLevel
 from tests.fakes.documents import EXCEPTION, NOW, OVERRIDE, POLICY, SIDECAR
 from tests.fakes.policies import Shelf, loaded
 
@@ -30,7 +30,7 @@ async def running(first: Snapshot, tmp_path: Path, shelf: Shelf | None = None) -
     """A sidecar under `first`; what it loads later lies on the shelf."""
     begin = loaded(first)
     with (tmp_path / "log").open("wb") as file:
-        log = Log(Format.JSON, Level.INFO, file.fileno())
+        log = Log(Format.JSON, LogLevel.INFO, file.fileno())
         sidecar = Sidecar(shelf or Shelf([begin]), begin, log)
         await sidecar.start()
         try:
@@ -56,7 +56,7 @@ async def under_an_exception(port: int, tmp_path: Path, wall: Callable[[], datet
     first = await loader.first(strict=True)
     (tmp_path / "policy.yaml").unlink()
     with (tmp_path / "log").open("wb") as file:
-        log = Log(Format.JSON, Level.INFO, file.fileno())
+        log = Log(Format.JSON, LogLevel.INFO, file.fileno())
         sidecar = Sidecar(loader, first, log, wall)
         await sidecar.start()
         try:

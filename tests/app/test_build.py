@@ -16,7 +16,7 @@ from sidecar.governance.loading.loader import PolicyLoader
 from sidecar.governance.policy.ingress import INGRESS_BASELINE
 from sidecar.governance.policy.snapshot import IngressSnapshot
 from sidecar.net import Address, Endpoint
-from sidecar.telemetry.log import Format, Level, Log
+from sidecar.telemetry.log import Format, Log, LogLevel
 from tests.app.processes import address_of, running, snapshot_for
 from tests.fakes.certificates import HOST, server_context
 from tests.fakes.documents import EXCEPTION, POLICY, SIDECAR
@@ -144,7 +144,7 @@ async def test_at_the_end_of_an_exception_no_connection_made_without_verificatio
         loader = PolicyLoader(tmp_path / "sidecar.yaml", "pod", wall=lambda: now[0])
         first = await loader.first(strict=True)
         with (tmp_path / "log").open("wb") as file:
-            log = Log(Format.JSON, Level.INFO, file.fileno())
+            log = Log(Format.JSON, LogLevel.INFO, file.fileno())
             sidecar = Sidecar(loader, first, log, lambda: now[0])
             await sidecar.start()
             try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import aiohttp
 
-from sidecar.telemetry.subject import ExceptionLife
+from sidecar.telemetry.metrics_source import ExceptionLife
 from tests.app.processes import address_of, running, snapshot_for, under_an_exception
 from tests.fakes.origin import Origin, replying, response
 

@@ -2,10 +2,10 @@
 
 from sidecar.demo.counts import SLOTS_PER_SECOND, Arrivals, Requests
 from sidecar.demo.observation import Observation
-from sidecar.demo.script import Phase, Scene, Script
+from sidecar.demo.script import Scene, Script, ScriptPhase
 
 TROUBLED = Script(
-    (Scene(Phase.HEALTHY, 2.0), Scene(Phase.HANGING, 2.0), Scene(Phase.HEALTHY, 6.0)),
+    (Scene(ScriptPhase.HEALTHY, 2.0), Scene(ScriptPhase.HANGING, 2.0), Scene(ScriptPhase.HEALTHY, 6.0)),
     rate=40.0,
     workers=1,
     service_seconds=0.02,

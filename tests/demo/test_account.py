@@ -5,11 +5,11 @@ from rich.console import Console
 
 from sidecar.demo.account import Account
 from sidecar.demo.figures import figures
-from sidecar.demo.reading import Reading
+from sidecar.demo.reading import SideReading
 from tests.demo.sides import TROUBLED, side
 
 
-def account(reading: Reading | None = None) -> Account:
+def account(reading: SideReading | None = None) -> Account:
     governed = side("++--++++++", name="with the sidecar")
     naive = side("++--------", attempts=[40, 40, 80] + [120] * 7, name="naive, 3 retries", wasted=10)
     return Account(
@@ -50,7 +50,7 @@ def test_the_table_fits_a_narrow_terminal() -> None:
 
 
 def test_the_document_is_json_and_says_what_was_counted() -> None:
-    document = json.loads(json.dumps(account(Reading(breaker="closed", refusals={"deadline": 2})).document()))
+    document = json.loads(json.dumps(account(SideReading(breaker="closed", refusals={"deadline": 2})).document()))
 
     assert document["seed"] == 7
     assert document["script"]["scenes"][1] == {"phase": "hanging", "seconds": 2.0}

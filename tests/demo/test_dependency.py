@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.demo.counts import Arrivals
 from sidecar.demo.dependency import OK, OVERFLOW, UNAVAILABLE, Connection, Dependency
-from sidecar.demo.script import FULL, Phase
+from sidecar.demo.script import FULL, ScriptPhase
 
 SMALL = replace(FULL, workers=1, backlog=1, service_seconds=1.0)
 
@@ -81,7 +81,7 @@ async def test_a_full_queue_answers_503_at_once() -> None:
 
 async def test_a_failing_dependency_answers_503_at_once_and_does_no_work() -> None:
     stage = Stage()
-    stage.dependency.enter(Phase.FAILING)
+    stage.dependency.enter(ScriptPhase.FAILING)
 
     caller = stage.ask()
 
@@ -92,12 +92,12 @@ async def test_a_failing_dependency_answers_503_at_once_and_does_no_work() -> No
 
 async def test_a_hanging_dependency_answers_when_it_is_healthy_again() -> None:
     stage = Stage()
-    stage.dependency.enter(Phase.HANGING)
+    stage.dependency.enter(ScriptPhase.HANGING)
     caller = stage.ask()
 
     stage.let_work(60.0)
     while_hanging = list(caller.answers)
-    stage.dependency.enter(Phase.HEALTHY)
+    stage.dependency.enter(ScriptPhase.HEALTHY)
     stage.let_work(2.0)
 
     assert while_hanging == []
@@ -106,7 +106,7 @@ async def test_a_hanging_dependency_answers_when_it_is_healthy_again() -> None:
 
 async def test_a_request_that_has_been_here_before_is_counted_as_repeated() -> None:
     stage = Stage()
-    stage.dependency.enter(Phase.FAILING)
+    stage.dependency.enter(ScriptPhase.FAILING)
 
     for request_id in (b"a", b"b", b"a", b"a", b"", b""):
         stage.ask(request_id)
@@ -121,7 +121,7 @@ async def test_what_is_told_by_slot_is_what_is_counted_in_all() -> None:
 
     callers[0].gone = True
     stage.let_work(4.0)
-    stage.dependency.enter(Phase.FAILING)
+    stage.dependency.enter(ScriptPhase.FAILING)
     stage.ask(b"c")
 
     assert stage.dependency.totals == Arrivals(arrived=4, repeated=1, served=1, wasted=1, failed=1, overflowed=1)
@@ -201,7 +201,7 @@ async def test_trouble_of_no_sensible_length_is_refused(seconds: str) -> None:
         answer = await ask(port, b"POST " + target + b" HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
 
     assert answer.startswith(b"HTTP/1.1 400 ")
-    assert dependency.phase is Phase.HEALTHY
+    assert dependency.phase is ScriptPhase.HEALTHY
 
 
 async def test_looking_at_a_phase_does_not_enter_it() -> None:
@@ -209,7 +209,7 @@ async def test_looking_at_a_phase_does_not_enter_it() -> None:
         answer = await ask(port, b"GET /-/phase/hanging HTTP/1.1\r\nhost: x\r\n\r\n")
 
     assert answer.startswith(b"HTTP/1.1 404 ")
-    assert dependency.phase is Phase.HEALTHY
+    assert dependency.phase is ScriptPhase.HEALTHY
 
 
 async def test_nonsense_ends_the_connection() -> None:

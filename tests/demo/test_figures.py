@@ -4,7 +4,7 @@ import pytest
 
 from sidecar.demo.counts import Arrivals, Requests
 from sidecar.demo.figures import figures, percent, verdict
-from sidecar.demo.script import Phase, Scene, Script
+from sidecar.demo.script import Scene, Script, ScriptPhase
 from tests.demo.sides import TROUBLED, side
 
 
@@ -14,7 +14,7 @@ def test_a_side_that_is_well_from_the_end_of_the_trouble_on_recovered_at_once() 
     recovery = figures(observed, TROUBLED).last_recovery
 
     assert recovery is not None
-    assert (recovery.trouble, recovery.seconds, recovery.watched) == (Phase.HANGING, 0.0, 6.0)
+    assert (recovery.trouble, recovery.seconds, recovery.watched) == (ScriptPhase.HANGING, 0.0, 6.0)
 
 
 def test_the_time_to_recover_is_counted_from_the_end_of_the_trouble() -> None:
@@ -58,10 +58,10 @@ def test_well_means_at_least_95_of_100_requests_in_every_second(succeeded: int, 
 def test_a_trouble_is_watched_until_just_before_the_next_one() -> None:
     script = Script(
         (
-            Scene(Phase.FAILING, 1.0),
-            Scene(Phase.HEALTHY, 3.0),
-            Scene(Phase.HANGING, 1.0),
-            Scene(Phase.HEALTHY, 3.0),
+            Scene(ScriptPhase.FAILING, 1.0),
+            Scene(ScriptPhase.HEALTHY, 3.0),
+            Scene(ScriptPhase.HANGING, 1.0),
+            Scene(ScriptPhase.HEALTHY, 3.0),
         )
     )
     observed = side("-+++-++-")
@@ -69,14 +69,14 @@ def test_a_trouble_is_watched_until_just_before_the_next_one() -> None:
 
     first, second = figures(observed, script).recoveries
 
-    assert (first.trouble, first.seconds, first.watched) == (Phase.FAILING, 0.0, 2.75)
-    assert (second.trouble, second.seconds, second.watched) == (Phase.HANGING, None, 3.0)
+    assert (first.trouble, first.seconds, first.watched) == (ScriptPhase.FAILING, 0.0, 2.75)
+    assert (second.trouble, second.seconds, second.watched) == (ScriptPhase.HANGING, None, 3.0)
 
 
 def test_amplification_is_attempts_over_requests_never_a_mean_of_ratios() -> None:
     observed = side("++", attempts=[40, 400])
     observed.requests = {slot: Requests(issued=30 if slot < 4 else 10) for slot in range(8)}
-    script = Script((Scene(Phase.HEALTHY, 2.0),))
+    script = Script((Scene(ScriptPhase.HEALTHY, 2.0),))
 
     result = figures(observed, script)
 
@@ -87,7 +87,7 @@ def test_the_worst_second_and_the_peak_need_not_begin_with_a_whole_second() -> N
     observed = side("++++")
     for slot in (6, 7, 8, 9):
         observed.arrivals[slot] = Arrivals(arrived=50, repeated=40)
-    script = Script((Scene(Phase.HEALTHY, 4.0),))
+    script = Script((Scene(ScriptPhase.HEALTHY, 4.0),))
 
     result = figures(observed, script)
 
@@ -99,7 +99,7 @@ def test_a_first_attempt_that_comes_late_is_load_and_not_amplification() -> None
     observed = side("++++")
     observed.arrivals[4] = Arrivals(arrived=0)
     observed.arrivals[8] = Arrivals(arrived=20)
-    script = Script((Scene(Phase.HEALTHY, 4.0),))
+    script = Script((Scene(ScriptPhase.HEALTHY, 4.0),))
 
     result = figures(observed, script)
 
@@ -196,7 +196,12 @@ def test_the_sentence_admits_that_neither_recovered() -> None:
 
 def test_the_sentence_says_when_the_sidecar_came_back_later_from_an_earlier_trouble() -> None:
     script = Script(
-        (Scene(Phase.FAILING, 1.0), Scene(Phase.HEALTHY, 3.0), Scene(Phase.HANGING, 1.0), Scene(Phase.HEALTHY, 2.0))
+        (
+            Scene(ScriptPhase.FAILING, 1.0),
+            Scene(ScriptPhase.HEALTHY, 3.0),
+            Scene(ScriptPhase.HANGING, 1.0),
+            Scene(ScriptPhase.HEALTHY, 2.0),
+        )
     )
     governed = figures(side("--++-++"), script)
     naive = figures(side("-+++---"), script)

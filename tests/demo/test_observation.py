@@ -2,7 +2,7 @@ import pytest
 
 from sidecar.demo.counts import Arrivals, Requests
 from sidecar.demo.observation import Observation
-from sidecar.demo.script import Phase
+from sidecar.demo.script import ScriptPhase
 
 
 def test_a_later_line_corrects_an_earlier_one() -> None:
@@ -23,7 +23,7 @@ def test_the_dependency_tells_its_phase_and_its_queue() -> None:
     )
 
     assert side.arrivals == {0: Arrivals(5, 1, 1, 1, 1, 1)}
-    assert (side.phase, side.waiting, side.running) == (Phase.HANGING, 7, 2)
+    assert (side.phase, side.waiting, side.running) == (ScriptPhase.HANGING, 7, 2)
 
 
 def test_the_worst_delay_of_any_process_is_kept() -> None:

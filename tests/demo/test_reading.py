@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from sidecar.demo.reading import Reading, fetch, parse_destinations, read_destination
+from sidecar.demo.reading import SideReading, fetch, parse_destinations, read_destination
 
 PAYMENTS = {
     "name": "payments",
@@ -19,13 +19,13 @@ PAYMENTS = {
 def test_what_the_sidecar_tells_is_read() -> None:
     reading = parse_destinations({"destinations": [{"name": "other"}, PAYMENTS]}, "payments")
 
-    assert reading == Reading("half_open", 4.5, 20.0, 3, 1.04, 90, 94, {"breaker_open": 7})
+    assert reading == SideReading("half_open", 4.5, 20.0, 3, 1.04, 90, 94, {"breaker_open": 7})
 
 
 def test_what_it_does_not_tell_is_not_made_up() -> None:
     reading = parse_destinations({"destinations": [{"name": "payments", "breaker": "closed"}]}, "payments")
 
-    assert reading == Reading()
+    assert reading == SideReading()
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"destinations": {}}, {"destinations": [None, {"name": "other"}]}])

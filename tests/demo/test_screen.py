@@ -5,12 +5,12 @@ from rich.console import Console
 
 from sidecar.demo.counts import SLOTS_PER_SECOND
 from sidecar.demo.observation import Observation
-from sidecar.demo.reading import Reading
-from sidecar.demo.screen import Screen, condition, now_of
-from sidecar.demo.script import Phase
+from sidecar.demo.reading import SideReading
+from sidecar.demo.screen import DemoScreen, condition, now_of
+from sidecar.demo.script import ScriptPhase
 from tests.demo.sides import TROUBLED, side
 
-READING = Reading(breaker="open", balance=4.5, limit=20.0, in_flight=3, refusals={"breaker_open": 7})
+READING = SideReading(breaker="open", balance=4.5, limit=20.0, in_flight=3, refusals={"breaker_open": 7})
 
 
 def governed() -> Observation:
@@ -21,10 +21,10 @@ def naive() -> Observation:
     return side("++--------", attempts=[40, 40, 80] + [120] * 7, name="naive, 3 retries")
 
 
-def drawn(width: int, seconds: float, reading: Reading | None = READING, encoding: str = "utf-8") -> list[str]:
+def drawn(width: int, seconds: float, reading: SideReading | None = READING, encoding: str = "utf-8") -> list[str]:
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     console = Console(width=width, file=file)
-    console.print(Screen(console, TROUBLED).frame(seconds, governed(), naive(), reading))
+    console.print(DemoScreen(console, TROUBLED).frame(seconds, governed(), naive(), reading))
     file.flush()
     return file.buffer.getvalue().decode(encoding).splitlines()
 
@@ -76,7 +76,7 @@ def test_a_side_whose_callers_succeed_is_well() -> None:
 
 def test_while_the_dependency_is_in_trouble_the_state_is_its_phase() -> None:
     observed = governed()
-    observed.phase = Phase.HANGING
+    observed.phase = ScriptPhase.HANGING
 
     words, _ = condition(observed, now_of(observed, 3.0), TROUBLED, 3.0)
 
@@ -124,7 +124,7 @@ def test_a_terminal_that_knows_no_blocks_gets_other_bars() -> None:
 
 
 def test_without_a_terminal_a_second_is_one_line() -> None:
-    screen = Screen(Console(file=io.StringIO()), TROUBLED)
+    screen = DemoScreen(Console(file=io.StringIO()), TROUBLED)
 
     line = screen.line(9.5, governed(), naive(), READING)
 

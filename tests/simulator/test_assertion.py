@@ -3,13 +3,13 @@
 import pytest
 
 from sidecar.simulator.assertion import Assertion
-from sidecar.simulator.outcome import Depth, Outcome
+from sidecar.simulator.outcome import Depth, RunOutcome
 
 DEPTH = Depth("ledger", 1.3, 1.5, 0.9, 0.25, 12, ())
 
 
-def outcome(recovery: float | None = 2.0) -> Outcome:
-    return Outcome(100, 1.0, 0.5, 0.99, recovery, 20.0, 1.15, 1.4, 0.01, 0.2, {}, [DEPTH], (), ())
+def outcome(recovery: float | None = 2.0) -> RunOutcome:
+    return RunOutcome(100, 1.0, 0.5, 0.99, recovery, 20.0, 1.15, 1.4, 0.01, 0.2, {}, [DEPTH], (), ())
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,12 @@
 
 from xml.etree import ElementTree
 
-from sidecar.simulator.plot import Line, heat, lines
+from sidecar.simulator.plot import PlotLine, heat, lines
 
 
 def test_lines_are_svg_with_a_name_a_key_each_and_the_trouble_shaded() -> None:
     drawn = lines(
-        "a <b> & c", [Line("A", [1.0, 2.0, None], "a"), Line("B", [0.0, 4.0, 3.0], "b")], 0.5, [(0.5, 1.0)], ""
+        "a <b> & c", [PlotLine("A", [1.0, 2.0, None], "a"), PlotLine("B", [0.0, 4.0, 3.0], "b")], 0.5, [(0.5, 1.0)], ""
     )
 
     figure = ElementTree.fromstring(drawn)
@@ -19,7 +19,7 @@ def test_lines_are_svg_with_a_name_a_key_each_and_the_trouble_shaded() -> None:
 
 
 def test_no_point_lies_outside_the_plot() -> None:
-    drawn = lines("x", [Line("A", [0.0, 123_456.0], "a")], 1.0, [], "%")
+    drawn = lines("x", [PlotLine("A", [0.0, 123_456.0], "a")], 1.0, [], "%")
 
     points = ElementTree.fromstring(drawn).find("svg/polyline").attrib["points"].split()  # type: ignore[union-attr]
     assert all(0 <= float(value) <= 720 for point in points for value in point.split(","))

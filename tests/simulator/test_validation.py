@@ -13,7 +13,7 @@ from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.policy.snapshot import from_flags
 from sidecar.simulator import scenario as simulated
 from sidecar.simulator.fleet import SLOT, Fleet
-from sidecar.simulator.outcome import Outcome, outcome
+from sidecar.simulator.outcome import RunOutcome, outcome
 from tests.fakes.documents import NOW
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +48,7 @@ def trouble(storm: Scenario, fault: Fault) -> simulated.Trouble:
     )
 
 
-def play(storm: Scenario, *, governed: bool = True) -> Outcome:
+def play(storm: Scenario, *, governed: bool = True) -> RunOutcome:
     policy = policy_of(storm)
     services = {}
     for number in range(storm.destinations):  # callers of one have nothing to do with the other
@@ -79,7 +79,7 @@ def play(storm: Scenario, *, governed: bool = True) -> Outcome:
     return outcome(fleet.run())
 
 
-def success(played: Outcome, begins: float, ends: float) -> float:
+def success(played: RunOutcome, begins: float, ends: float) -> float:
     """Percent, of the requests that came in that time."""
     slots = slice(round(begins / SLOT), round(ends / SLOT))
     return 100 * sum(played.good[slots]) / sum(played.offered[slots])

@@ -5,11 +5,11 @@ import os
 from types import TracebackType
 from typing import Any, Self
 
-from sidecar.telemetry.log import Format, Level, Log
+from sidecar.telemetry.log import Format, Log, LogLevel
 
 
 class PipedLog:
-    def __init__(self, style: Format = Format.JSON, level: Level = Level.INFO) -> None:
+    def __init__(self, style: Format = Format.JSON, level: LogLevel = LogLevel.INFO) -> None:
         self._reader, self.fd = os.pipe()
         self.log = Log(style, level, self.fd)
 

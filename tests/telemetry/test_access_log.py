@@ -9,7 +9,7 @@ import pytest
 from sidecar.engine.record import AttemptRecord, ExchangeRecord
 from sidecar.telemetry.access_log import AccessLog
 from sidecar.telemetry.line_limit import LineLimit
-from sidecar.telemetry.log import Format, Level
+from sidecar.telemetry.log import Format, LogLevel
 from tests.telemetry.logs import PipedLog
 
 FIRST = AttemptRecord(number=1, kind="first", endpoint="10.0.0.1:8080", outcome="503", seconds=0.1, backoff=0.0)
@@ -181,7 +181,7 @@ def test_nothing_dropped_means_no_timer() -> None:
 
 
 def test_a_line_below_the_level_costs_no_token() -> None:
-    with PipedLog(level=Level.WARNING) as piped:
+    with PipedLog(level=LogLevel.WARNING) as piped:
         log = access_log(piped, Time(), burst=1)
         log.record(RETRIED)
         log.record(replace(RETRIED, refusal="deadline"))

@@ -11,22 +11,22 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.engine.outcome import Result
 from sidecar.engine.retry import Exchange
-from sidecar.telemetry.exporter import Exporter
+from sidecar.telemetry.exporter import MetricsExporter
 from sidecar.telemetry.exposition import OPENMETRICS, TEXT
 from sidecar.telemetry.metrics import MAX_SERIES, METRICS
-from tests.telemetry.subjects import SetSubject, destination
+from tests.telemetry.sources import SetMetricsSource, destination
 
 DOCS = Path(__file__).parents[2] / "docs"
 MEGABYTE = 1 << 20
 
 
-def many(count: int) -> SetSubject:
+def many(count: int) -> SetMetricsSource:
     names = [f"service-{number}" for number in range(count)]
-    return SetSubject(destinations={name: destination(name) for name in names}, shadows={})
+    return SetMetricsSource(destinations={name: destination(name) for name in names}, shadows={})
 
 
-def exporter_of(subject: SetSubject, max_series: int = MAX_SERIES) -> Exporter:
-    return Exporter(subject, lambda: 0.0, max_series)
+def exporter_of(source: SetMetricsSource, max_series: int = MAX_SERIES) -> MetricsExporter:
+    return MetricsExporter(source, lambda: 0.0, max_series)
 
 
 def finished(slices: Generator[None, None, list[bytes]], between: Callable[[], None] = lambda: None) -> list[bytes]:
@@ -59,16 +59,16 @@ async def test_a_family_is_one_block_whatever_the_order_things_are_read_in() -> 
 
 
 async def test_openmetrics_ends_as_it_must() -> None:
-    pieces = await exporter_of(SetSubject()).scrape(OPENMETRICS)
+    pieces = await exporter_of(SetMetricsSource()).scrape(OPENMETRICS)
 
     assert b"".join(pieces).endswith(b"\n# EOF\n")
     assert b"".join(pieces).count(b"# EOF") == 1
 
 
 def test_between_two_slices_no_more_is_read_than_one_destination() -> None:
-    subject = many(50)
+    source = many(50)
     times = iter(range(1000))  # the clock is read once for each destination
-    slices = Exporter(subject, lambda: float(next(times))).slices(TEXT)
+    slices = MetricsExporter(source, lambda: float(next(times))).slices(TEXT)
 
     for number in range(50):
         next(slices)
@@ -95,18 +95,18 @@ async def test_others_have_their_turn_while_a_scrape_is_made() -> None:
 
 
 def test_the_numbers_of_one_destination_are_of_one_instant_though_traffic_goes_on() -> None:
-    subject = many(10)
+    source = many(10)
 
     def call_all() -> None:
-        for one in subject.destinations.values():
+        for one in source.destinations.values():
             exchange = Exchange(one, 0.0, float("inf"))
             exchange.admit(0.0)
             exchange.on_status(0.0, 200, None)
             exchange.finish(0.0, Result.SUCCESS)
 
-    series = series_in(finished(exporter_of(subject).slices(TEXT), call_all))
+    series = series_in(finished(exporter_of(source).slices(TEXT), call_all))
 
-    for place, name in enumerate(subject.destinations):
+    for place, name in enumerate(source.destinations):
         of_name = {series_name: value for series_name, value in series.items() if f'"{name}"' in series_name}
         requests = sum(value for key, value in of_name.items() if key.startswith("sidecar_requests_total"))
         attempts = sum(value for key, value in of_name.items() if key.startswith("sidecar_attempts_total"))
@@ -114,10 +114,10 @@ def test_the_numbers_of_one_destination_are_of_one_instant_though_traffic_goes_o
 
 
 def test_destinations_that_come_and_go_meanwhile_do_not_spoil_it() -> None:
-    subject = many(5)
-    slices = exporter_of(subject).slices(TEXT)
+    source = many(5)
+    slices = exporter_of(source).slices(TEXT)
     next(slices)
-    subject.destinations = {"new": destination("new")}
+    source.destinations = {"new": destination("new")}
 
     series = series_in(finished(slices))
 

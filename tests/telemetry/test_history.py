@@ -17,7 +17,7 @@ from sidecar.engine.verdict import Refusal, Retry
 from sidecar.telemetry import history as module
 from sidecar.telemetry.history import ALIKE, EXCHANGES, MAX_DESTINATIONS, ROWS, History, Sampler
 from tests.admin.scenery import storm
-from tests.telemetry.subjects import destination
+from tests.telemetry.sources import destination
 
 FAILED = AttemptRecord(1, "first", "10.0.0.1:80", "503", 0.004, 0.0)
 RECORD = ExchangeRecord(

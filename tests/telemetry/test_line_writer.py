@@ -137,8 +137,8 @@ def test_a_process_ends_although_nobody_reads_what_it_logs(pipe: Pipe) -> None:
     fill(pipe.writer)
     program = (
         "import sys\n"
-        "from sidecar.telemetry.log import Format, Level, configure\n"
-        "log = configure(Format.JSON, Level.INFO, 2)\n"
+        "from sidecar.telemetry.log import Format, LogLevel, configure\n"
+        "log = configure(Format.JSON, LogLevel.INFO, 2)\n"
         "for n in range(10_000): log.lifecycle('start', n=n)\n"
         "log.close(0.0)\n"
         "sys.exit(7)\n"

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from sidecar.telemetry.line_limit import LineLimit
-from sidecar.telemetry.log import Bridge, Format, Level, configure
+from sidecar.telemetry.log import Bridge, Format, LogLevel, configure
 from tests.telemetry.logs import PipedLog
 
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
@@ -43,7 +43,7 @@ def test_the_console_shows_the_same_in_columns_without_escapes() -> None:
 
 
 def test_a_line_below_the_level_is_not_written_and_not_counted_as_dropped() -> None:
-    with PipedLog(level=Level.ERROR) as piped:
+    with PipedLog(level=LogLevel.ERROR) as piped:
         piped.log.lifecycle("start")
         piped.log.report_dropped()
 
@@ -142,7 +142,7 @@ def test_configure_takes_over_the_root_logger() -> None:
     root.handlers = []
     reader, fd = os.pipe()
     try:
-        log = configure(Format.JSON, Level.WARNING, fd)
+        log = configure(Format.JSON, LogLevel.WARNING, fd)
         logging.getLogger("aiohttp.server").info("not worth a line")
         logging.getLogger("aiohttp.server").error("worth one")
 

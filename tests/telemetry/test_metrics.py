@@ -24,23 +24,23 @@ from sidecar.engine.policy import (
 )
 from sidecar.engine.retry import Admission, Exchange
 from sidecar.engine.verdict import Refusal, Retry
-from sidecar.telemetry.exporter import Exporter
+from sidecar.telemetry.exporter import MetricsExporter
 from sidecar.telemetry.exposition import OPENMETRICS, TEXT
-from sidecar.telemetry.metrics import METRICS, Kind, reference
-from sidecar.telemetry.subject import Connections, Reloads
-from tests.telemetry.subjects import SetSubject, destination
+from sidecar.telemetry.metrics import METRICS, MetricType, reference
+from sidecar.telemetry.metrics_source import Connections, PolicyReloads
+from tests.telemetry.sources import SetMetricsSource, destination
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 Samples = dict[str, dict[frozenset[tuple[str, str]], float]]
 
 
-def text_of(subject: SetSubject, content_type: str = TEXT, now: float = 0.0) -> bytes:
-    return b"".join(asyncio.run(Exporter(subject, lambda: now).scrape(content_type)))
+def text_of(source: SetMetricsSource, content_type: str = TEXT, now: float = 0.0) -> bytes:
+    return b"".join(asyncio.run(MetricsExporter(source, lambda: now).scrape(content_type)))
 
 
-def scrape(subject: SetSubject, now: float = 0.0) -> Samples:
-    return samples_of(families_of(text_of(subject, now=now)))
+def scrape(source: SetMetricsSource, now: float = 0.0) -> Samples:
+    return samples_of(families_of(text_of(source, now=now)))
 
 
 def families_of(text: bytes) -> Iterable[Family]:
@@ -66,8 +66,8 @@ def admitted(exchange: Exchange, now: float) -> Exchange:
     return exchange
 
 
-def repeatable(subject: SetSubject, now: float = 0.0) -> Exchange:
-    return admitted(Exchange(subject.destinations["payments"], now, float("inf")), now)
+def repeatable(source: SetMetricsSource, now: float = 0.0) -> Exchange:
+    return admitted(Exchange(source.destinations["payments"], now, float("inf")), now)
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
@@ -75,12 +75,12 @@ def test_a_metric_is_named_as_prometheus_asks(metric: object) -> None:
     (declared,) = [row for row in METRICS if row is metric]
 
     assert re.fullmatch(r"sidecar_[a-z]+(_[a-z]+)*", declared.name)
-    assert declared.name.endswith("_total") == (declared.kind is Kind.COUNTER)
+    assert declared.name.endswith("_total") == (declared.kind is MetricType.COUNTER)
     assert not re.search(r"_(ms|milliseconds|minutes|kb|percent|count|sum|bucket)(_|$)", declared.name)
-    assert declared.kind is not Kind.HISTOGRAM or declared.name.endswith("_seconds")
+    assert declared.kind is not MetricType.HISTOGRAM or declared.name.endswith("_seconds")
     assert declared.help.endswith(".")
-    assert sum(reader is not None for reader in (declared.moment, declared.scene, declared.histogram)) == 1
-    assert (declared.kind is Kind.HISTOGRAM) == (declared.histogram is not None)
+    assert sum(reader is not None for reader in (declared.process, declared.sample, declared.histogram)) == 1
+    assert (declared.kind is MetricType.HISTOGRAM) == (declared.histogram is not None)
 
 
 def test_no_two_metrics_share_a_name() -> None:
@@ -90,7 +90,7 @@ def test_no_two_metrics_share_a_name() -> None:
 
 
 def test_the_scrape_has_every_metric_of_the_table_with_its_type_and_help() -> None:
-    text = text_of(SetSubject()).decode()
+    text = text_of(SetMetricsSource()).decode()
 
     types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
     helps = dict(re.findall(r"^# HELP (\S+) (.+)$", text, re.MULTILINE))
@@ -103,16 +103,16 @@ def test_the_scrape_has_every_metric_of_the_table_with_its_type_and_help() -> No
 
 
 def test_every_sample_carries_exactly_the_declared_labels() -> None:
-    samples = scrape(SetSubject())
+    samples = scrape(SetMetricsSource())
 
     for metric in METRICS:
-        name = f"{metric.name}_count" if metric.kind is Kind.HISTOGRAM else metric.name
+        name = f"{metric.name}_count" if metric.kind is MetricType.HISTOGRAM else metric.name
         names = {tuple(sorted(label for label, _ in series)) for series in samples[name]}
         assert names == {tuple(sorted(metric.label_names))}, metric.name
 
 
 def test_every_sample_has_a_documented_label_value() -> None:
-    samples = scrape(SetSubject())
+    samples = scrape(SetMetricsSource())
 
     for metric in METRICS:
         for label in metric.labels:
@@ -123,27 +123,27 @@ def test_every_sample_has_a_documented_label_value() -> None:
 
 
 def test_nothing_is_exported_about_when_a_series_was_created() -> None:
-    assert b"_created" not in text_of(SetSubject())
+    assert b"_created" not in text_of(SetMetricsSource())
 
 
 def test_the_processs_own_metrics_are_there() -> None:
     assert {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds"} <= scrape(
-        SetSubject()
+        SetMetricsSource()
     ).keys()
 
 
 def test_openmetrics_says_the_same_as_the_classic_text() -> None:
-    classic = samples_of(families_of(text_of(SetSubject())))
-    modern = samples_of(parse_openmetrics(text_of(SetSubject(), OPENMETRICS).decode()))  # type: ignore[no-untyped-call]
+    classic = samples_of(families_of(text_of(SetMetricsSource())))
+    modern = samples_of(parse_openmetrics(text_of(SetMetricsSource(), OPENMETRICS).decode()))  # type: ignore[no-untyped-call]
 
     for metric in METRICS:
-        name = f"{metric.name}_bucket" if metric.kind is Kind.HISTOGRAM else metric.name
+        name = f"{metric.name}_bucket" if metric.kind is MetricType.HISTOGRAM else metric.name
         assert modern[name] == classic[name]
         assert classic[name]
 
 
 def test_every_combination_is_zero_before_the_first_request() -> None:
-    samples = scrape(SetSubject())
+    samples = scrape(SetMetricsSource())
 
     assert len(samples["sidecar_requests_total"]) == len(Result)
     assert len(samples["sidecar_attempts_total"]) == len(Result) * len(AttemptKind)
@@ -156,7 +156,7 @@ def test_every_combination_is_zero_before_the_first_request() -> None:
 def test_the_causes_known_to_the_policy_are_there_from_the_start_and_no_others() -> None:
     policy = DestinationPolicy(retry=RetryPolicy(statuses=frozenset({502, 429}), faults=frozenset({Fault.RESET})))
 
-    samples = scrape(SetSubject(destinations={"ledger": destination("ledger", policy)}))
+    samples = scrape(SetMetricsSource(destinations={"ledger": destination("ledger", policy)}))
 
     assert samples["sidecar_retries_total"] == {
         labels(destination="ledger", cause=cause): 0.0 for cause in ("status_429", "status_502", "reset")
@@ -164,14 +164,14 @@ def test_the_causes_known_to_the_policy_are_there_from_the_start_and_no_others()
 
 
 def test_a_retry_that_succeeds_is_counted_where_it_belongs() -> None:
-    subject = SetSubject()
-    exchange = repeatable(subject)
+    source = SetMetricsSource()
+    exchange = repeatable(source)
     assert isinstance(exchange.on_status(0.1, 503, None), Retry)
     assert exchange.depart(0.2) is Admission.GO
     exchange.on_status(0.4, 200, None)
     exchange.finish(0.4, Result.SUCCESS)
 
-    samples = scrape(subject, now=0.5)
+    samples = scrape(source, now=0.5)
 
     payments = {"destination": "payments"}
     assert samples["sidecar_requests_total"][labels(**payments, outcome="success")] == 1
@@ -191,7 +191,7 @@ def test_a_retry_that_succeeds_is_counted_where_it_belongs() -> None:
 def test_what_a_budget_may_spend_is_exported_as_the_policy_says_it() -> None:
     policy = DestinationPolicy(budget=BudgetPolicy(ratio=0.15, window=20.0, min_retries=7))
 
-    samples = scrape(SetSubject(destinations={"ledger": destination("ledger", policy)}))
+    samples = scrape(SetMetricsSource(destinations={"ledger": destination("ledger", policy)}))
 
     ledger = labels(destination="ledger")
     assert samples["sidecar_budget_ratio"] == {ledger: 0.15}
@@ -201,12 +201,12 @@ def test_what_a_budget_may_spend_is_exported_as_the_policy_says_it() -> None:
 
 def test_a_refused_retry_is_counted_under_its_reason() -> None:
     policy = DestinationPolicy(budget=BudgetPolicy(ratio=0.0, min_retries=0))
-    subject = SetSubject(destinations={"payments": destination("payments", policy)})
-    exchange = repeatable(subject)
+    source = SetMetricsSource(destinations={"payments": destination("payments", policy)})
+    exchange = repeatable(source)
     exchange.on_status(0.1, 503, None)
     exchange.finish(0.1, Result.SERVER_ERROR)
 
-    samples = scrape(subject, now=0.2)
+    samples = scrape(source, now=0.2)
 
     refusals = samples["sidecar_retry_refusals_total"]
     assert refusals[labels(destination="payments", reason="budget_exhausted")] == 1
@@ -216,11 +216,11 @@ def test_a_refused_retry_is_counted_under_its_reason() -> None:
 
 
 def test_the_counters_agree_with_the_tally_after_a_storm() -> None:
-    subject = SetSubject()
+    source = SetMetricsSource()
     now = 0.0
     for n in range(500):
         now += 0.01
-        exchange = Exchange(subject.destinations["payments"], now, float("inf"))
+        exchange = Exchange(source.destinations["payments"], now, float("inf"))
         if exchange.admit(now) is Admission.GO:
             verdict = exchange.on_status(now + 0.001, 503 if n % 3 else 200, None)
             if isinstance(verdict, Retry) and exchange.depart(now + 0.002) is Admission.GO:
@@ -229,9 +229,9 @@ def test_the_counters_agree_with_the_tally_after_a_storm() -> None:
         else:
             exchange.finish(now, Result.REFUSED)
 
-    samples = scrape(subject, now)
+    samples = scrape(source, now)
 
-    tally = subject.destinations["payments"].tally
+    tally = source.destinations["payments"].tally
     assert tally.retries
     assert sum(tally.refusals.values()) > 0
     assert sum(samples["sidecar_requests_total"].values()) == tally.requests_total == 500
@@ -242,12 +242,12 @@ def test_the_counters_agree_with_the_tally_after_a_storm() -> None:
 
 
 def test_buckets_are_cumulative_and_end_in_the_count() -> None:
-    subject = SetSubject()
-    observed = subject.destinations["payments"].tally.request_seconds
+    source = SetMetricsSource()
+    observed = source.destinations["payments"].tally.request_seconds
     for seconds in (0.001, 0.002, 0.7, 31.0):
         observed.observe(seconds)
 
-    samples = scrape(subject)
+    samples = scrape(source)
 
     buckets = {
         dict(series)["le"]: value for series, value in samples["sidecar_request_duration_seconds_bucket"].items()
@@ -259,12 +259,12 @@ def test_buckets_are_cumulative_and_end_in_the_count() -> None:
 
 def test_exactly_one_breaker_state_holds_in_each_of_its_states() -> None:
     policy = DestinationPolicy(breaker=BreakerPolicy(consecutive_failures=1, open=1.0, max_open=1.0, ramp=1.0))
-    subject = SetSubject(destinations={"payments": destination("payments", policy)})
-    breaker = subject.destinations["payments"].breaker
+    source = SetMetricsSource(destinations={"payments": destination("payments", policy)})
+    breaker = source.destinations["payments"].breaker
     seen: list[str] = []
 
     def look(now: float) -> None:
-        states = scrape(subject, now)["sidecar_breaker_state"]
+        states = scrape(source, now)["sidecar_breaker_state"]
         assert sorted(states.values()) == [0.0, 0.0, 0.0, 1.0]
         seen.extend(dict(series)["state"] for series, value in states.items() if value)
 
@@ -278,18 +278,18 @@ def test_exactly_one_breaker_state_holds_in_each_of_its_states() -> None:
     look(2.2)
 
     assert seen == ["closed", "open", "half_open", "recovering"]
-    transitions = scrape(subject, 2.2)["sidecar_breaker_transitions_total"]
+    transitions = scrape(source, 2.2)["sidecar_breaker_transitions_total"]
     assert {dict(series)["to"] for series, value in transitions.items() if value} == {"open", "half_open", "recovering"}
 
 
 def test_attempts_in_flight_and_originals_waiting_are_seen() -> None:
     policy = DestinationPolicy(concurrency=ConcurrencyPolicy(limit=LimitKind.FIXED, max_in_flight=5))
-    subject = SetSubject(destinations={"payments": destination("payments", policy)})
+    source = SetMetricsSource(destinations={"payments": destination("payments", policy)})
     for _ in range(5):
-        repeatable(subject)
+        repeatable(source)
 
-    waiting = [Exchange(subject.destinations["payments"], 0.0, float("inf")).admit(0.0) for _ in range(3)]
-    samples = scrape(subject)
+    waiting = [Exchange(source.destinations["payments"], 0.0, float("inf")).admit(0.0) for _ in range(3)]
+    samples = scrape(source)
 
     payments = labels(destination="payments")
     assert waiting == [Admission.WAIT] * 3
@@ -299,7 +299,7 @@ def test_attempts_in_flight_and_originals_waiting_are_seen() -> None:
 
 
 def test_what_the_process_says_is_exported() -> None:
-    samples = scrape(SetSubject())
+    samples = scrape(SetMetricsSource())
 
     assert samples["sidecar_connections"] == {
         labels(destination="payments", state="active"): 2,
@@ -325,24 +325,24 @@ def test_what_the_process_says_is_exported() -> None:
 
 
 def test_a_failed_reload_is_seen_without_its_text() -> None:
-    reloads = Reloads(3, 2, 1_790_000_000.0, "policy.yaml:12: budget.ratio: must be between 0 and 1.0, got 7")
+    reloads = PolicyReloads(3, 2, 1_790_000_000.0, "policy.yaml:12: budget.ratio: must be between 0 and 1.0, got 7")
 
-    text = text_of(SetSubject(reloads=reloads)).decode()
+    text = text_of(SetMetricsSource(reloads=reloads)).decode()
 
     assert "sidecar_policy_reload_success 0\n" in text
     assert "policy.yaml" not in text
 
 
 def test_traffic_does_not_make_series() -> None:
-    subject = SetSubject()
-    before = {name: series.keys() for name, series in scrape(subject).items()}
+    source = SetMetricsSource()
+    before = {name: series.keys() for name, series in scrape(source).items()}
     for status in range(400, 600):
-        exchange = Exchange(subject.destinations["payments"], 0.0, float("inf"))
+        exchange = Exchange(source.destinations["payments"], 0.0, float("inf"))
         if exchange.admit(0.0) is Admission.GO:
             exchange.on_status(0.0, status, None)
         exchange.finish(0.0, Result.SERVER_ERROR)
 
-    after = {name: series.keys() for name, series in scrape(subject).items()}
+    after = {name: series.keys() for name, series in scrape(source).items()}
 
     assert after == before
 
@@ -350,7 +350,7 @@ def test_traffic_does_not_make_series() -> None:
 def test_a_destination_that_nothing_is_connected_to_has_zero_connections() -> None:
     none = Connections(downstream=0, tunnels=0, active={}, idle={})
 
-    samples = scrape(SetSubject(open_connections=none))
+    samples = scrape(SetMetricsSource(open_connections=none))
 
     assert set(samples["sidecar_connections"].values()) == {0.0}
     assert len(samples["sidecar_connections"]) == 2
@@ -359,7 +359,7 @@ def test_a_destination_that_nothing_is_connected_to_has_zero_connections() -> No
 def test_a_destinations_name_is_escaped() -> None:
     name = 'pay"ments\\'
 
-    samples = scrape(replace(SetSubject(), destinations={name: destination(name)}))
+    samples = scrape(replace(SetMetricsSource(), destinations={name: destination(name)}))
 
     assert labels(destination=name) in samples["sidecar_budget_balance"]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from sidecar.admin.live import Live
-from sidecar.watch.document import Document, Rows, decode
+from sidecar.watch.document import LiveDocument, Rows, decode
 from tests.admin.scenery import ShownState, storm
 
 BEGAN = 1_790_000_000.0
@@ -18,13 +18,13 @@ def content_of(state: ShownState) -> bytes:
 
 
 @cache
-def after_a_storm() -> Document:
+def after_a_storm() -> LiveDocument:
     """Ninety seconds, in which payments answered 503 from 45 to 70."""
     return decode(content_of(storm(90, after=20)), "here")
 
 
 @cache
-def after_a_hang() -> Document:
+def after_a_hang() -> LiveDocument:
     """Ninety seconds, in which payments finished nothing from 64 to 70."""
     return decode(content_of(storm(90, after=20, hang=6.0)), "here")
 

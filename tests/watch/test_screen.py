@@ -7,14 +7,14 @@ import pytest
 from msgspec import structs
 from rich.console import Console
 
-from sidecar.watch.document import Document
+from sidecar.watch.document import LiveDocument
 from sidecar.watch.screen import Link, Screen
 from tests.watch.documents import after_a_hang, after_a_storm, content_of, decode, storm
 
 LIVE = Link("127.0.0.1:16000")
 
 
-def drawn(document: Document, width: int = 140, height: int | None = None, link: Link = LIVE) -> list[str]:
+def drawn(document: LiveDocument, width: int = 140, height: int | None = None, link: Link = LIVE) -> list[str]:
     file = io.StringIO()
     console = Console(width=width, file=file, legacy_windows=False)
     console.print(Screen(_Utf(console)).frame(document, link, height))
@@ -30,7 +30,7 @@ class _Utf:
         self.width = console.width
 
 
-def in_storm() -> Document:
+def in_storm() -> LiveDocument:
     return decode(content_of(storm(60, after=-1)), "here")
 
 

@@ -11,7 +11,7 @@ from sidecar.cli.moment import moment
 from sidecar.cli.policy.documents import documents_within
 from sidecar.cli.policy.judgement import show
 from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES
-from sidecar.governance.review.check import Candidate, Kind, judge
+from sidecar.governance.review.check import Candidate, DocumentKind, judge
 from sidecar.governance.review.reports import FORMATS
 
 
@@ -30,7 +30,11 @@ def check(*, files: tuple[Path, ...], form: str, now: datetime) -> None:
     """
     candidates, lacking = _read(files)
     judgement = judge(candidates, _content, now)
-    if not lacking and all(judged.kind is Kind.OTHER for judged in judgement.documents) and not judgement.findings:
+    if (
+        not lacking
+        and all(judged.kind is DocumentKind.OTHER for judged in judgement.documents)
+        and not judgement.findings
+    ):
         lacking.append("there is neither a policy nor a sidecar file to judge")
     if form == "text":
         show(judgement, candidates, Console(soft_wrap=True))

@@ -15,7 +15,7 @@ from sidecar.governance.policy.bootstrap import Bootstrap, from_file
 from sidecar.governance.policy.delivery import Delivery
 from sidecar.governance.policy.platform_policy import Platform
 from sidecar.governance.policy.snapshot import Snapshot, compiled, local_delivery
-from sidecar.governance.review.check import Candidate, Kind, kind_of
+from sidecar.governance.review.check import Candidate, DocumentKind, kind_of
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -57,7 +57,7 @@ def sidecar_files(paths: Sequence[Path], command: str) -> list[Bootstrap]:
         found = list(documents_within(path)) if path.is_dir() else [path]
         for file in found:
             content = content_of(file, command)
-            if path.is_dir() and kind_of(Candidate(str(file), content, named=False)) is not Kind.SIDECAR:
+            if path.is_dir() and kind_of(Candidate(str(file), content, named=False)) is not DocumentKind.SIDECAR:
                 continue
             try:
                 bootstraps.append(from_file(file, content, findings))

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sidecar.governance.documents.finding import Finding
-from sidecar.governance.review.check import Candidate, Judgement, Kind
+from sidecar.governance.review.check import Candidate, DocumentKind, Judgement
 
 _SHOWN_LINE = 100
 
@@ -23,7 +23,7 @@ def show(judgement: Judgement, candidates: Sequence[Candidate], console: Console
     for judged in judgement.documents:
         if judged.file in wrong:
             continue
-        if judged.kind is Kind.OTHER:
+        if judged.kind is DocumentKind.OTHER:
             _line(console, "- ", judged.file, (f"  {judged.kind.value}: not judged", "dim"))
             continue
         against = "" if judged.against is None else f", judged by {judged.against}"
@@ -51,7 +51,7 @@ def _line(console: Console, *parts: str | tuple[str, str]) -> None:
 
 def _sum(judgement: Judgement) -> str:
     wrong = {finding.file for finding in judgement.findings}
-    documents = sum(judged.kind is not Kind.OTHER or judged.file in wrong for judged in judgement.documents)
+    documents = sum(judged.kind is not DocumentKind.OTHER or judged.file in wrong for judged in judgement.documents)
     parts = [_count(len(judgement.findings), "finding")]
     if judgement.notes:
         parts.append(_count(len(judgement.notes), "note"))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sidecar.governance.documents.finding import InvalidDocument
 from sidecar.governance.loading.loader import Loaded
-from sidecar.governance.loading.updater import Source
+from sidecar.governance.loading.updater import SnapshotSource
 from sidecar.governance.policy.snapshot import Snapshot
 from sidecar.governance.trust.certificates import CertificateStore, Renewal
 
@@ -17,7 +17,7 @@ class Certified:
 
     def __init__(
         self,
-        source: Source,
+        source: SnapshotSource,
         store: CertificateStore,
         in_force: Callable[[], Snapshot],
         told: Callable[[Renewal], None],

@@ -19,7 +19,7 @@ from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.loading.mounts import mounted_by_themselves
 from sidecar.governance.loading.policy_cache import CacheFault, Kept, Memory, PolicyCache
 from sidecar.governance.loading.reading import Reading, read
-from sidecar.governance.loading.remote import Address, Remote
+from sidecar.governance.loading.remote import PolicyAddress, Remote
 from sidecar.governance.loading.rollout import position
 from sidecar.governance.loading.standing import PolicyOrigin, RolloutState
 from sidecar.governance.policy.bootstrap import Bootstrap, from_file
@@ -452,8 +452,8 @@ def _beside(file: Path) -> Path:
     return file.with_name(file.name + signature.SUFFIX)
 
 
-def _address(bootstrap: Bootstrap, settings: PolicySettings, url: str) -> Address:
-    return Address(
+def _address(bootstrap: Bootstrap, settings: PolicySettings, url: str) -> PolicyAddress:
+    return PolicyAddress(
         url=str(url),  # plain text from here on: it is kept on disk as the name of what came
         timeout=float(settings.timeout),
         ca=None if settings.ca is UNSET else bootstrap.path(settings.ca),

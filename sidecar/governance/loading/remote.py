@@ -27,7 +27,7 @@ _ETAG_CEILING: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class PolicyAddress:
     """Where to ask and how: seconds, files, and whether the signature beside the document is wanted as well."""
 
     url: str
@@ -51,7 +51,7 @@ class Remote:
     def __init__(self) -> None:
         self._trust: tuple[bytes | None, ssl.SSLContext] | None = None
 
-    async def fetch(self, address: Address, etag: str | None) -> Answer:
+    async def fetch(self, address: PolicyAddress, etag: str | None) -> Answer:
         """Ask once. `etag` is of what is known already. Raises Unreachable."""
         try:
             async with asyncio.timeout(address.timeout):
@@ -88,7 +88,7 @@ def signature_url(url: str) -> str:
     return f"{path}{signature.SUFFIX}{mark}{query}"
 
 
-async def _fetch(session: aiohttp.ClientSession, address: Address, etag: str | None) -> Answer:
+async def _fetch(session: aiohttp.ClientSession, address: PolicyAddress, etag: str | None) -> Answer:
     conditional = {} if etag is None else {"If-None-Match": etag}
     status, content, found = await _get(session, address.url, conditional, SIZE_CEILING_BYTES, absent=False)
     if status == 304:

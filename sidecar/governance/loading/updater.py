@@ -29,7 +29,7 @@ LONGEST_PAUSE: Final = 300.0
 _JITTER: Final = (0.8, 1.2)
 
 
-class Source(Protocol):
+class SnapshotSource(Protocol):
     """Where snapshots come from: `PolicyLoader`."""
 
     async def load(self) -> Loaded:
@@ -39,7 +39,7 @@ class Source(Protocol):
         """Give a version up for good. Raises InvalidDocument."""
 
 
-class Host(Protocol):
+class Governed(Protocol):
     """What is governed."""
 
     def put_in_force(self, loaded: Loaded) -> None:
@@ -61,9 +61,9 @@ class PolicyUpdater:
 
     def __init__(
         self,
-        source: Source,
+        source: SnapshotSource,
         loaded: Loaded,
-        host: Host,
+        host: Governed,
         tell: Tell,
         *,
         clock: Callable[[], float] = time.monotonic,

@@ -31,7 +31,7 @@ _POLICY_KEYS = frozenset(field.encode_name for field in structs.fields(PolicyDoc
 _SIDECAR_KEYS = frozenset(field.encode_name for field in structs.fields(SidecarDocument))
 
 
-class Kind(Enum):
+class DocumentKind(Enum):
     """What a file turned out to be."""
 
     POLICY = "policy"
@@ -53,7 +53,7 @@ class Judged:
     """One document, in a few words. `against` is the policy that a sidecar file was judged by."""
 
     file: str
-    kind: Kind
+    kind: DocumentKind
     summary: str = ""
     against: str | None = None
 
@@ -67,26 +67,26 @@ class Judgement:
     notes: tuple[Finding, ...]
 
 
-def kind_of(candidate: Candidate) -> Kind:
+def kind_of(candidate: Candidate) -> DocumentKind:
     """What a file is, by its keys; by its name where it has none, or can not be parsed.
 
     What was only found in a directory is a document of ours when it has more keys of ours than of others.
     """
-    by_name = Kind.SIDECAR if "sidecar" in Path(candidate.name).name else Kind.POLICY
+    by_name = DocumentKind.SIDECAR if "sidecar" in Path(candidate.name).name else DocumentKind.POLICY
     try:
         value = parse(candidate.content, candidate.name).value
     except InvalidDocument:
         return by_name
     if not isinstance(value, dict):
-        return by_name if candidate.named and not value else Kind.OTHER
+        return by_name if candidate.named and not value else DocumentKind.OTHER
     keys = value.keys()
     policy, sidecar = len(keys & (_POLICY_KEYS - _SIDECAR_KEYS)), len(keys & (_SIDECAR_KEYS - _POLICY_KEYS))
     ours = _POLICY_KEYS if policy > sidecar else _SIDECAR_KEYS
     if policy == sidecar == 0:
-        return by_name if candidate.named and (not keys or keys & _POLICY_KEYS) else Kind.OTHER
+        return by_name if candidate.named and (not keys or keys & _POLICY_KEYS) else DocumentKind.OTHER
     if not candidate.named and len(keys & ours) <= len(keys - ours):
-        return Kind.OTHER
-    return Kind.POLICY if policy > sidecar else Kind.SIDECAR
+        return DocumentKind.OTHER
+    return DocumentKind.POLICY if policy > sidecar else DocumentKind.SIDECAR
 
 
 def judge(candidates: Sequence[Candidate], read: Callable[[Path], bytes | None], now: datetime) -> Judgement:
@@ -103,11 +103,11 @@ class _Bench:
         self._notes: list[Finding] = []
         self._snapshots: list[tuple[str, Snapshot]] = []
         kinds = {candidate.name: kind_of(candidate) for candidate in candidates}
-        self._kinds: Mapping[str, Kind] = kinds
+        self._kinds: Mapping[str, DocumentKind] = kinds
         self._policies = {
             os.path.realpath(candidate.name): Delivery(candidate.name, candidate.content)
             for candidate in candidates
-            if kinds[candidate.name] is Kind.POLICY
+            if kinds[candidate.name] is DocumentKind.POLICY
         }
 
     def judgement(self) -> Judgement:
@@ -115,13 +115,13 @@ class _Bench:
         platforms = {}
         for candidate in self._candidates:
             match self._kinds[candidate.name]:
-                case Kind.POLICY:
+                case DocumentKind.POLICY:
                     platform = Platform.read(Delivery(candidate.name, candidate.content), self._findings)
                     platforms[candidate.name] = platform
-                    judged[candidate.name] = Judged(candidate.name, Kind.POLICY, _policy_summary(platform))
-                case Kind.SIDECAR:
+                    judged[candidate.name] = Judged(candidate.name, DocumentKind.POLICY, _policy_summary(platform))
+                case DocumentKind.SIDECAR:
                     judged[candidate.name] = self._sidecar(candidate)
-                case Kind.OTHER:
+                case DocumentKind.OTHER:
                     judged[candidate.name] = self._other(candidate)
         for name, platform in platforms.items():
             users = [snapshot for policy, snapshot in self._snapshots if policy == name]
@@ -131,8 +131,8 @@ class _Bench:
 
     def _other(self, candidate: Candidate) -> Judged:
         if candidate.named:
-            self._findings.append(Finding(candidate.name, 1, "", f"is {Kind.OTHER.value}"))
-        return Judged(candidate.name, Kind.OTHER)
+            self._findings.append(Finding(candidate.name, 1, "", f"is {DocumentKind.OTHER.value}"))
+        return Judged(candidate.name, DocumentKind.OTHER)
 
     def _sidecar(self, candidate: Candidate) -> Judged:
         findings: list[Finding] = []
@@ -140,7 +140,7 @@ class _Bench:
             bootstrap = bootstrap_from_file(Path(candidate.name), candidate.content, findings)
         except InvalidDocument as error:
             self._findings.extend(error.findings)
-            return Judged(candidate.name, Kind.SIDECAR)
+            return Judged(candidate.name, DocumentKind.SIDECAR)
         delivery = self._policy_of(bootstrap)
         against = "the built-in policy" if delivery is None else delivery.name
         summary = _sidecar_summary(bootstrap)
@@ -153,7 +153,7 @@ class _Bench:
             self._notes.extend(snapshot.waiting)
             for left_out in snapshot.left_out.values():
                 self._findings.extend(left_out)
-        return Judged(candidate.name, Kind.SIDECAR, summary, against)
+        return Judged(candidate.name, DocumentKind.SIDECAR, summary, against)
 
     def _policy_of(self, bootstrap: Bootstrap) -> Delivery | None:
         """The policy a sidecar file will meet: the one it names if that is here, else the only one that is."""

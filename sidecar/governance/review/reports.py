@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape, quoteattr
 from sidecar import __version__
 from sidecar.governance.documents.finding import Finding
 from sidecar.governance.documents.rules import RULES, rule_of
-from sidecar.governance.review.check import Judged, Judgement, Kind
+from sidecar.governance.review.check import DocumentKind, Judged, Judgement
 
 TOOL: Final = "sidecar policy check"
 
@@ -81,7 +81,7 @@ def as_junit(judgement: Judgement) -> str:
     cases = []
     failures = 0
     for judged in judgement.documents:
-        if judged.kind is Kind.OTHER:
+        if judged.kind is DocumentKind.OTHER:
             continue
         findings = _of(judged, judgement.findings)
         failures += len(findings)

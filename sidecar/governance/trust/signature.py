@@ -41,7 +41,7 @@ class LacksExtra(RuntimeError):
     """The extra that brings the cryptography is not installed; its text says how it is."""
 
 
-class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SignatureLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One line of a signature file, as it is written."""
 
     keyid: str
@@ -122,7 +122,7 @@ def read(content: bytes, file: str) -> list[Signature]:
     signatures = []
     for number, line in enumerate(lines, start=1):
         try:
-            written = msgspec.json.decode(line, type=Line)
+            written = msgspec.json.decode(line, type=SignatureLine)
             value = base64.b64decode(written.sig, validate=True)
         except (msgspec.MsgspecError, binascii.Error, ValueError):
             raise InvalidDocument([Finding(file, number, "", _RULE)]) from None
@@ -136,7 +136,8 @@ def read(content: bytes, file: str) -> list[Signature]:
 def written(signatures: Sequence[Signature]) -> bytes:
     """A signature file."""
     lines = [
-        msgspec.json.encode(Line(signature.key, base64.b64encode(signature.value).decode())) for signature in signatures
+        msgspec.json.encode(SignatureLine(signature.key, base64.b64encode(signature.value).decode()))
+        for signature in signatures
     ]
     return b"".join(line + b"\n" for line in lines)
 

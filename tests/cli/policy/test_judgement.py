@@ -4,14 +4,14 @@ from rich.console import Console
 
 from sidecar.cli.policy.judgement import show
 from sidecar.governance.documents.finding import Finding
-from sidecar.governance.review.check import Candidate, Judged, Judgement, Kind
+from sidecar.governance.review.check import Candidate, DocumentKind, Judged, Judgement
 
 POLICY = Candidate("policy.yaml", b"version: 1\nowner: o\n" + b"x: [/bold] " + b"y" * 300 + b"\n")
 
 
 def shown(*findings: Finding, encoding: str = "utf-8", width: int = 40) -> str:
     buffer = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    judgement = Judgement((Judged("policy.yaml", Kind.POLICY, "a policy"),), findings, ())
+    judgement = Judgement((Judged("policy.yaml", DocumentKind.POLICY, "a policy"),), findings, ())
     show(judgement, [POLICY], Console(file=buffer, width=width))
     buffer.flush()
     return buffer.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES
-from sidecar.governance.loading.remote import Address, Answer, Remote, signature_url
+from sidecar.governance.loading.remote import Answer, PolicyAddress, Remote, signature_url
 from sidecar.governance.policy.delivery import Delivery, Unreachable
 from tests.fakes.origin import Request, hanging, hanging_up, replying, response
 from tests.fakes.policy_server import PolicyServer, ca_file
@@ -25,29 +25,29 @@ async def server() -> AsyncIterator[PolicyServer]:
 
 
 @pytest.fixture
-def address(server: PolicyServer, tmp_path: Path) -> Address:
-    return Address(url=server.url, timeout=2.0, ca=ca_file(tmp_path), token_file=None, signed=False)
+def address(server: PolicyServer, tmp_path: Path) -> PolicyAddress:
+    return PolicyAddress(url=server.url, timeout=2.0, ca=ca_file(tmp_path), token_file=None, signed=False)
 
 
-async def fetch(address: Address, etag: str | None = None) -> Answer:
+async def fetch(address: PolicyAddress, etag: str | None = None) -> Answer:
     return await Remote().fetch(address, etag)
 
 
-async def refused(address: Address) -> str:
+async def refused(address: PolicyAddress) -> str:
     with pytest.raises(Unreachable) as raised:
         await fetch(address)
     (finding,) = raised.value.findings
     return str(finding)
 
 
-async def test_a_policy_comes_as_it_is_with_its_etag(server: PolicyServer, address: Address) -> None:
+async def test_a_policy_comes_as_it_is_with_its_etag(server: PolicyServer, address: PolicyAddress) -> None:
     answer = await fetch(address)
 
     assert answer.delivery == Delivery(server.url, POLICY)
     assert answer.etag == server.etag(POLICY)
 
 
-async def test_what_has_not_changed_is_not_sent_again(server: PolicyServer, address: Address) -> None:
+async def test_what_has_not_changed_is_not_sent_again(server: PolicyServer, address: PolicyAddress) -> None:
     first = await fetch(address)
 
     second = await fetch(address, first.etag)
@@ -56,7 +56,7 @@ async def test_what_has_not_changed_is_not_sent_again(server: PolicyServer, addr
     assert server.requests[1].header("if-none-match") == first.etag
 
 
-async def test_a_signature_comes_from_beside_the_policy(server: PolicyServer, address: Address) -> None:
+async def test_a_signature_comes_from_beside_the_policy(server: PolicyServer, address: PolicyAddress) -> None:
     server.files["/policy.yaml.sig"] = b"signed"
 
     answer = await fetch(replace(address, signed=True))
@@ -64,7 +64,7 @@ async def test_a_signature_comes_from_beside_the_policy(server: PolicyServer, ad
     assert answer.delivery == Delivery(server.url, POLICY, b"signed")
 
 
-async def test_a_missing_signature_is_for_others_to_judge(address: Address) -> None:
+async def test_a_missing_signature_is_for_others_to_judge(address: PolicyAddress) -> None:
     answer = await fetch(replace(address, signed=True))
 
     assert answer.delivery is not None
@@ -76,7 +76,7 @@ def test_a_signature_has_the_query_of_its_policy() -> None:
 
 
 async def test_the_token_is_read_from_its_file_each_time(
-    server: PolicyServer, address: Address, tmp_path: Path
+    server: PolicyServer, address: PolicyAddress, tmp_path: Path
 ) -> None:
     file = tmp_path / "token"
     remote = Remote()
@@ -99,7 +99,7 @@ async def test_the_token_is_read_from_its_file_each_time(
     ],
 )
 async def test_a_token_that_is_none_is_named_and_nothing_is_sent(
-    server: PolicyServer, address: Address, tmp_path: Path, content: bytes | None, rule: str
+    server: PolicyServer, address: PolicyAddress, tmp_path: Path, content: bytes | None, rule: str
 ) -> None:
     file = tmp_path / "token"
     if content is not None:
@@ -111,7 +111,9 @@ async def test_a_token_that_is_none_is_named_and_nothing_is_sent(
     assert server.requests == []
 
 
-async def test_a_replaced_certificate_authority_is_believed_from_then_on(address: Address, tmp_path: Path) -> None:
+async def test_a_replaced_certificate_authority_is_believed_from_then_on(
+    address: PolicyAddress, tmp_path: Path
+) -> None:
     other = tmp_path / "other.pem"
     other.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     remote = Remote()
@@ -125,13 +127,13 @@ async def test_a_replaced_certificate_authority_is_believed_from_then_on(address
     assert answer.delivery is not None
 
 
-async def test_a_certificate_authority_that_is_not_there_is_named(address: Address, tmp_path: Path) -> None:
+async def test_a_certificate_authority_that_is_not_there_is_named(address: PolicyAddress, tmp_path: Path) -> None:
     message = await refused(replace(address, ca=tmp_path / "gone.pem"))
 
     assert message == f"{tmp_path / 'gone.pem'}: can not be read: No such file or directory"
 
 
-async def test_a_server_that_nobody_vouches_for_is_not_asked(address: Address, server: PolicyServer) -> None:
+async def test_a_server_that_nobody_vouches_for_is_not_asked(address: PolicyAddress, server: PolicyServer) -> None:
     message = await refused(replace(address, ca=None))
 
     assert "its certificate is not trusted" in message
@@ -140,14 +142,14 @@ async def test_a_server_that_nobody_vouches_for_is_not_asked(address: Address, s
 
 async def test_a_server_with_the_certificate_of_another_is_not_asked(tmp_path: Path) -> None:
     async with PolicyServer(host="elsewhere.internal") as server:
-        address = Address(url=server.url, timeout=2.0, ca=ca_file(tmp_path), token_file=None, signed=False)
+        address = PolicyAddress(url=server.url, timeout=2.0, ca=ca_file(tmp_path), token_file=None, signed=False)
 
         message = await refused(address)
 
     assert "its certificate is not trusted" in message
 
 
-async def test_a_server_that_is_down_is_named_with_the_reason(server: PolicyServer, address: Address) -> None:
+async def test_a_server_that_is_down_is_named_with_the_reason(server: PolicyServer, address: PolicyAddress) -> None:
     async with PolicyServer() as gone:
         url = gone.url
 
@@ -157,31 +159,31 @@ async def test_a_server_that_is_down_is_named_with_the_reason(server: PolicyServ
 
 
 @pytest.mark.parametrize("status", [204, 206, 400, 401, 403, 404, 410, 429, 500, 502, 503])
-async def test_any_answer_but_200_is_none(server: PolicyServer, address: Address, status: int) -> None:
+async def test_any_answer_but_200_is_none(server: PolicyServer, address: PolicyAddress, status: int) -> None:
     server.misbehave = replying(response(status, b"" if status == 204 else b"version: 9\n"))
 
     assert await refused(address) == f"{server.url}: answered {status}"
 
 
-async def test_a_304_that_nobody_asked_for_is_no_answer(server: PolicyServer, address: Address) -> None:
+async def test_a_304_that_nobody_asked_for_is_no_answer(server: PolicyServer, address: PolicyAddress) -> None:
     server.misbehave = replying(b"HTTP/1.1 304 Not Modified\r\n\r\n")
 
     assert await refused(address) == f"{server.url}: answered 304"
 
 
-async def test_a_web_page_is_no_policy(server: PolicyServer, address: Address) -> None:
+async def test_a_web_page_is_no_policy(server: PolicyServer, address: PolicyAddress) -> None:
     server.misbehave = replying(response(200, b"<html>log in</html>", "Content-Type: text/html; charset=utf-8"))
 
     assert "answered with a web page, not with a policy" in await refused(address)
 
 
-async def test_what_is_not_http_is_no_answer(server: PolicyServer, address: Address) -> None:
+async def test_what_is_not_http_is_no_answer(server: PolicyServer, address: PolicyAddress) -> None:
     server.misbehave = replying(b"\x00\x01\x02 nonsense\r\n\r\n")
 
     assert "can not be fetched" in await refused(address)
 
 
-async def test_a_truncated_answer_is_none(server: PolicyServer, address: Address) -> None:
+async def test_a_truncated_answer_is_none(server: PolicyServer, address: PolicyAddress) -> None:
     async def cut(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(response(200, POLICY)[:-5])
         await writer.drain()
@@ -192,7 +194,7 @@ async def test_a_truncated_answer_is_none(server: PolicyServer, address: Address
     assert "its answer broke off" in await refused(address)
 
 
-async def test_a_truncated_chunked_answer_is_none(server: PolicyServer, address: Address) -> None:
+async def test_a_truncated_chunked_answer_is_none(server: PolicyServer, address: PolicyAddress) -> None:
     async def cut(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1b\r\n" + POLICY + b"\r\n")
         await writer.drain()
@@ -204,7 +206,7 @@ async def test_a_truncated_chunked_answer_is_none(server: PolicyServer, address:
 
 
 async def test_an_answer_that_ends_with_the_connection_may_be_cut_and_is_none(
-    server: PolicyServer, address: Address
+    server: PolicyServer, address: PolicyAddress
 ) -> None:
     async def close(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + POLICY)
@@ -216,7 +218,7 @@ async def test_an_answer_that_ends_with_the_connection_may_be_cut_and_is_none(
     assert "does not say where its answer ends" in await refused(address)
 
 
-async def test_a_chunked_answer_that_is_whole_is_one(server: PolicyServer, address: Address) -> None:
+async def test_a_chunked_answer_that_is_whole_is_one(server: PolicyServer, address: PolicyAddress) -> None:
     server.misbehave = replying(
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1b\r\n" + POLICY + b"\r\n0\r\n\r\n"
     )
@@ -226,7 +228,7 @@ async def test_a_chunked_answer_that_is_whole_is_one(server: PolicyServer, addre
     assert answer.delivery == Delivery(server.url, POLICY)
 
 
-async def test_an_answer_without_end_is_cut_at_the_greatest_size(server: PolicyServer, address: Address) -> None:
+async def test_an_answer_without_end_is_cut_at_the_greatest_size(server: PolicyServer, address: PolicyAddress) -> None:
     sent = 0
 
     async def pour(_: Request, writer: asyncio.StreamWriter) -> None:
@@ -244,20 +246,20 @@ async def test_an_answer_without_end_is_cut_at_the_greatest_size(server: PolicyS
     assert sent < 8 * SIZE_CEILING_BYTES
 
 
-async def test_an_answer_that_says_it_is_too_long_is_not_read(server: PolicyServer, address: Address) -> None:
+async def test_an_answer_that_says_it_is_too_long_is_not_read(server: PolicyServer, address: PolicyAddress) -> None:
     server.misbehave = replying(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n")
 
     assert "answered with more than 1024KiB" in await refused(address)
 
 
-async def test_a_compressed_answer_is_none(server: PolicyServer, address: Address) -> None:
+async def test_a_compressed_answer_is_none(server: PolicyServer, address: PolicyAddress) -> None:
     server.misbehave = replying(response(200, gzip.compress(POLICY), "Content-Encoding: gzip"))
 
     assert 'answered compressed, which was not asked for, got "gzip"' in await refused(address)
 
 
 @pytest.mark.parametrize("slow", ["to answer", "byte by byte"])
-async def test_a_slow_answer_is_given_up_in_time(server: PolicyServer, address: Address, slow: str) -> None:
+async def test_a_slow_answer_is_given_up_in_time(server: PolicyServer, address: PolicyAddress, slow: str) -> None:
     async def trickle(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
         while not writer.is_closing():
@@ -274,13 +276,13 @@ async def test_a_slow_answer_is_given_up_in_time(server: PolicyServer, address: 
     assert asyncio.get_running_loop().time() - began < 2.0
 
 
-async def test_a_server_that_hangs_up_is_named(server: PolicyServer, address: Address) -> None:
+async def test_a_server_that_hangs_up_is_named(server: PolicyServer, address: PolicyAddress) -> None:
     server.misbehave = hanging_up
 
     assert "it hung up" in await refused(address)
 
 
-async def test_a_redirect_on_the_same_host_is_followed(server: PolicyServer, address: Address) -> None:
+async def test_a_redirect_on_the_same_host_is_followed(server: PolicyServer, address: PolicyAddress) -> None:
     server.files["/v2/policy.yaml"] = POLICY
 
     async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -298,7 +300,7 @@ async def test_a_redirect_on_the_same_host_is_followed(server: PolicyServer, add
 
 
 async def test_a_redirect_to_another_host_or_scheme_is_not_followed(
-    server: PolicyServer, address: Address, tmp_path: Path
+    server: PolicyServer, address: PolicyAddress, tmp_path: Path
 ) -> None:
     """The token would go there, and whoever owns that host would govern the fleet."""
     token = tmp_path / "token"
@@ -323,7 +325,7 @@ async def test_a_redirect_to_another_host_or_scheme_is_not_followed(
         assert other.requests == []
 
 
-async def test_a_circle_of_redirects_ends(server: PolicyServer, address: Address) -> None:
+async def test_a_circle_of_redirects_ends(server: PolicyServer, address: PolicyAddress) -> None:
     server.misbehave = replying(response(302, b"", "Location: /policy.yaml"))
 
     assert "redirected more than 3 times" in await refused(address)
@@ -331,19 +333,19 @@ async def test_a_circle_of_redirects_ends(server: PolicyServer, address: Address
 
 
 @pytest.mark.parametrize("etag", ["unquoted", '"' + "x" * 300 + '"', "W/unquoted"])
-async def test_an_etag_that_is_none_is_not_sent_back(server: PolicyServer, address: Address, etag: str) -> None:
+async def test_an_etag_that_is_none_is_not_sent_back(server: PolicyServer, address: PolicyAddress, etag: str) -> None:
     server.misbehave = replying(response(200, POLICY, f"ETag: {etag}"))
 
     assert (await fetch(address)).etag is None
 
 
-async def test_a_weak_etag_is_one(server: PolicyServer, address: Address) -> None:
+async def test_a_weak_etag_is_one(server: PolicyServer, address: PolicyAddress) -> None:
     server.misbehave = replying(response(200, POLICY, 'ETag: W/"7"'))
 
     assert (await fetch(address)).etag == 'W/"7"'
 
 
-async def test_cookies_are_not_kept(server: PolicyServer, address: Address) -> None:
+async def test_cookies_are_not_kept(server: PolicyServer, address: PolicyAddress) -> None:
     server.misbehave = replying(response(200, POLICY, "Set-Cookie: session=1; Path=/"))
     remote = Remote()
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.governance.documents.rules import rule_of
-from sidecar.governance.review.check import Candidate, Judgement, Kind, judge, kind_of
+from sidecar.governance.review.check import Candidate, DocumentKind, Judgement, judge, kind_of
 from tests.fakes.documents import EXCEPTION, NOW, OVERRIDE, POLICY, SIDECAR
 
 AFTER = datetime(2026, 12, 5, tzinfo=UTC)
@@ -28,26 +28,28 @@ def findings(judgement: Judgement) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "name", "kind"),
     [
-        (POLICY, "any.yaml", Kind.POLICY),
-        (SIDECAR, "any.yaml", Kind.SIDECAR),
-        ("destinations: {}\n", "policy.yaml", Kind.POLICY),
-        ("destinations: {}\n", "checkout-sidecar.yaml", Kind.SIDECAR),
-        ("", "sidecar.yaml", Kind.SIDECAR),
-        ("{", "policy.yaml", Kind.POLICY),
-        ("[1, 2]\n", "policy.yaml", Kind.OTHER),
-        ("apiVersion: v1\nkind: Pod\n", "policy.yaml", Kind.OTHER),
+        (POLICY, "any.yaml", DocumentKind.POLICY),
+        (SIDECAR, "any.yaml", DocumentKind.SIDECAR),
+        ("destinations: {}\n", "policy.yaml", DocumentKind.POLICY),
+        ("destinations: {}\n", "checkout-sidecar.yaml", DocumentKind.SIDECAR),
+        ("", "sidecar.yaml", DocumentKind.SIDECAR),
+        ("{", "policy.yaml", DocumentKind.POLICY),
+        ("[1, 2]\n", "policy.yaml", DocumentKind.OTHER),
+        ("apiVersion: v1\nkind: Pod\n", "policy.yaml", DocumentKind.OTHER),
     ],
 )
-def test_a_file_is_what_its_keys_say_and_its_name_where_they_say_nothing(text: str, name: str, kind: Kind) -> None:
+def test_a_file_is_what_its_keys_say_and_its_name_where_they_say_nothing(
+    text: str, name: str, kind: DocumentKind
+) -> None:
     assert kind_of(Candidate(name, text.encode())) is kind
 
 
 def test_what_only_lay_in_a_directory_has_to_be_mostly_ours() -> None:
     other = b"version: 2\nservices: {}\nnetworks: {}\n"
 
-    assert kind_of(Candidate("compose.yaml", other, named=False)) is Kind.OTHER
-    assert kind_of(Candidate("compose.yaml", other)) is Kind.POLICY
-    assert kind_of(Candidate("p.yaml", b"version: 2\nowner: o\ndefualts: {}\n", named=False)) is Kind.POLICY
+    assert kind_of(Candidate("compose.yaml", other, named=False)) is DocumentKind.OTHER
+    assert kind_of(Candidate("compose.yaml", other)) is DocumentKind.POLICY
+    assert kind_of(Candidate("p.yaml", b"version: 2\nowner: o\ndefualts: {}\n", named=False)) is DocumentKind.POLICY
 
 
 def test_sound_documents_are_listed_with_what_they_were_judged_by() -> None:

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft4Validator
 
 from sidecar.governance.documents.finding import Finding
-from sidecar.governance.review.check import Judged, Judgement, Kind
+from sidecar.governance.review.check import DocumentKind, Judged, Judgement
 from sidecar.governance.review.reports import FORMATS, as_github, as_json, as_junit, as_sarif
 from tests.fakes.tools import tool
 
@@ -32,11 +32,15 @@ NASTY = Finding("a,b:c%\n.yaml", 1, 'x<&>"\x01]]>', "is not known", '"\u2028<scr
 NOTE = Finding("sidecar.yaml", 3, "exceptions[0] (EX-1)", "is over since 2026-12-05: take it out")
 
 JUDGEMENTS = {
-    "nothing wrong": Judgement((Judged("policy.yaml", Kind.POLICY), Judged("sidecar.yaml", Kind.SIDECAR)), (), ()),
-    "findings and a note": Judgement(
-        (Judged(RATIO.file, Kind.POLICY), Judged("sidecar.yaml", Kind.SIDECAR, "", RATIO.file)), (RATIO, GONE), (NOTE,)
+    "nothing wrong": Judgement(
+        (Judged("policy.yaml", DocumentKind.POLICY), Judged("sidecar.yaml", DocumentKind.SIDECAR)), (), ()
     ),
-    "hostile words": Judgement((Judged(NASTY.file, Kind.POLICY),), (NASTY,), ()),
+    "findings and a note": Judgement(
+        (Judged(RATIO.file, DocumentKind.POLICY), Judged("sidecar.yaml", DocumentKind.SIDECAR, "", RATIO.file)),
+        (RATIO, GONE),
+        (NOTE,),
+    ),
+    "hostile words": Judgement((Judged(NASTY.file, DocumentKind.POLICY),), (NASTY,), ()),
     "no documents": Judgement((), (), ()),
 }
 

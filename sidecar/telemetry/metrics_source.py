@@ -30,7 +30,7 @@ class PolicyIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class Reloads:
+class PolicyReloads:
     """How loading the policy went. `loaded_at` is the wall time (seconds since 1970) the policy in force was loaded.
 
     `error` is what was wrong at the last attempt, with file, line and field; None when it succeeded.
@@ -77,7 +77,7 @@ class CertificateRenewals:
     error: str | None
 
 
-class Subject(Protocol):
+class MetricsSource(Protocol):
     """A process that can be looked at. The keys of `destinations` are policy names and become label values."""
 
     @property
@@ -93,7 +93,7 @@ class Subject(Protocol):
         """The policy in force."""
 
     @property
-    def reloads(self) -> Reloads:
+    def reloads(self) -> PolicyReloads:
         """How loading it went."""
 
     @property

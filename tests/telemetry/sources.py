@@ -1,4 +1,4 @@
-"""A Subject whose every number the test sets."""
+"""A MetricsSource whose every number the test sets."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from sidecar.engine.destination import Destination
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.shadow import Shadow
-from sidecar.telemetry.subject import (
+from sidecar.telemetry.metrics_source import (
     CertificateRenewals,
     Connections,
     ExceptionLife,
     PolicyIdentity,
+    PolicyReloads,
     PolicyStanding,
-    Reloads,
 )
 
 
@@ -21,11 +21,11 @@ def destination(name: str, policy: DestinationPolicy | None = None) -> Destinati
 
 
 @dataclass
-class SetSubject:
+class SetMetricsSource:
     destinations: Mapping[str, Destination] = field(default_factory=lambda: {"payments": destination("payments")})
     rejections: Mapping[str, int] = field(default_factory=lambda: {"host": 0, "head_too_large": 2})
     policy: PolicyIdentity = field(default_factory=lambda: PolicyIdentity(7, "sha256:3f2a"))
-    reloads: Reloads = field(default_factory=lambda: Reloads(3, 1, 1_790_000_000.0, None))
+    reloads: PolicyReloads = field(default_factory=lambda: PolicyReloads(3, 1, 1_790_000_000.0, None))
     exceptions: Sequence[ExceptionLife] = (ExceptionLife("EX-1", 1_796_428_800.0, 12),)
     left_out: Mapping[str, int] = field(default_factory=lambda: {"payments": 1})
     standing: PolicyStanding = field(default_factory=lambda: PolicyStanding("source", "none", 0, 1.5, 1_800_000_000.0))
