@@ -106,6 +106,10 @@ soak: $(DEV) ## move large bodies, idle connections and a million requests throu
 storm: $(LOADTEST) ## measure storms on real sockets beside other proxies (20 minutes; ARGS='--scenario hang' for one)
 	@$(BIN)/python -m loadtest storm $(ARGS)
 
+.PHONY: harmless
+harmless: $(LOADTEST) ## see whether callers of healthy dependencies notice a proxy (10 minutes; ARGS='--only shift' for one)
+	@$(BIN)/python -m loadtest harmless $(ARGS)
+
 .PHONY: screenshots
 screenshots: $(DEV) ## take the pictures of the README again, from a demo's storm (needs chromium)
 	@$(BIN)/python -m docs.screenshots

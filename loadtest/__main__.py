@@ -12,6 +12,7 @@ from loadtest.child import NotStartedError
 from loadtest.contender import BrokenOffError
 from loadtest.cores import Cores
 from loadtest.files import allow_files
+from loadtest.harmless.command import harmless
 from loadtest.logs import logs
 from loadtest.options import CannotRunError, StoppedError, end_as_by_ctrl_c, names, opened
 from loadtest.plan import Plan
@@ -146,6 +147,7 @@ def _notes(plan: Plan, facts: dict[str, str | int]) -> list[str]:
     ]
 
 
+main.add_command(harmless)
 main.add_command(logs)
 main.add_command(soak)
 main.add_command(storm)

@@ -1,6 +1,8 @@
 """What the commands' options have in common, and how a command ends when it cannot go on."""
 
+import os
 import signal
+from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
@@ -51,3 +53,16 @@ def opened(ctx: click.Context, path: str) -> IO[Any]:
         return ctx.with_resource(click.open_file(path, "w"))
     except OSError as error:
         raise CannotRunError(f"--json: {path}: {error.strerror}") from error
+
+
+def executables(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, Path]:
+    """Sidecars beside this checkout's own, each `NAME=PATH` of a `sidecar` command: by name."""
+    found = {}
+    for value in values:
+        name, equals, path = value.partition("=")
+        if not (name and equals and path):
+            raise click.BadParameter(f"must be NAME=PATH, got {value!r}", ctx, param)
+        if not os.access(path, os.X_OK) or Path(path).is_dir():
+            raise click.BadParameter(f"{path} is no program that can be run", ctx, param)
+        found[name] = Path(path).resolve()
+    return found

@@ -12,6 +12,7 @@ import random
 import sys
 from collections.abc import Callable
 from time import monotonic
+from typing import Protocol
 
 import httptools
 import uvloop
@@ -266,10 +267,20 @@ class Dependency:
         task.add_done_callback(self._recoveries.discard)
 
 
+class Controlled(Protocol):
+    """What begins when it is told to, and reports what it saw."""
+
+    def begin(self, zero: float) -> None:
+        """Go on from `zero` of the system's monotonic clock."""
+
+    def report(self) -> object:
+        """Plain values for JSON."""
+
+
 class Control(asyncio.Protocol):
     """Where the run begins and is reported."""
 
-    def __init__(self, dependency: Dependency) -> None:
+    def __init__(self, dependency: Controlled) -> None:
         self._dependency = dependency
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None

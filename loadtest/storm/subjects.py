@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from loadtest.child import free_port
+from loadtest.envoy_config import cluster, command, listener
 from loadtest.storm.scenario import Scenario
-from loadtest.subjects.envoy import Envoy, binary
+from loadtest.subjects.envoy import Envoy
 from loadtest.subjects.sidecar import POLICY
 from loadtest.subjects.sidecar import Sidecar as SidecarAlone
 
@@ -62,18 +63,11 @@ class Envoys:
         return Envoy().version()
 
     def command(self, directory: Path, scenario: Scenario, upstream: Ports, listen: Sequence[int]) -> list[str]:
-        document = {
-            "static_resources": {
-                "listeners": [
-                    _listener(number, port, _routes(number, scenario, tuned=self.tuned))
-                    for number, port in enumerate(listen)
-                ],
-                "clusters": [_cluster(number, ports, tuned=self.tuned) for number, ports in enumerate(upstream)],
-            }
-        }
-        config = directory / "envoy.json"
-        config.write_text(json.dumps(document, indent=2))
-        return [binary(), "-c", str(config), "--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
+        listeners = [
+            listener(number, port, _routes(number, scenario, tuned=self.tuned)) for number, port in enumerate(listen)
+        ]
+        clusters = [_cluster(number, ports, tuned=self.tuned) for number, ports in enumerate(upstream)]
+        return command(directory, listeners, clusters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,72 +160,27 @@ def _routes(number: int, scenario: Scenario, *, tuned: bool) -> list[dict[str, A
     ]
 
 
-def _listener(number: int, port: int, routes: list[dict[str, Any]]) -> dict[str, Any]:
-    extensions = "type.googleapis.com/envoy.extensions.filters"
-    router = {
-        "name": "envoy.filters.http.router",
-        "typed_config": {"@type": f"{extensions}.http.router.v3.Router"},
+def _cluster(number: int, ports: Sequence[int], *, tuned: bool) -> dict[str, Any]:
+    if not tuned:
+        return cluster(number, ports)
+    # Tried, and worse: an admission_control filter (it recovers from 503s in 0.75 s instead of at once, and does no
+    # better in a hang); a queue (max_connections 20, max_pending_requests 1024: a hang of 1.5 s then loses nothing,
+    # but one of 5 s lasts for 6 s more).
+    thresholds = {
+        "max_connections": 1024,
+        "max_requests": 20,
+        "max_pending_requests": 20,
+        "retry_budget": {"budget_percent": {"value": 20.0}, "min_retry_concurrency": 3},
     }
     return {
-        "name": f"d{number}",
-        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
-        "filter_chains": [
-            {
-                "filters": [
-                    {
-                        "name": "envoy.filters.network.http_connection_manager",
-                        "typed_config": {
-                            "@type": f"{extensions}.network.http_connection_manager.v3.HttpConnectionManager",
-                            "stat_prefix": f"d{number}",
-                            "route_config": {
-                                "virtual_hosts": [{"name": f"d{number}", "domains": ["*"], "routes": routes}]
-                            },
-                            "http_filters": [router],
-                        },
-                    }
-                ]
-            }
-        ],
-    }
-
-
-def _cluster(number: int, ports: Sequence[int], *, tuned: bool) -> dict[str, Any]:
-    # As Istio sets it: without it Envoy allows 3 retries at a time, and a proxy whose retries stop at once is not what
-    # people have who switched retries on.
-    unlimited = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
-    thresholds: dict[str, Any] = dict.fromkeys(unlimited, 1 << 31)
-    cluster: dict[str, Any] = {
-        "name": f"d{number}",
-        "type": "STATIC",
-        "connect_timeout": "1s",
-        "load_assignment": {
-            "cluster_name": f"d{number}",
-            "endpoints": [
-                {
-                    "lb_endpoints": [
-                        {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}}}
-                        for port in ports
-                    ]
-                }
-            ],
-        },
-    }
-    if tuned:
-        # Tried, and worse: an admission_control filter (it recovers from 503s in 0.75 s instead of at once, and does no
-        # better in a hang); a queue (max_connections 20, max_pending_requests 1024: a hang of 1.5 s then loses nothing,
-        # but one of 5 s lasts for 6 s more).
-        thresholds = {
-            "max_connections": 1024,
-            "max_requests": 20,
-            "max_pending_requests": 20,
-            "retry_budget": {"budget_percent": {"value": 20.0}, "min_retry_concurrency": 3},
-        }
-        cluster["lb_policy"] = "LEAST_REQUEST"
-        cluster["outlier_detection"] = {
+        **cluster(number, ports),
+        "circuit_breakers": {"thresholds": [thresholds]},
+        "lb_policy": "LEAST_REQUEST",
+        "outlier_detection": {
             "consecutive_5xx": 5,
             "interval": "1s",
             "base_ejection_time": "1s",
             "max_ejection_time": "5s",
             "max_ejection_percent": 50,
-        }
-    return {**cluster, "circuit_breakers": {"thresholds": [thresholds]}}
+        },
+    }

@@ -1,0 +1,1 @@
+"""Healthy dependencies on real sockets: whether callers notice the proxy in between."""
