@@ -26,6 +26,7 @@ def policy_view(
     return {
         "version": snapshot.version,
         "origin": origin,
+        "authority": "managed" if snapshot.managed else "unmanaged",
         "offered": offered,
         "rollout": rollout,
         "dry_run": {name: _differences(shadow) for name, shadow in shadows.items()},

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from typing import Final
 
 from sidecar.admin.policy_view import policy_view
 from sidecar.admin.state import ReloadResult
@@ -19,6 +20,10 @@ from sidecar.telemetry.log import Log
 from sidecar.telemetry.loop_lag import LoopLag
 from sidecar.telemetry.metrics_source import Connections, ExceptionLife, PolicyIdentity, PolicyStanding
 from sidecar.telemetry.tracing import Tracing
+
+UNMANAGED: Final = (
+    "unmanaged: no authority file of the platform says whose policy governs, so that the service's own file does"
+)
 
 
 class Phase(Enum):
@@ -90,13 +95,15 @@ class RunningState:
             aborts=updater.aborts,
             source_age=updater.age,
             expires=None if expires is None else expires.timestamp(),
+            managed=loaded.snapshot.managed,
         )
 
     def warnings(self) -> Sequence[str]:
         """What an operator should know although it is ready."""
         snapshot = self._policy.snapshot
         left_out = [f"left out: {finding}" for each in snapshot.left_out.values() for finding in each]
-        return [*self._policy.updater.warnings, *snapshot.warnings, *map(str, snapshot.waiting), *left_out]
+        unmanaged = [] if snapshot.managed else [UNMANAGED]
+        return [*unmanaged, *self._policy.updater.warnings, *snapshot.warnings, *map(str, snapshot.waiting), *left_out]
 
     @property
     def left_out(self) -> Mapping[str, int]:

@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from sidecar.cli.authority import authority_option
 from sidecar.cli.forecast import Outcome, Turn, Way, forecast, repeatable, way_of
 from sidecar.cli.moment import moment
 from sidecar.cli.policy.documents import snapshot_of
@@ -44,6 +45,7 @@ _MEANING: Final = {
 @click.option("--body", default="0B", show_default=True, metavar="SIZE", help="How long the request's body is.")
 @click.option("--config", type=click.Path(path_type=Path), required=True, help="The service's sidecar file.")
 @click.option("--policy", type=click.Path(path_type=Path), help="A policy to judge by, instead of the one it names.")
+@authority_option
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--at", "now", metavar="DATE", callback=moment, help="As of this day or instant. [default: now]")
 def explain(
@@ -59,6 +61,7 @@ def explain(
     body: str,
     config: Path,
     policy: Path | None,
+    authority: Path | None,
     form: str,
     now: datetime,
 ) -> None:
@@ -81,7 +84,7 @@ def explain(
         rate,
     )
     body_bytes = int(_written(body, Size, "--body"))
-    snapshot = snapshot_of(config, policy, now, "explain")
+    snapshot = snapshot_of(config, policy, authority, now, "explain")
     if url.lower().startswith("https://"):
         _end("it goes through a CONNECT tunnel, whose contents the sidecar can not see: give an http:// URL", form)
     try:

@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 
 from sidecar.app import serve
+from sidecar.cli.authority import authority_option
 from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.loading.loader import PolicyLoader
 from sidecar.governance.policy.bootstrap import Bootstrap, from_flags
@@ -25,6 +26,7 @@ from sidecar.telemetry.tracing import TracingUnavailable
 @click.option(
     "--admin", metavar="ADDRESS", help="Where the admin plane listens, with --upstream. [default: port 16000]"
 )
+@authority_option
 @click.option("--strict", is_flag=True, help="Refuse to start without a valid policy, instead of on the built-in one.")
 @click.option(
     "--log-format",
@@ -40,6 +42,7 @@ def run(
     policy: Path | None,
     service: str,
     admin: str | None,
+    authority: Path | None,
     strict: bool,
     log_format: str | None,
     log_level: str,
@@ -54,7 +57,7 @@ def run(
     style = Format(log_format or ("console" if terminal else "json"))
     log = configure(style, LogLevel(log_level), colours=terminal)
     try:
-        serve(PolicyLoader(boot, _pod()), log, strict=strict)
+        serve(PolicyLoader(boot, _pod(), authority=authority), log, strict=strict)
     except InvalidDocument as error:
         log.close()
         _give_up(str(error))

@@ -31,6 +31,7 @@ KINDS: Final = tuple(kind.label for kind in AttemptKind)
 REFUSALS: Final = tuple(refusal.value for refusal in Refusal)
 STATES: Final = tuple(state.value for state in BreakerState)
 DIFFERENCES: Final = tuple(difference.value for difference in Difference)
+AUTHORITY_STATES: Final = ("managed", "unmanaged")
 ORIGINS: Final = tuple(origin.value for origin in PolicyOrigin)
 ROLLOUT_STATES: Final = tuple(state.value for state in RolloutState)
 CONNECTION_STATES: Final = ("active", "idle")
@@ -412,6 +413,15 @@ METRICS: Final = (
         "1 for where the policy in force came from, 0 for the others. baseline: no valid policy could be had.",
         (Label("origin", ORIGINS),),
         process=lambda process: _state(ORIGINS, process.source.standing.origin),
+    ),
+    Metric(
+        "sidecar_policy_authority",
+        Kind.GAUGE,
+        "1 for who names the policy's source: managed by the platform's authority file, or the service: unmanaged.",
+        (Label("state", AUTHORITY_STATES),),
+        moment=lambda moment: _state(
+            AUTHORITY_STATES, AUTHORITY_STATES[0] if moment.subject.standing.managed else AUTHORITY_STATES[1]
+        ),
     ),
     Metric(
         "sidecar_policy_source_age_seconds",

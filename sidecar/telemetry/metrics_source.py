@@ -56,6 +56,7 @@ class PolicyStanding:
     """How the policy in force came to be: words of `governance.loading.standing`.
 
     `source_age` is the seconds since its source was last found to say so; `expires` is wall time, None for never.
+    `managed` is whether the platform's authority file names the source, and not the service's own file.
     """
 
     origin: str
@@ -63,6 +64,7 @@ class PolicyStanding:
     aborts: int
     source_age: float
     expires: float | None
+    managed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,14 @@
 """What the process says of itself agrees with what happened."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
 
+from sidecar.app.state import UNMANAGED
+from sidecar.governance.policy.authority import authority_from
 from sidecar.telemetry.metrics_source import ExceptionLife
 from tests.app.processes import address_of, running, snapshot_for, under_an_exception
 from tests.fakes.origin import Origin, replying, response
@@ -43,3 +46,19 @@ async def test_uses_of_an_exception_are_the_requests_it_governed(tmp_path: Path)
             lives = sidecar.state.exceptions
 
     assert lives == [ExceptionLife("EX-1", datetime(2026, 12, 5, tzinfo=UTC).timestamp(), 4)]
+
+
+async def test_who_names_the_policy_is_told(tmp_path: Path) -> None:
+    snapshot = snapshot_for(1)
+    (tmp_path / "authority.yaml").write_text("policy: {file: policy.yaml}\n", encoding="utf-8")
+    authority = authority_from(tmp_path / "authority.yaml", (tmp_path / "authority.yaml").read_bytes())
+    bootstrap = replace(snapshot.documents.bootstrap, authority=authority)
+    under_one = replace(snapshot, documents=replace(snapshot.documents, bootstrap=bootstrap))
+
+    async with running(snapshot, tmp_path) as alone:
+        unmanaged = alone.state.warnings(), alone.state.standing.managed, alone.state.policy_view()["authority"]
+    async with running(under_one, tmp_path) as governed:
+        managed = governed.state.warnings(), governed.state.standing.managed, governed.state.policy_view()["authority"]
+
+    assert unmanaged == ([UNMANAGED, *snapshot.warnings], False, "unmanaged")
+    assert managed == ([*snapshot.warnings], True, "managed")

@@ -604,7 +604,8 @@ async function loadPolicy() {
     return;
   }
   say($("policy-words"), [
-    `version ${policy.version}`, `owned by ${policy.owner}`, `digest ${String(policy.digest ?? "").slice(0, 12)}`,
+    `version ${policy.version}`, `owned by ${policy.owner}`,
+    policy.authority === "managed" ? "named by the platform's authority" : "unmanaged: the service's own file names it", `digest ${String(policy.digest ?? "").slice(0, 12)}`,
     `loaded ${day.format(new Date(loaded * 1000))}`,
   ].join(" · "));
   const told = JSON.stringify([policy.destinations, policy.unlisted]);

@@ -11,6 +11,7 @@ from msgspec import UNSET
 
 from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES
+from sidecar.governance.policy.authority import authority_from
 from sidecar.governance.policy.bootstrap import Bootstrap, from_file
 from sidecar.governance.policy.delivery import Delivery
 from sidecar.governance.policy.platform_policy import Platform
@@ -29,11 +30,13 @@ def policy_in(file: Path, command: str) -> Platform:
     return platform
 
 
-def snapshot_of(config: Path, policy: Path | None, now: datetime, command: str) -> Snapshot:
-    """What a sidecar file amounts to, under the policy it names or under `policy` instead."""
+def snapshot_of(config: Path, policy: Path | None, authority: Path | None, now: datetime, command: str) -> Snapshot:
+    """What a sidecar file amounts to, under the policy that it or `authority` names, or under `policy` instead."""
     findings: list[Finding] = []
     try:
         bootstrap = from_file(config, content_of(config, command), findings)
+        if authority is not None:
+            bootstrap = bootstrap.under(authority_from(authority, content_of(authority, command)), findings)
         settings = bootstrap.policy
         if policy is None and settings is not None and settings.url is not UNSET:
             click.echo(

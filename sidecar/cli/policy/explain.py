@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from sidecar.cli.authority import authority_option
 from sidecar.cli.moment import moment
 from sidecar.cli.policy.documents import snapshot_of
 from sidecar.governance.documents.document import INGRESS_NAME
@@ -38,10 +39,18 @@ _COLOURS: Final[Mapping[Source, str]] = {
     "--config", type=click.Path(path_type=Path), required=True, help="The service's sidecar file (config/sidecar.yaml)."
 )
 @click.option("--policy", type=click.Path(path_type=Path), help="A policy to explain by, instead of the one it names.")
+@authority_option
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--at", "now", metavar="DATE", callback=moment, help="Explain as of this day or instant. [default: now]")
 def explain(
-    *, destination: str | None, setting: str | None, config: Path, policy: Path | None, form: str, now: datetime
+    *,
+    destination: str | None,
+    setting: str | None,
+    config: Path,
+    policy: Path | None,
+    authority: Path | None,
+    form: str,
+    now: datetime,
 ) -> None:
     """Say of each number where it comes from: built in, default, platform, override or exception, with file and line.
 
@@ -49,7 +58,7 @@ def explain(
     of them names, or `sidecar` for what belongs to no destination. With a SETTING, or the beginning of some (`budget`),
     everything is told about it.
     """
-    snapshot = snapshot_of(config, policy, now, "policy explain")
+    snapshot = snapshot_of(config, policy, authority, now, "policy explain")
     everything = _everything(snapshot)
     if destination is not None and destination not in everything:
         click.echo(f"sidecar policy explain: {destination}: is none of {', '.join(everything)}", err=True)

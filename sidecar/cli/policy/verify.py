@@ -7,9 +7,12 @@ from typing import NoReturn
 
 import click
 
+from sidecar.governance.documents.document import PolicySettings
 from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.documents.public_key import PublicKey
 from sidecar.governance.policy import bootstrap
+from sidecar.governance.policy.authority import authority_from
+from sidecar.governance.review.check import Candidate, DocumentKind, kind_of
 from sidecar.governance.trust import signature
 
 
@@ -21,9 +24,9 @@ from sidecar.governance.trust import signature
     multiple=True,
     required=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A sidecar file that pins keys, or a public key (NAME.pub); more than once for several.",
+    help="An authority or a sidecar file that pins keys, or a public key (NAME.pub); more than once for several.",
 )
-@click.option("--required", type=click.IntRange(min=1), help="How many must have signed. [default: the sidecar file's]")
+@click.option("--required", type=click.IntRange(min=1), help="How many must have signed. [default: as that file says]")
 def verify(*, file: Path, key_files: tuple[Path, ...], required: int | None) -> None:
     """Check the signatures in FILE.sig over the policy FILE, as a sidecar does.
 
@@ -66,7 +69,10 @@ def _keys(file: Path) -> tuple[dict[str, PublicKey], int]:
             raise InvalidDocument([Finding(str(file), None, "", str(error))]) from None
         return {file.stem: PublicKey(base64.b64encode(raw).decode())}, 1
     findings: list[Finding] = []
-    settings = bootstrap.from_file(file, content, findings).policy
+    if kind_of(Candidate(str(file), content)) is DocumentKind.AUTHORITY:
+        settings: PolicySettings | None = authority_from(file, content).policy
+    else:
+        settings = bootstrap.from_file(file, content, findings).policy
     if findings:
         raise InvalidDocument(findings)
     if settings is None or not settings.keys:

@@ -264,6 +264,21 @@ class SidecarDocument(Document, frozen=True, kw_only=True):
     drain: Duration = Duration(25.0)
 
 
+class AuthorityDocument(Document, frozen=True, kw_only=True):
+    """The platform's own file in a pod: whose policy governs it, whatever the service's file says."""
+
+    policy: PolicySettings
+
+
+def read_authority(tree: Tree, findings: list[Finding]) -> AuthorityDocument | None:
+    """The authority in `tree`; None when it is no mapping or names no policy."""
+    decoder = Decoder(tree, findings)
+    authority = decoder.document(AuthorityDocument, {})
+    if authority is not None:
+        _check_policy_settings(authority.policy, decoder, tree)
+    return authority
+
+
 def read_policy(tree: Tree, findings: list[Finding]) -> PolicyDocument | None:
     """The policy in `tree`; None when it is no mapping. With findings it serves to find more only."""
     decoder = Decoder(tree, findings)

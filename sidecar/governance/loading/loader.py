@@ -22,6 +22,7 @@ from sidecar.governance.loading.reading import Reading, read
 from sidecar.governance.loading.remote import PolicyAddress, Remote
 from sidecar.governance.loading.rollout import position
 from sidecar.governance.loading.standing import PolicyOrigin, RolloutState
+from sidecar.governance.policy.authority import authority_from
 from sidecar.governance.policy.bootstrap import Bootstrap, from_file
 from sidecar.governance.policy.delivery import Delivery, Unreachable
 from sidecar.governance.policy.snapshot import Snapshot, baseline, compiled, local_delivery
@@ -66,11 +67,21 @@ class _Offer:
 class PolicyLoader:
     """`boot` is the sidecar file, or flags. `pod` is the name by which rollouts know this sidecar.
 
+    `authority` is the platform's file that says whose policy governs; None where there is none.
+
     It remembers, on disk where the sidecar file names a cache, so one at a time may be under way.
     """
 
-    def __init__(self, boot: Path | Bootstrap, pod: str, *, wall: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self,
+        boot: Path | Bootstrap,
+        pod: str,
+        *,
+        authority: Path | None = None,
+        wall: Callable[[], datetime] | None = None,
+    ) -> None:
         self._boot = boot
+        self._authority = authority
         self._pod = pod
         self._wall = wall or _now
         self._remote = Remote()
@@ -87,7 +98,8 @@ class PolicyLoader:
 
         Where the source gives nothing that holds there is the last good copy, and without one the baseline, unless
         `strict`. Raises InvalidDocument for a sidecar file that is wrong, and, where there is no copy, for a policy
-        file that is there and wrong, or was named by a flag: whoever wrote it is near.
+        file that is there and wrong, or was named by a flag: whoever wrote it is near. Where an authority names it,
+        they are not, and it is as with an address.
         """
         bootstrap, reading = await asyncio.to_thread(self._read)
         settings = bootstrap.policy
@@ -107,7 +119,11 @@ class PolicyLoader:
         except InvalidDocument as error:
             if settings.url is UNSET and (loaded := await self._from_copy_if_it_holds(bootstrap, reading, error)):
                 return loaded
-            nobody_near = settings.url is not UNSET or (isinstance(error, Unreachable) and isinstance(self._boot, Path))
+            nobody_near = (
+                settings.url is not UNSET
+                or self._authority is not None
+                or (isinstance(error, Unreachable) and isinstance(self._boot, Path))
+            )
             if strict or not nobody_near:
                 raise
             reasons = [*(() if fault is None else fault.findings), *error.findings]
@@ -152,18 +168,15 @@ class PolicyLoader:
     # Reading
 
     def _read(self) -> tuple[Bootstrap, Reading]:
-        """The sidecar file and every file it names, as they were at one instant."""
-        if isinstance(self._boot, Bootstrap):
-            return self._boot, read(_files(self._boot, None))
-        files = [self._boot]
+        """The sidecar file, the authority, and every file they name, as they were at one instant."""
+        roots = [self._boot] if isinstance(self._boot, Path) else []
+        roots += [] if self._authority is None else [self._authority]
+        files = roots
         for _ in range(_READINGS):
             reading = read(files)
-            content = reading.contents[self._boot]
-            if isinstance(content, str):
-                raise InvalidDocument([Finding(str(self._boot), None, "", f"can not be read: {content}")])
             findings: list[Finding] = []
-            bootstrap = from_file(self._boot, content, findings)
-            wanted = _files(bootstrap, self._boot)
+            bootstrap = self._bootstrap(reading, findings)
+            wanted = [*roots, *_policy_files(bootstrap)]
             if wanted == files:
                 break
             files = wanted
@@ -172,16 +185,27 @@ class PolicyLoader:
             compiled(bootstrap, local_delivery(bootstrap, findings), findings, self._wall())
         settings = bootstrap.policy
         if settings is not None and settings.directory is not UNSET:
-            self._unread = unread_documents(bootstrap.path(settings.directory))
+            self._unread = unread_documents(bootstrap.policy_path(settings.directory))
         else:
             self._unread = ()
         if settings is not None and settings.keys:
             try:
                 signature.require_extra()
             except signature.LacksExtra as error:
-                line = None if bootstrap.tree is None else bootstrap.tree.line(("policy", "keys"))
-                raise InvalidDocument([Finding(str(self._boot), line, "policy.keys", str(error))]) from None
+                tree = bootstrap.policy_tree
+                file = "--policy" if tree is None else tree.file
+                line = None if tree is None else tree.line(("policy", "keys"))
+                raise InvalidDocument([Finding(file, line, "policy.keys", str(error))]) from None
         return bootstrap, reading
+
+    def _bootstrap(self, reading: Reading, findings: list[Finding]) -> Bootstrap:
+        """The sidecar file, or flags, under the authority. Raises InvalidDocument for what can not be read at all."""
+        bootstrap = self._boot
+        if isinstance(bootstrap, Path):
+            bootstrap = from_file(bootstrap, _said(bootstrap, reading), findings)
+        if self._authority is None:
+            return bootstrap
+        return bootstrap.under(authority_from(self._authority, _said(self._authority, reading)), findings)
 
     async def _offered(
         self, bootstrap: Bootstrap, settings: PolicySettings, reading: Reading, key: tuple[object, ...]
@@ -269,7 +293,8 @@ class PolicyLoader:
             snapshot = await asyncio.to_thread(_judged, bootstrap, settings, memory.current.delivery, self._wall())
             return self._loaded(snapshot, reading, PolicyOrigin.SOURCE, state, offered, poll=poll)
         rule = f"is not named, nothing is kept, and version {offered} is not for this pod"
-        reasons = [Finding(str(self._place), None, "policy.previous", rule)]
+        tree = bootstrap.policy_tree
+        reasons = [Finding("--policy" if tree is None else tree.file, None, "policy.previous", rule)]
         if settings.previous is not UNSET:
             try:
                 delivery = await self._previous(bootstrap, settings, settings.previous, reading)
@@ -289,7 +314,7 @@ class PolicyLoader:
             answer = await self._remote.fetch(_address(bootstrap, settings, written), None)
             assert answer.delivery is not None
             return answer.delivery
-        return _local(bootstrap.path(written), reading, signed=bool(settings.keys))
+        return _local(bootstrap.policy_path(written), reading, signed=bool(settings.keys))
 
     # Falling back
 
@@ -374,17 +399,13 @@ class PolicyLoader:
 
     # Remembering
 
-    @property
-    def _place(self) -> Path | str:
-        return self._boot if isinstance(self._boot, Path) else "--policy"
-
     async def _remember(self, bootstrap: Bootstrap, settings: PolicySettings) -> None:
         """Have the memory of this source at hand: from the disk the first time, and whenever it is another source."""
         source = str(bootstrap.policy_file if settings.url is UNSET else settings.url)
         if settings.cache is UNSET:
             self._cache = None
         else:
-            self._cache = PolicyCache(bootstrap.path(settings.cache), bootstrap.sidecar.service)
+            self._cache = PolicyCache(bootstrap.policy_path(settings.cache), bootstrap.sidecar.service)
         if self._memory is not None and self._memory.source == source:
             return
         self._cache_fault = self._forgotten = None
@@ -423,15 +444,22 @@ def _judged(bootstrap: Bootstrap, settings: PolicySettings, delivery: Delivery, 
     return compiled(bootstrap, delivery, [], now)
 
 
-def _files(bootstrap: Bootstrap, boot: Path | None) -> list[Path]:
-    """The sidecar file, and every local file that is policy or signature."""
-    files = [] if boot is None else [boot]
+def _said(file: Path, reading: Reading) -> bytes:
+    content = reading.contents[file]
+    if isinstance(content, str):
+        raise InvalidDocument([Finding(str(file), None, "", f"can not be read: {content}")])
+    return content
+
+
+def _policy_files(bootstrap: Bootstrap) -> list[Path]:
+    """Every local file that is policy or signature."""
+    files: list[Path] = []
     settings = bootstrap.policy
     if settings is None:
         return files
     documents = [] if bootstrap.policy_file is None else [bootstrap.policy_file]
     if settings.previous is not UNSET and not settings.previous.startswith("https://"):
-        documents.append(bootstrap.path(settings.previous))
+        documents.append(bootstrap.policy_path(settings.previous))
     for document in documents:
         files.append(document)
         if settings.keys:
@@ -456,8 +484,8 @@ def _address(bootstrap: Bootstrap, settings: PolicySettings, url: str) -> Policy
     return PolicyAddress(
         url=str(url),  # plain text from here on: it is kept on disk as the name of what came
         timeout=float(settings.timeout),
-        ca=None if settings.ca is UNSET else bootstrap.path(settings.ca),
-        token_file=None if settings.token_file is UNSET else bootstrap.path(settings.token_file),
+        ca=None if settings.ca is UNSET else bootstrap.policy_path(settings.ca),
+        token_file=None if settings.token_file is UNSET else bootstrap.policy_path(settings.token_file),
         signed=bool(settings.keys),
     )
 

@@ -27,6 +27,7 @@ from sidecar.governance.documents.document import (
 )
 from sidecar.governance.documents.finding import Finding, InvalidDocument, shown
 from sidecar.governance.documents.yaml import Tree, parse
+from sidecar.governance.policy.authority import Authority
 from sidecar.net import Address, Endpoint, Host
 
 
@@ -45,11 +46,20 @@ class Bootstrap:
     listen: Mapping[str, tuple[Address, ...]]
     """The addresses of each destination's own."""
     warnings: tuple[str, ...]
+    authority: Authority | None = None
+    """The platform's word about where the policy is; None where the service says so itself."""
 
     @property
     def policy(self) -> PolicySettings | None:
         """Where the policy is; None when none is named."""
+        if self.authority is not None:
+            return self.authority.policy
         return None if self.sidecar.policy is UNSET else self.sidecar.policy
+
+    @property
+    def policy_tree(self) -> Tree | None:
+        """The document in which that is written; None for flags."""
+        return self.tree if self.authority is None else self.authority.tree
 
     @property
     def policy_file(self) -> Path | None:
@@ -58,12 +68,28 @@ class Bootstrap:
         if settings is None:
             return None
         if settings.directory is not UNSET:
-            return self.path(settings.directory) / POLICY_NAME
-        return None if settings.file is UNSET else self.path(settings.file)
+            return self.policy_path(settings.directory) / POLICY_NAME
+        return None if settings.file is UNSET else self.policy_path(settings.file)
 
     def path(self, written: str) -> Path:
         """A path of the document: relative to the folder of the sidecar file."""
         return Path(written) if self.file is None else self.file.parent / written
+
+    def policy_path(self, written: str) -> Path:
+        """A path in `policy`: relative to the folder of the file that says it."""
+        return self.path(written) if self.authority is None else self.authority.file.parent / written
+
+    def under(self, authority: Authority | None, findings: list[Finding]) -> "Bootstrap":
+        """The same under an authority. That it names a policy of its own is added to `findings` then."""
+        if authority is None:
+            return self
+        if self.sidecar.policy is not UNSET:
+            rule = f"is not for the service to say: {authority.file} names the policy"
+            if self.tree is None:
+                findings.append(Finding("--policy", None, "", rule))
+            else:
+                findings.append(Finding(self.tree.file, self.tree.line(("policy",)), "policy", rule))
+        return replace(self, authority=authority)
 
 
 def from_file(file: Path, content: bytes, findings: list[Finding]) -> Bootstrap:

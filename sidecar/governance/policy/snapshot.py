@@ -142,6 +142,11 @@ class Snapshot:
     dry_run: bool = False
 
     @property
+    def managed(self) -> bool:
+        """Whether the platform's authority file names the policy, and not the service's own."""
+        return self.documents.bootstrap.authority is not None
+
+    @property
     def resolutions(self) -> Mapping[str, Resolution]:
         """How each destination came to its settings, by name; the way to the service is `ingress`."""
         found = {name: destination.resolution for name, destination in self.destinations.items()}
@@ -376,14 +381,19 @@ def _snapshot(
     states: tuple[State, ...],
 ) -> Snapshot:
     bootstrap, platform = documents.bootstrap, documents.platform
+    authority = bootstrap.authority
     sidecar = bootstrap.sidecar
     traces = sidecar.telemetry.traces
     metrics_listen = sidecar.admin.metrics_listen
     return Snapshot(
         version=platform.version,
         owner=platform.owner,
-        digest=digest_of([bootstrap.content, platform.content]),
-        files=tuple(file for file in (bootstrap.file, bootstrap.policy_file) if file is not None),
+        digest=digest_of([bootstrap.content, b"" if authority is None else authority.content, platform.content]),
+        files=tuple(
+            file
+            for file in (bootstrap.file, None if authority is None else authority.file, bootstrap.policy_file)
+            if file is not None
+        ),
         service=sidecar.service,
         destinations=MappingProxyType(destinations),
         unlisted=platform.defaults.policy,

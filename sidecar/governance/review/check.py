@@ -1,5 +1,7 @@
 """The judgement of `sidecar policy check`: each document by itself, and sidecar files by the policy they are to meet.
 
+Under an authority what it names counts, and a policy that a sidecar file names is a finding.
+
 It reads as loading does and finds what loading would refuse, in every file at once; and it notes what loading has no
 reason to mention, such as an exception that is over and still written down.
 """
@@ -11,11 +13,12 @@ from datetime import UTC, datetime, time, timedelta
 from enum import Enum
 from pathlib import Path
 
-from msgspec import structs
+from msgspec import UNSET, structs
 
-from sidecar.governance.documents.document import PolicyDocument, SidecarDocument
+from sidecar.governance.documents.document import AuthorityDocument, PolicyDocument, SidecarDocument
 from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.documents.yaml import parse
+from sidecar.governance.policy.authority import Authority, authority_from
 from sidecar.governance.policy.bootstrap import Bootstrap
 from sidecar.governance.policy.bootstrap import from_file as bootstrap_from_file
 from sidecar.governance.policy.delivery import Delivery
@@ -28,6 +31,7 @@ SOON = timedelta(days=7)
 """An exception that ends within this is noted."""
 
 _POLICY_KEYS = frozenset(field.encode_name for field in structs.fields(PolicyDocument))
+_AUTHORITY_KEYS = frozenset(field.encode_name for field in structs.fields(AuthorityDocument))
 _SIDECAR_KEYS = frozenset(field.encode_name for field in structs.fields(SidecarDocument))
 
 
@@ -36,6 +40,7 @@ class DocumentKind(Enum):
 
     POLICY = "policy"
     SIDECAR = "sidecar file"
+    AUTHORITY = "authority"
     OTHER = "neither a policy nor a sidecar file"
 
 
@@ -72,7 +77,8 @@ def kind_of(candidate: Candidate) -> DocumentKind:
 
     What was only found in a directory is a document of ours when it has more keys of ours than of others.
     """
-    by_name = DocumentKind.SIDECAR if "sidecar" in Path(candidate.name).name else DocumentKind.POLICY
+    name = Path(candidate.name).name
+    by_name = DocumentKind.AUTHORITY if "authority" in name else DocumentKind.SIDECAR if "sidecar" in name else DocumentKind.POLICY
     try:
         value = parse(candidate.content, candidate.name).value
     except InvalidDocument:
@@ -80,6 +86,8 @@ def kind_of(candidate: Candidate) -> DocumentKind:
     if not isinstance(value, dict):
         return by_name if candidate.named and not value else DocumentKind.OTHER
     keys = value.keys()
+    if keys == _AUTHORITY_KEYS:  # of all documents this one alone has no more to say
+        return DocumentKind.AUTHORITY
     policy, sidecar = len(keys & (_POLICY_KEYS - _SIDECAR_KEYS)), len(keys & (_SIDECAR_KEYS - _POLICY_KEYS))
     ours = _POLICY_KEYS if policy > sidecar else _SIDECAR_KEYS
     if policy == sidecar == 0:
@@ -109,16 +117,23 @@ class _Bench:
             for candidate in candidates
             if kinds[candidate.name] is DocumentKind.POLICY
         }
+        self._authorities: list[tuple[Authority, bool]] = []
+        """Each with whether it was named."""
 
     def judgement(self) -> Judgement:
         judged = {}
         platforms = {}
+        for candidate in self._candidates:
+            if self._kinds[candidate.name] is DocumentKind.AUTHORITY:
+                judged[candidate.name] = self._authority(candidate)
         for candidate in self._candidates:
             match self._kinds[candidate.name]:
                 case DocumentKind.POLICY:
                     platform = Platform.read(Delivery(candidate.name, candidate.content), self._findings)
                     platforms[candidate.name] = platform
                     judged[candidate.name] = Judged(candidate.name, DocumentKind.POLICY, _policy_summary(platform))
+                case DocumentKind.AUTHORITY:
+                    pass  # judged before those that are under it
                 case DocumentKind.SIDECAR:
                     judged[candidate.name] = self._sidecar(candidate)
                 case DocumentKind.OTHER:
@@ -134,10 +149,20 @@ class _Bench:
             self._findings.append(Finding(candidate.name, 1, "", f"is {DocumentKind.OTHER.value}"))
         return Judged(candidate.name, DocumentKind.OTHER)
 
+    def _authority(self, candidate: Candidate) -> Judged:
+        try:
+            authority = authority_from(Path(candidate.name), candidate.content)
+        except InvalidDocument as error:
+            self._findings.extend(error.findings)
+            return Judged(candidate.name, DocumentKind.AUTHORITY)
+        self._authorities.append((authority, candidate.named))
+        return Judged(candidate.name, DocumentKind.AUTHORITY, _authority_summary(authority))
+
     def _sidecar(self, candidate: Candidate) -> Judged:
         findings: list[Finding] = []
         try:
             bootstrap = bootstrap_from_file(Path(candidate.name), candidate.content, findings)
+            bootstrap = bootstrap.under(self._authority_over(candidate), findings)
         except InvalidDocument as error:
             self._findings.extend(error.findings)
             return Judged(candidate.name, DocumentKind.SIDECAR)
@@ -155,8 +180,15 @@ class _Bench:
                 self._findings.extend(left_out)
         return Judged(candidate.name, DocumentKind.SIDECAR, summary, against)
 
+    def _authority_over(self, candidate: Candidate) -> Authority | None:
+        """One that was named is over all sidecar files; one found in a directory over those beside and below it."""
+        for authority, named in self._authorities:
+            if named or authority.file.resolve().parent in Path(candidate.name).resolve().parents:
+                return authority
+        return None
+
     def _policy_of(self, bootstrap: Bootstrap) -> Delivery | None:
-        """The policy a sidecar file will meet: the one it names if that is here, else the only one that is."""
+        """The policy a sidecar file will meet: the one that is named if that is here, else the only one that is."""
         named = bootstrap.policy_file
         if named is not None and os.path.realpath(named) in self._policies:
             return self._policies[os.path.realpath(named)]
@@ -165,10 +197,11 @@ class _Bench:
         content = None if named is None else self._read(named)
         if named is not None and content is not None:
             return Delivery(str(named), content)
-        if bootstrap.policy is not None and bootstrap.tree is not None:
+        if bootstrap.policy is not None and bootstrap.policy_tree is not None:
+            tree = bootstrap.policy_tree
             where = "the policy is not among these files" if named is None else f"there is no {named} here"
             rule = f"overrides are judged by the built-in guardrails only: {where}"
-            self._notes.append(Finding(bootstrap.tree.file, bootstrap.tree.line(("policy",)), "policy", rule))
+            self._notes.append(Finding(tree.file, tree.line(("policy",)), "policy", rule))
         return None
 
 
@@ -184,6 +217,14 @@ def _policy_summary(platform: Platform) -> str:
     count = len(platform.grants)
     exceptions = "no exceptions" if count == 0 else f"{count} exception{'' if count == 1 else 's'}"
     return f"policy, version {platform.version} of {platform.owner}, {exceptions}"
+
+
+def _authority_summary(authority: Authority) -> str:
+    settings = authority.policy
+    source = next(place for place in (settings.url, settings.file, settings.directory) if place is not UNSET)
+    count = len(settings.keys)
+    signed = f"signed by {settings.required} of {count} keys" if count else "unsigned"
+    return f"authority: the policy is {source}, {signed}"
 
 
 def _sidecar_summary(bootstrap: Bootstrap) -> str:

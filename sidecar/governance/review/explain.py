@@ -82,7 +82,11 @@ def explain_sidecar(snapshot: Snapshot) -> Iterator[Explanation]:
     for field, value in _policy_numbers(snapshot):
         yield _plain(platform.tree, field, value, Source.DEFAULT, POLICY_MEANINGS[field])
     for field, value in _sidecar_numbers(bootstrap):
-        yield _plain(bootstrap.tree, field, value, Source.OVERRIDE, SIDECAR_MEANINGS[field])
+        if field.startswith("policy."):
+            whose = Source.OVERRIDE if bootstrap.authority is None else Source.PLATFORM
+            yield _plain(bootstrap.policy_tree, field, value, whose, SIDECAR_MEANINGS[field])
+        else:
+            yield _plain(bootstrap.tree, field, value, Source.OVERRIDE, SIDECAR_MEANINGS[field])
 
 
 def _policy_numbers(snapshot: Snapshot) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ from msgspec import Struct, inspect
 
 from sidecar.engine.policy import BUDGET_RATIO_CEILING, MAX_ATTEMPTS_CEILING, RETRYABLE_CLIENT_ERRORS
 from sidecar.governance.documents.decoder import LIST_CEILING
-from sidecar.governance.documents.document import Guardrail, PolicyDocument, SidecarDocument
+from sidecar.governance.documents.document import AuthorityDocument, Guardrail, PolicyDocument, SidecarDocument
 from sidecar.governance.documents.limits import LIMIT_BOUNDS, limit_rule
 from sidecar.governance.documents.meaning import POLICY_MEANINGS, SECTION_MEANINGS, SETTING_MEANINGS, SIDECAR_MEANINGS
 from sidecar.governance.documents.public_key import PublicKey
@@ -86,8 +86,12 @@ class _Subject(NamedTuple):
 SCHEMAS: Final[Mapping[str, _Subject]] = {
     "policy": _Subject(PolicyDocument, POLICY_MEANINGS),
     "sidecar": _Subject(SidecarDocument, SIDECAR_MEANINGS),
+    "authority": _Subject(AuthorityDocument, SIDECAR_MEANINGS),
 }
 """The documents that have one, by the name of their kind."""
+
+
+_WITH_SETTINGS: Final = frozenset({"policy", "sidecar"})
 
 
 def schema_of(document: str) -> Schema:
@@ -95,7 +99,9 @@ def schema_of(document: str) -> Schema:
     subject = SCHEMAS[document]
     forms: dict[str, Schema] = {}
     writer = _Writer({**SETTING_MEANINGS, **SECTION_MEANINGS}, {}, forms)
-    settings = writer.struct(inspect.type_info(Settings), "")
+    settings: Schema = {"description": "Settings of one destination."}
+    if document in _WITH_SETTINGS:
+        settings |= writer.struct(inspect.type_info(Settings), "")
     substitutes: dict[type, Schema] = {Settings: {"$ref": "#/$defs/settings"}, Guardrail: {}}
     schema = _Writer(subject.meanings, substitutes, forms).struct(inspect.type_info(subject.cls), "")
     if document == "policy":
@@ -113,7 +119,7 @@ def schema_of(document: str) -> Schema:
         "$schema": DIALECT,
         "title": f"Retry Sidecar: the {document} document",
         **schema,
-        "$defs": {"settings": {"description": "Settings of one destination.", **settings}, **forms},
+        "$defs": {**({"settings": settings} if document in _WITH_SETTINGS else {}), **forms},
     }
 
 

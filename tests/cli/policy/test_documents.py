@@ -16,7 +16,7 @@ def test_valid_documents_are_handed_over() -> None:
     Path("s.yaml").write_text(SIDECAR, encoding="utf-8")
 
     assert policy_in(Path("p.yaml"), "x").version == 7
-    assert snapshot_of(Path("s.yaml"), Path("p.yaml"), NOW, "x").version == 7
+    assert snapshot_of(Path("s.yaml"), Path("p.yaml"), None, NOW, "x").version == 7
 
 
 def test_others_end_the_command_and_say_why(capsys: pytest.CaptureFixture[str]) -> None:

@@ -702,3 +702,96 @@ async def test_loading_leaves_the_loop_free(folder: Folder) -> None:
     assert loaded.origin is PolicyOrigin.SOURCE
     assert loaded.rollout is RolloutState.NONE
     assert turns > 20
+
+
+# Authority
+
+
+class Managed(Folder):
+    """A folder whose policy the platform names, in a folder of its own."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        (path / "sidecar.yaml").write_text("service: checkout\n")
+        (path / "etc").mkdir()
+        self.authority("file: policy.yaml")
+        self.policy(9, name="etc/policy.yaml")
+
+    def authority(self, policy: str) -> None:
+        (self.path / "etc" / "authority.yaml").write_text(f"policy: {{{policy}}}\n")
+
+    def loader(self, pod: str = POD) -> PolicyLoader:
+        boot, authority = self.path / "sidecar.yaml", self.path / "etc" / "authority.yaml"
+        return PolicyLoader(boot, pod, authority=authority, wall=lambda: NOW)
+
+
+async def test_the_authority_names_the_policy_and_is_watched(tmp_path: Path) -> None:
+    managed = Managed(tmp_path)
+
+    loader, loaded = await managed.start()
+    managed.policy(10, name="etc/next.yaml")
+    managed.authority("file: next.yaml")
+    later = await loader.load()
+
+    etc = tmp_path / "etc"
+    assert (standing(loaded), loaded.snapshot.managed) == ((9, "source", "none"), True)
+    assert loaded.watched == (tmp_path / "sidecar.yaml", etc / "authority.yaml", etc / "policy.yaml")
+    assert standing(later) == (10, "source", "none")
+
+
+async def test_without_an_authority_the_policy_is_unmanaged(folder: Folder) -> None:
+    _, loaded = await folder.start()
+
+    assert not loaded.snapshot.managed
+
+
+async def test_a_service_that_names_its_policy_under_an_authority_does_not_start(tmp_path: Path) -> None:
+    managed = Managed(tmp_path)
+    managed.sidecar()
+
+    with pytest.raises(InvalidDocument, match=r"sidecar\.yaml:2: policy: is not for the service to say"):
+        await managed.start()
+
+
+async def test_the_authoritys_keys_must_have_signed(tmp_path: Path) -> None:
+    managed = Managed(tmp_path)
+    listed = ", ".join(f'{name}: "{key}"' for name, key in pinned("ann").items())
+    managed.authority(f"file: policy.yaml, keys: {{{listed}}}")
+
+    _, unsigned = await managed.start()
+    managed.signature(managed.policy(9, name="etc/policy.yaml"), "ann", name="etc/policy.yaml")
+    _, believed = await managed.start()
+
+    assert (standing(unsigned)[:2], standing(believed)[:2]) == ((0, "baseline"), (9, "source"))
+    assert "must be signed" in unsigned.warnings[1]
+
+
+async def test_an_authority_that_is_wrong_or_not_there_is_no_start(tmp_path: Path) -> None:
+    managed = Managed(tmp_path)
+    managed.authority("file: policy.yaml, polll: 3s")
+
+    with pytest.raises(InvalidDocument, match=r"authority\.yaml:1: policy\.polll: is not known; did you mean poll"):
+        await managed.start()
+    (tmp_path / "etc" / "authority.yaml").unlink()
+    with pytest.raises(InvalidDocument, match=r"authority\.yaml: can not be read: No such file"):
+        await managed.start()
+
+
+async def test_a_platforms_policy_that_is_broken_does_not_make_pods_crash(tmp_path: Path) -> None:
+    managed = Managed(tmp_path)
+    managed.policy(9, "defautls: {}\n", name="etc/policy.yaml")
+
+    _, loaded = await managed.start()
+
+    assert standing(loaded) == (0, "baseline", "none")
+    with pytest.raises(InvalidDocument, match="defautls"):
+        await managed.start(strict=True)
+
+
+async def test_flags_are_under_the_authority_too(tmp_path: Path) -> None:
+    Managed(tmp_path)
+    boot = from_flags("s", ["a=http://a:1"], None, None, None, [])
+
+    loader = PolicyLoader(boot, POD, authority=tmp_path / "etc" / "authority.yaml", wall=lambda: NOW)
+
+    assert standing(await loader.first(strict=True)) == (9, "source", "none")

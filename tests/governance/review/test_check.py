@@ -172,3 +172,42 @@ def test_a_policy_near_its_own_end_is_a_note_and_no_finding(day: datetime, told:
     assert judgement.findings == ()
     assert notes(judgement) == [f"policy.yaml:3: expires: {rule}" for rule in told]
     assert {rule_of(note).id for note in judgement.notes} <= {"policy-life"}
+
+
+# Authorities
+
+
+def judged_by_path(documents: dict[str, str], *, named: bool = True) -> Judgement:
+    return judge([Candidate(name, text.encode(), named) for name, text in documents.items()], lambda _: None, NOW)
+
+
+def test_a_sidecar_file_is_judged_under_the_authority_that_is_named() -> None:
+    judgement = judged(authority="policy: {file: policy.yaml}\n", sidecar=SIDECAR, policy=POLICY)
+
+    assert [str(finding) for finding in judgement.findings] == [
+        "sidecar.yaml:2: policy: is not for the service to say: authority.yaml names the policy"
+    ]
+    assert judgement.documents[0].summary == "authority: the policy is policy.yaml, unsigned"
+
+
+def test_an_authority_found_in_a_directory_is_over_what_is_beside_and_below_it() -> None:
+    service = "service: checkout\n"
+    documents = {
+        "managed/authority.yaml": "policy: {file: policy.yaml}\n",
+        "managed/policy.yaml": POLICY,
+        "managed/deep/sidecar.yaml": service,
+        "sidecar.yaml": SIDECAR,
+        "policy.yaml": POLICY.replace("7", "8"),
+    }
+
+    judgement = judged_by_path(documents, named=False)
+
+    against = {document.file: document.against for document in judgement.documents if document.against}
+    assert judgement.findings == ()
+    assert against == {"managed/deep/sidecar.yaml": "managed/policy.yaml", "sidecar.yaml": "policy.yaml"}
+
+
+def test_an_authority_that_is_wrong_is_a_finding() -> None:
+    judgement = judged(authority="policy: {fil: policy.yaml}\n")
+
+    assert [finding.field for finding in judgement.findings] == ["policy.fil", "policy"]
