@@ -416,11 +416,11 @@ METRICS: Final = (
     ),
     Metric(
         "sidecar_policy_authority",
-        Kind.GAUGE,
+        MetricType.GAUGE,
         "1 for who names the policy's source: managed by the platform's authority file, or the service: unmanaged.",
         (Label("state", AUTHORITY_STATES),),
-        moment=lambda moment: _state(
-            AUTHORITY_STATES, AUTHORITY_STATES[0] if moment.subject.standing.managed else AUTHORITY_STATES[1]
+        process=lambda process: _state(
+            AUTHORITY_STATES, AUTHORITY_STATES[0] if process.source.standing.managed else AUTHORITY_STATES[1]
         ),
     ),
     Metric(

@@ -44,6 +44,9 @@ class DocumentKind(Enum):
     OTHER = "neither a policy nor a sidecar file"
 
 
+_BY_NAME = {"authority": DocumentKind.AUTHORITY, "sidecar": DocumentKind.SIDECAR}
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A file to judge. `named`: somebody asked for it by name, and did not just find it in a directory."""
@@ -78,7 +81,13 @@ def kind_of(candidate: Candidate) -> DocumentKind:
     What was only found in a directory is a document of ours when it has more keys of ours than of others.
     """
     name = Path(candidate.name).name
-    by_name = DocumentKind.AUTHORITY if "authority" in name else DocumentKind.SIDECAR if "sidecar" in name else DocumentKind.POLICY
+    by_name = (
+        DocumentKind.AUTHORITY
+        if "authority" in name
+        else DocumentKind.SIDECAR
+        if "sidecar" in name
+        else DocumentKind.POLICY
+    )
     try:
         value = parse(candidate.content, candidate.name).value
     except InvalidDocument:
