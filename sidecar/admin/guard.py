@@ -1,14 +1,18 @@
 """What stands in front of every view: who may ask, what a browser may do with the answer, and how errors look."""
 
-import hmac
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Middleware
+
+from sidecar.admin.connection_limit import ConnectionLimit
+from sidecar.admin.token import AdminToken
+from sidecar.telemetry.line_limit import LineLimit
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -23,7 +27,19 @@ SECURITY_HEADERS: Final = {
     "Server": "sidecar",  # and no versions for whoever scans
 }
 
+CHANGES: Final = frozenset({hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE})
+
+_REFUSALS_PER_SECOND: Final = 1.0
+_REFUSALS_BURST: Final = 20
+
 _log = logging.getLogger("sidecar.admin")
+
+
+class Tell(Protocol):
+    """Where it is told: a level of `logging`, the event, and its fields."""
+
+    def __call__(self, level: int, event: str, **fields: object) -> object:
+        """Write one line."""
 
 
 def problem(status: HTTPStatus, detail: str) -> web.Response:
@@ -39,14 +55,29 @@ class Guard:
     its Host header gives it away. An address can not be rebound, so every address is accepted.
     """
 
-    def __init__(self, hosts: Collection[str], token: str | None) -> None:
+    def __init__(self, hosts: Collection[str], token: AdminToken, tell: Tell, clock: Callable[[], float]) -> None:
+        """`tell` hears of every change that is asked for; `clock` is monotonic, in seconds."""
         self._hosts = LOOPBACK_NAMES | {host.lower().rstrip(".") for host in hosts}
-        self._token = None if token is None else token.encode()
+        self._token = token
+        self._tell = tell
+        self._clock = clock
+        self._refusal_lines = LineLimit(_REFUSALS_PER_SECOND, _REFUSALS_BURST, clock())
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse, or answer; with the security headers either way."""
-        response = self.refusal(request) or await _answered(request, handler)
+        refused = self.refusal(request)
+        response = refused or await _answered(request, handler)
+        if self._is_change(request) and (refused is None or self._refusal_lines.take(self._clock())):
+            self._tell(
+                logging.INFO if response.status < HTTPStatus.BAD_REQUEST else logging.WARNING,
+                "admin_change",
+                method=request.method,
+                path=request.path[:100],
+                peer=request.remote,
+                status=response.status,
+                refused=refused is not None,
+            )
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)  # the live page has a policy of its own
         return response
@@ -56,25 +87,44 @@ class Guard:
         host = request.headers.get(hdrs.HOST, "")
         if not self._is_ours(host):
             return problem(HTTPStatus.MISDIRECTED_REQUEST, f"this sidecar is not called {host[:100]!r}")
-        if request.method not in {hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE}:
+        if not self._is_change(request):
             return None
         # Only browsers send these, and no page of ours changes anything.
         if hdrs.ORIGIN in request.headers or request.headers.get("Sec-Fetch-Site", "none") != "none":
             return problem(HTTPStatus.FORBIDDEN, "changes are not accepted from a browser's page (Origin)")
-        if self._token is not None and not self._is_authorised(request.headers.get(hdrs.AUTHORIZATION, "")):
-            refused = problem(HTTPStatus.UNAUTHORIZED, "this needs 'Authorization: Bearer' with the admin token")
-            refused.headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="sidecar admin"'
-            return refused
-        return None
+        try:
+            if self._token.matches(request.headers.get(hdrs.AUTHORIZATION, "")):
+                return None
+        except OSError as error:
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, error.strerror or str(error))
+        where = "set admin.token_file" if self._token.file is None else f"it is in {self._token.file}"
+        refused = problem(HTTPStatus.UNAUTHORIZED, f"this needs 'Authorization: Bearer' with the admin token; {where}")
+        refused.headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="sidecar admin"'
+        return refused
+
+    @staticmethod
+    def _is_change(request: web.Request) -> bool:
+        """Not where nothing is: to be told so needs no permission."""
+        return request.method in CHANGES and request.match_info.http_exception is None
 
     def _is_ours(self, host: str) -> bool:
         name = _without_port(host).lower().rstrip(".")
         return name == "" or name in self._hosts or name.endswith(".localhost") or _is_address(name)
 
-    def _is_authorised(self, authorization: str) -> bool:
-        scheme, _, given = authorization.partition(" ")
-        expected = self._token or b""
-        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("utf-8", "replace"), expected)
+
+def counting(limit: ConnectionLimit) -> Middleware:
+    """A middleware that tells `limit` when a request is complete and when its answer is made."""
+
+    @web.middleware
+    async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+        transport = request.transport
+        limit.asked(transport)
+        try:
+            return await handler(request)
+        finally:
+            limit.answered(transport)
+
+    return count
 
 
 def _without_port(host: str) -> str:

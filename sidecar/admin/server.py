@@ -1,5 +1,6 @@
 """The admin plane's listeners: everything on loopback, and on request a second one for kubelet and scrapers."""
 
+import asyncio
 import logging
 import os
 from collections.abc import Callable, Collection
@@ -7,10 +8,12 @@ from collections.abc import Callable, Collection
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from sidecar.admin.guard import Guard
+from sidecar.admin.connection_limit import ConnectionLimit
+from sidecar.admin.guard import Guard, Tell, counting
 from sidecar.admin.live import Live
 from sidecar.admin.live_page import LivePage
 from sidecar.admin.state import AdminState
+from sidecar.admin.token import AdminToken
 from sidecar.admin.views import Views
 from sidecar.net import Address
 from sidecar.telemetry.exporter import MetricsExporter
@@ -19,42 +22,46 @@ from sidecar.telemetry.exporter import MetricsExporter
 class AdminServer:
     """Serves one AdminState.
 
-    `hosts` are names it may be called by beside loopback's and any address; `token`, when given, is asked for by
-    whatever changes something.
+    `hosts` are names it may be called by beside loopback's and any address. Whatever changes something must show
+    `token`, and is told to `tell`. `clock` gives the engine's time, in seconds.
     """
 
     def __init__(
-        self, state: AdminState, clock: Callable[[], float], hosts: Collection[str] = (), token: str | None = None
+        self, state: AdminState, clock: Callable[[], float], token: AdminToken, tell: Tell, hosts: Collection[str] = ()
     ) -> None:
-        if token == "":
-            raise ValueError("admin token: must not be empty")
         self._views = Views(state, MetricsExporter(state, clock), clock)
         self._page = LivePage(Live(state, clock))
-        self._guard = Guard(hosts, token)
-        self._runners: list[web.AppRunner] = []
+        self._guard = Guard(hosts, token, tell, clock)
+        self._listening: list[tuple[asyncio.Server, web.AppRunner]] = []
         self._log = logging.getLogger("sidecar.admin.http")
         self._log.addFilter(_is_ours)
 
     async def start(self, address: Address, *, probes_only: bool = False) -> Address:
         """Listen on `address` as well; returns where it really listens. OSError names one that can not be bound."""
-        app = web.Application(middlewares=[self._guard.middleware], client_max_size=64 * 1024)
+        loop = asyncio.get_running_loop()
+        limit = ConnectionLimit(loop.call_later)
+        app = web.Application(middlewares=[counting(limit), self._guard.middleware], client_max_size=64 * 1024)
         app.add_routes(self._views.probes() if probes_only else [*self._page.routes(), *self._views.everything()])
         runner = web.AppRunner(app, access_log=None, logger=self._log, shutdown_timeout=1.0)
         await runner.setup()
+        handlers = runner.server
+        assert handlers is not None
         try:
-            await web.TCPSite(runner, address.host, address.port).start()
+            server = await loop.create_server(lambda: limit.counted(handlers()), address.host, address.port)
         except OSError as error:
             await runner.cleanup()
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
             raise OSError(error.errno, f"admin address {address}: can not be bound: {reason}") from error
-        self._runners.append(runner)
-        return Address(address.host, runner.addresses[0][1])
+        self._listening.append((server, runner))
+        return Address(address.host, server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         """Close every listener; answers under way get a second to end."""
         self._page.close()
-        while self._runners:
-            await self._runners.pop().cleanup()
+        while self._listening:
+            server, runner = self._listening.pop()
+            server.close()
+            await runner.cleanup()
 
 
 def _is_ours(record: logging.LogRecord) -> bool:

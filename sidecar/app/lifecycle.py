@@ -11,6 +11,7 @@ from typing import Final
 import uvloop
 
 from sidecar.admin.server import AdminServer
+from sidecar.admin.token import AdminToken
 from sidecar.app.build import RouteTable
 from sidecar.app.reload import PolicyInForce, wall_clock
 from sidecar.app.state import Phase, RunningState
@@ -60,7 +61,8 @@ class Sidecar:
         self._sampler = Sampler(loop, history, lambda: self.route_table.destinations)
         self.policy = PolicyInForce(source, loaded, self.route_table, certificates, log, wall)
         self.state = RunningState(self.route_table, self.policy, certificates, history, self._lag, log)
-        self._admin = AdminServer(self.state, time.monotonic)
+        self._token = AdminToken(loaded.snapshot.admin_token_file)
+        self._admin = AdminServer(self.state, time.monotonic, self._token, log.logger.log)
 
     async def start(self) -> None:
         """Bind everything and serve. Raises OSError, its message naming what can not be had; nothing is bound then.
@@ -84,6 +86,7 @@ class Sidecar:
         self._lag.start()
         self._sampler.start()
         admin = await self._admin.start(snapshot.admin)
+        self._token.prepare(admin.port)
         if snapshot.metrics_listen is not None:
             await self._admin.start(snapshot.metrics_listen, probes_only=True)
         listeners = route_table.listeners.values()
@@ -99,6 +102,7 @@ class Sidecar:
             digest=snapshot.policy_digest[:12],
             origin=self.policy.updater.loaded.origin.value,
             admin=f"http://{admin}",
+            admin_token_file=None if self._token.file is None else str(self._token.file),
             listen=[f"http{'s' if listener.tls else ''}://{listener.address}" for listener in listeners],
             destinations={name: [str(e) for e in d.endpoints] for name, d in snapshot.destinations.items()},
         )
@@ -128,6 +132,7 @@ class Sidecar:
         self._sampler.stop()
         self.policy.stop()
         await self._admin.stop()
+        self._token.remove()
         if self._tracing is not None and not await asyncio.to_thread(self._tracing.close, _LAST_SPANS_SECONDS):
             self._log.logger.warning("traces_lost", **self._tracing.spans)
 

@@ -25,6 +25,10 @@ def policy(version: int, more: str = "") -> bytes:
     return POLICY.format(version=version, more=more).encode()
 
 
+def text_of(file: str) -> str:
+    return Path(file).read_text(encoding="utf-8").strip()
+
+
 class Running:
     """One sidecar process, its admin plane and its port for `payments`."""
 
@@ -35,6 +39,15 @@ class Running:
         self.url = f"http://127.0.0.1:{own}/"
         self.session = aiohttp.ClientSession()
         self.seen: list[int] = []
+
+    async def bearer(self) -> dict[str, str]:
+        """What the admin plane asks of those who change something, once it has said where it is."""
+        while True:
+            lines = [json.loads(line) for line in self.log().splitlines(keepends=True) if line.endswith("\n")]
+            for line in reversed(lines):
+                if line["event"] == "start":
+                    return {"Authorization": f"Bearer {text_of(line['admin_token_file'])}"}
+            await asyncio.sleep(0.03)
 
     async def view(self, path: str = "/policy") -> Mapping[str, object]:
         async with self.session.get(self.admin + path) as answer:
@@ -58,7 +71,7 @@ class Running:
             raise AssertionError(f"never came: {json.dumps(view)[:2000]}\n{self.log()}") from None
 
     async def reload(self) -> int:
-        async with self.session.post(f"{self.admin}/policy/reload") as answer:
+        async with self.session.post(f"{self.admin}/policy/reload", headers=await self.bearer()) as answer:
             return answer.status
 
     async def metric(self, pattern: str) -> float:

@@ -2,18 +2,21 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
 from sidecar.admin.guard import Guard
+from sidecar.admin.token import AdminToken
+from tests.admin.tokens import BEARER, WORDS, Told, known_token
 
 Client = TestClient[web.Request, web.Application]
 AiohttpClient = Callable[[web.Application], Awaitable[Client]]
 
 
-def guarded(token: str | None = None) -> web.Application:
+def guarded(told: Told | None = None, token: AdminToken | None = None) -> web.Application:
     async def page(_: web.Request) -> web.Response:
         return web.Response(text="seen")
 
@@ -23,7 +26,9 @@ def guarded(token: str | None = None) -> web.Application:
     async def teapot(_: web.Request) -> web.Response:
         raise web.HTTPRequestEntityTooLarge(1, 2)
 
-    app = web.Application(middlewares=[Guard(["admin.example"], token).middleware])
+    app = web.Application(
+        middlewares=[Guard(["admin.example"], token or known_token(), told or Told(), lambda: 0.0).middleware]
+    )
     app.add_routes(
         [web.get("/page", page), web.post("/change", page), web.get("/broken", broken), web.get("/large", teapot)]
     )
@@ -88,46 +93,88 @@ async def test_another_name_is_refused(aiohttp_client: AiohttpClient, host: str)
 async def test_a_change_from_a_page_is_refused_even_with_the_token(
     aiohttp_client: AiohttpClient, headers: dict[str, str]
 ) -> None:
-    client = await aiohttp_client(guarded(token="s3cret"))
+    client = await aiohttp_client(guarded())
 
-    response = await client.post("/change", headers={**headers, "Authorization": "Bearer s3cret"})
+    response = await client.post("/change", headers={**headers, "Authorization": f"Bearer {WORDS}"})
 
     assert response.status == 403
     assert "Access-Control-Allow-Origin" not in response.headers
 
 
-async def test_a_change_without_a_configured_token_needs_none(aiohttp_client: AiohttpClient) -> None:
-    client = await aiohttp_client(guarded())
+async def test_where_no_token_could_be_had_no_change_is_made(aiohttp_client: AiohttpClient) -> None:
+    client = await aiohttp_client(guarded(token=AdminToken(None)))
 
-    response = await client.post("/change")
+    response = await client.post("/change", headers={"Authorization": "Bearer None"})
 
-    assert response.status == 200
+    assert response.status == 401
+    assert "set admin.token_file" in await response.text()
+
+
+async def test_where_the_token_can_not_be_read_no_change_is_made(aiohttp_client: AiohttpClient, tmp_path: Path) -> None:
+    client = await aiohttp_client(guarded(token=AdminToken(tmp_path / "gone")))
+
+    response = await client.post("/change", headers=BEARER)
+
+    assert response.status == 503
+    assert "admin.token_file" in await response.text()
+
+
+async def test_a_change_is_logged_whether_it_is_made_or_refused(aiohttp_client: AiohttpClient) -> None:
+    told = Told()
+    client = await aiohttp_client(guarded(told))
+
+    await client.post("/change")
+    await client.post("/change", headers=BEARER)
+    await client.get("/page")
+
+    assert told.lines == [
+        {
+            "level": level,
+            "event": "admin_change",
+            "method": "POST",
+            "path": "/change",
+            "peer": "127.0.0.1",
+            "status": status,
+            "refused": refused,
+        }
+        for level, status, refused in ((logging.WARNING, 401, True), (logging.INFO, 200, False))
+    ]
+
+
+async def test_refused_changes_do_not_fill_the_log(aiohttp_client: AiohttpClient) -> None:
+    told = Told()
+    client = await aiohttp_client(guarded(told))
+
+    for _ in range(30):
+        await client.post("/change")
+
+    assert len(told.lines) == 20
 
 
 @pytest.mark.parametrize(
-    "authorization", [None, "", "Bearer", "Bearer ", "Bearer wrong", "Basic s3cret", "s3cret", "Bearer é"]
+    "authorization", [None, "", "Bearer", "Bearer ", "Bearer wrong", f"Basic {WORDS}", WORDS, "Bearer é"]
 )
 async def test_a_change_without_the_token_is_refused(aiohttp_client: AiohttpClient, authorization: str | None) -> None:
-    client = await aiohttp_client(guarded(token="s3cret"))
+    client = await aiohttp_client(guarded())
     headers = {} if authorization is None else {"Authorization": authorization}
 
     response = await client.post("/change", headers=headers)
 
     assert response.status == 401
     assert response.headers["WWW-Authenticate"].startswith("Bearer")
-    assert "s3cret" not in await response.text()
+    assert WORDS not in await response.text()
 
 
 async def test_a_change_with_the_token_is_made(aiohttp_client: AiohttpClient) -> None:
-    client = await aiohttp_client(guarded(token="s3cret"))
+    client = await aiohttp_client(guarded())
 
-    response = await client.post("/change", headers={"Authorization": "bearer s3cret"})
+    response = await client.post("/change", headers={"Authorization": f"bearer {WORDS}"})
 
     assert response.status == 200
 
 
 async def test_reading_needs_no_token(aiohttp_client: AiohttpClient) -> None:
-    client = await aiohttp_client(guarded(token="s3cret"))
+    client = await aiohttp_client(guarded())
 
     response = await client.get("/page")
 

@@ -22,6 +22,7 @@ from sidecar.admin.live_page import FILES, MAX_VIEWERS, LivePage
 from sidecar.engine.verdict import Refusal
 from sidecar.telemetry.history import Series
 from tests.admin.states import SetState
+from tests.admin.tokens import Told, known_token
 from tests.telemetry.test_history import Scene
 
 Client = TestClient[web.Request, web.Application]
@@ -63,7 +64,7 @@ async def stand(aiohttp_client: Callable[[web.Application], Awaitable[Client]]) 
     scene = Scene()
     state = SetState(destinations={"payments": scene.payments}, history=scene.history)
     page = LivePage(Live(state, scene.clock))
-    app = web.Application(middlewares=[Guard([], None).middleware])
+    app = web.Application(middlewares=[Guard([], known_token(), Told(), lambda: 0.0).middleware])
     app.add_routes(page.routes())
     yield Stand(await aiohttp_client(app), page, scene)
     page.close()

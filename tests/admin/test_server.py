@@ -4,24 +4,31 @@ import asyncio
 import errno
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import pytest
 
+from sidecar.admin.connection_limit import MAX_CONNECTIONS
 from sidecar.admin.server import AdminServer
 from sidecar.net import Address
 from tests.admin.states import SetState
+from tests.admin.tokens import Told, known_token
 
 FREE = Address("127.0.0.1", 0)
 
 
 @asynccontextmanager
 async def serving(state: SetState | None = None) -> AsyncIterator[AdminServer]:
-    server = AdminServer(state or SetState(), lambda: 0.0)
+    server = AdminServer(state or SetState(), lambda: 0.0, known_token(), Told())
     try:
         yield server
     finally:
         await server.stop()
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def answer(address: Address, request: bytes) -> bytes:
@@ -102,9 +109,27 @@ async def test_after_the_stop_nothing_listens() -> None:
             await asyncio.open_connection(address.host, address.port)
 
 
-async def test_a_token_that_is_empty_is_refused() -> None:
-    with pytest.raises(ValueError, match="token"):
-        AdminServer(SetState(), lambda: 0.0, token="")
+@pytest.mark.parametrize("probes_only", [False, True], ids=["admin", "metrics"])
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHo"], ids=["idle", "half-sent"])
+async def test_a_thousand_waiting_connections_hold_few_files_and_a_probe_gets_through(
+    sent: bytes, *, probes_only: bool
+) -> None:
+    async with serving() as server, AsyncExitStack() as crowd:
+        address = await server.start(FREE, probes_only=probes_only)
+        before = open_files()
+        held = []
+        for _ in range(450):
+            sock = socket.create_connection((address.host, address.port))
+            crowd.callback(sock.close)
+            sock.sendall(sent)
+            held.append(sock)
+            await asyncio.sleep(0)
+
+        statuses = [await status_of(address, "/livez") for _ in range(3)]
+        files = open_files() - before - len(held)
+
+    assert statuses == [200] * 3
+    assert files <= MAX_CONNECTIONS
 
 
 @pytest.mark.parametrize(

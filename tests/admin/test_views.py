@@ -20,6 +20,7 @@ from sidecar.engine.verdict import Refusal, Retry
 from sidecar.telemetry.exporter import MetricsExporter
 from sidecar.telemetry.metrics_source import PolicyReloads
 from tests.admin.states import FINDING, SetState
+from tests.admin.tokens import BEARER, Told, known_token
 
 Client = TestClient[web.Request, web.Application]
 Open = Callable[[SetState], Awaitable[Client]]
@@ -28,7 +29,7 @@ Open = Callable[[SetState], Awaitable[Client]]
 @pytest.fixture
 def opened(aiohttp_client: Callable[[web.Application], Awaitable[Client]]) -> Open:
     async def open_views(state: SetState) -> Client:
-        app = web.Application(middlewares=[Guard([], None).middleware])
+        app = web.Application(middlewares=[Guard([], known_token(), Told(), lambda: 0.0).middleware])
         app.add_routes(Views(state, MetricsExporter(state, lambda: 1.0), lambda: 1.0).everything())
         app.add_routes(LivePage(Live(state, lambda: 1.0)).routes())
         return await aiohttp_client(app)
@@ -217,7 +218,7 @@ async def test_a_reload_that_succeeds(opened: Open) -> None:
     state = SetState()
     client = await opened(state)
 
-    response = await client.post("/policy/reload")
+    response = await client.post("/policy/reload", headers=BEARER)
 
     assert (response.status, await response.json()) == (200, {"ok": True, "version": 8, "findings": [], "left_out": []})
     assert state.reload_count == 1
@@ -226,7 +227,7 @@ async def test_a_reload_that_succeeds(opened: Open) -> None:
 async def test_a_reload_that_finds_faults_shows_them(opened: Open) -> None:
     client = await opened(SetState(result=ReloadResult(ok=False, version=7, findings=[FINDING])))
 
-    response = await client.post("/policy/reload")
+    response = await client.post("/policy/reload", headers=BEARER)
 
     assert response.status == 422
     assert await response.json() == {"ok": False, "version": 7, "findings": [FINDING], "left_out": []}
@@ -235,7 +236,7 @@ async def test_a_reload_that_finds_faults_shows_them(opened: Open) -> None:
 async def test_a_reload_that_breaks_is_a_500(opened: Open) -> None:
     client = await opened(SetState(result=RuntimeError("disk gone")))
 
-    response = await client.post("/policy/reload")
+    response = await client.post("/policy/reload", headers=BEARER)
 
     assert response.status == 500
 
@@ -245,7 +246,7 @@ async def test_a_page_can_not_make_it_reload(opened: Open, headers: dict[str, st
     state = SetState()
     client = await opened(state)
 
-    response = await client.post("/policy/reload", headers=headers)
+    response = await client.post("/policy/reload", headers={**BEARER, **headers})
 
     assert response.status in {403, 421}
     assert state.reload_count == 0

@@ -26,6 +26,12 @@ class Running:
     admin: str
     url: str
     egress: str
+    token_file: str
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        """What the admin plane asks of those who change something."""
+        return {"Authorization": f"Bearer {Path(self.token_file).read_text().strip()}"}
 
     def get(self, path: str) -> str:
         """What the admin plane says."""
@@ -76,7 +82,7 @@ def running(
         )
     try:
         start = _start_line(process, log)
-        yield Running(process, log, start["admin"], start["listen"][0], start["listen"][-1])
+        yield Running(process, log, start["admin"], start["listen"][0], start["listen"][-1], start["admin_token_file"])
     finally:
         process.send_signal(signal.SIGTERM)
         try:

@@ -150,10 +150,15 @@ class PolicyDocument(Document, frozen=True, kw_only=True):
 
 
 class AdminSettings(Document, frozen=True, kw_only=True):
-    """`admin`. `metrics_listen` is the second listener, for the kubelet and scrapers."""
+    """`admin`. `metrics_listen` is the second listener, for the kubelet and scrapers.
+
+    `token_file` holds the token that changes must show; relative to the folder of the sidecar file. Without it one is
+    made at start.
+    """
 
     listen: Address = Address("127.0.0.1", 16000)
     metrics_listen: Address | UnsetType = UNSET
+    token_file: Text | UnsetType = UNSET
 
 
 class PolicySettings(Document, frozen=True, kw_only=True):

@@ -106,6 +106,7 @@ SIDECAR_MEANINGS: Final[Mapping[str, str]] = {
     "service": "The name of the service, by which policies and exceptions know it.",
     "admin": "Health, metrics and the policy in force.",
     "admin.listen": "Where the admin plane listens; not for others to reach.",
+    "admin.token_file": "Holds the token that changes (`POST /policy/reload`) must show; else one is made at start.",
     "admin.metrics_listen": "A second listener with /livez, /readyz and /metrics only, for the kubelet and scrapers.",
     "policy": "Where the platform's policy is: a file, a directory or an address.",
     "policy.file": "Its file, relative to this one's folder.",

@@ -121,6 +121,8 @@ class Snapshot:
     egress: EgressSnapshot
     admin: Address
     metrics_listen: Address | None
+    admin_token_file: Path | None
+    """Holds the token that changes through admin must show; None where the sidecar makes one at start."""
     limits: WireLimits
     via: bool
     access_log_sample: float
@@ -385,6 +387,7 @@ def _snapshot(
     sidecar = bootstrap.sidecar
     traces = sidecar.telemetry.traces
     metrics_listen = sidecar.admin.metrics_listen
+    token_file = sidecar.admin.token_file
     return Snapshot(
         version=platform.version,
         owner=platform.owner,
@@ -401,6 +404,7 @@ def _snapshot(
         egress=EgressSnapshot(tuple(sidecar.egress.listen), sidecar.egress.unlisted, sidecar.egress.connect),
         admin=sidecar.admin.listen,
         metrics_listen=None if metrics_listen is UNSET else metrics_listen,
+        admin_token_file=None if token_file is UNSET else bootstrap.path(token_file),
         limits=platform.limits,
         via=platform.via,
         access_log_sample=platform.access_log_sample,

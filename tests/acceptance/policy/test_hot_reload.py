@@ -188,7 +188,10 @@ async def test_an_exchange_ends_by_the_policy_it_began_with(tmp_path: Path) -> N
                 old = asyncio.create_task(call("payments"))
                 await begun.wait()
                 (tmp_path / "policy.yaml").write_text(policy(2, {"defaults": {"retry": {"max_attempts": 1}}}))
-                async with aiohttp.ClientSession() as session, session.post(f"{sidecar.admin}/policy/reload") as answer:
+                async with (
+                    aiohttp.ClientSession() as session,
+                    session.post(f"{sidecar.admin}/policy/reload", headers=sidecar.bearer) as answer,
+                ):
                     reloaded = await answer.json()
                 still_waiting = not old.done()
                 new = await call("payments")
@@ -218,7 +221,10 @@ async def test_a_file_that_is_mounted_by_itself_is_warned_of_and_read_in_place_w
             ready = json.loads(sidecar.get("/readyz"))
             with real.open("r+") as stream:
                 stream.write(policy(2, {"defaults": {"timeout": "7s"}}))
-            async with aiohttp.ClientSession() as session, session.post(f"{sidecar.admin}/policy/reload") as answer:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(f"{sidecar.admin}/policy/reload", headers=sidecar.bearer) as answer,
+            ):
                 reloaded = await answer.json()
             lines = sidecar.lines("policy_warning")
 
