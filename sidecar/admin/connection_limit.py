@@ -19,7 +19,7 @@ CallLater = Callable[[float, Callable[[], object]], asyncio.TimerHandle]
 
 
 @dataclass(slots=True)
-class _Held:
+class _OpenConnection:
     transport: asyncio.Transport
     timer: asyncio.TimerHandle | None
     answering: bool = False
@@ -36,7 +36,7 @@ class ConnectionLimit:
         self._most = most
         self._head = head
         self._idle = idle
-        self._held: dict[asyncio.BaseTransport, _Held] = {}
+        self._held: dict[asyncio.BaseTransport, _OpenConnection] = {}
 
     @property
     def count(self) -> int:
@@ -56,7 +56,7 @@ class ConnectionLimit:
                 return False
             self.closed(waiting.transport)
             waiting.transport.abort()
-        self._held[transport] = _Held(transport, self._call_later(self._head, transport.abort))
+        self._held[transport] = _OpenConnection(transport, self._call_later(self._head, transport.abort))
         return True
 
     def closed(self, transport: asyncio.BaseTransport) -> None:

@@ -4,7 +4,7 @@ import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 from aiohttp import hdrs, web
@@ -12,6 +12,7 @@ from aiohttp.typedefs import Middleware
 
 from sidecar.admin.connection_limit import ConnectionLimit
 from sidecar.admin.token import AdminToken
+from sidecar.governance.loading.updater import Tell
 from sidecar.telemetry.line_limit import LineLimit
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -33,13 +34,6 @@ _REFUSALS_PER_SECOND: Final = 1.0
 _REFUSALS_BURST: Final = 20
 
 _log = logging.getLogger("sidecar.admin")
-
-
-class Tell(Protocol):
-    """Where it is told: a level of `logging`, the event, and its fields."""
-
-    def __call__(self, level: int, event: str, **fields: object) -> object:
-        """Write one line."""
 
 
 def problem(status: HTTPStatus, detail: str) -> web.Response:
