@@ -20,7 +20,9 @@ from sidecar.net import Endpoint
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.downstream import Downstream
 from sidecar.proxy.pool import Pool
-from sidecar.proxy.router import Route, Router
+from sidecar.proxy.route import Route
+from sidecar.proxy.router import Router
+from sidecar.proxy.unlisted_hosts import UnlistedHosts
 from sidecar.proxy.upstream import Upstream
 from sidecar.wire.head import RequestHead
 from sidecar.wire.recent import Recent
@@ -68,16 +70,8 @@ def _joined(wire: Any) -> tuple[list[Downstream], list[Upstream]]:
     destination = Destination("payments", DestinationPolicy(concurrency=ROOM), lambda: 0.5, now)
     pool = Pool(context, [Endpoint("http", "127.0.0.1", 9)], lambda: 0.5, _no_tls)
     route = Route("payments", destination, pool)
-    router = Router(
-        context,
-        {"payments": route},
-        {"payments": "payments"},
-        DestinationPolicy(),
-        lambda: 0.5,
-        _no_tls,
-        forward_unlisted=False,
-        tally=destination.tally,
-    )
+    unlisted = UnlistedHosts(context, DestinationPolicy(), lambda: 0.5, _no_tls)
+    router = Router({"payments": route}, {"payments": "payments"}, unlisted, forward_unlisted=False)
     clients = [Downstream(context, _Port(router, route)) for _ in range(CONNECTIONS)]
     upstreams = [Upstream(context, pool.addresses[0]) for _ in range(CONNECTIONS)]
     for one in (*clients, *upstreams):

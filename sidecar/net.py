@@ -1,15 +1,37 @@
 """Where to listen and whom to call: `127.0.0.1:16001`, `http://payments:8080`, and names of hosts."""
 
 import re
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
-from typing import Self
+import socket
+from ipaddress import (
+    AddressValueError,
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+from typing import Final, Self, TypeAlias
 
 _LISTEN = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*)):([0-9]{1,5})")
 _URL = re.compile(r"(https?)://(?:\[([^\[\]/?#@]*)\]|([^\[\]/?#@:]*))(?::([0-9]{1,5}))?")
 _DOCUMENT_URL = re.compile(r"(https://[^/?#@\s]+)/[A-Za-z0-9._~:/?@!$&'()*+,;=%-]{0,2000}")
 _RECEIVER_URL = re.compile(r"(https?://[^/?#@\s]+)/[A-Za-z0-9._~:/@!$&'()*+,;=%-]{1,2000}")
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63}(?<!-))*", re.IGNORECASE)
+_HOST_PORT = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::([0-9]{1,5}))?")
+_NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
+_RANGE = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*)):([0-9]{1,5})")
 _PORTS = {"http": 80, "https": 443}
+_NAT64 = IPv6Network("64:ff9b::/96")
+
+IpNetwork: TypeAlias = IPv4Network | IPv6Network
+
+LINK_LOCAL: Final[tuple[IpNetwork, ...]] = (
+    IPv4Network("169.254.0.0/16"),
+    IPv6Network("fe80::/10"),
+    IPv6Network("fd00:ec2::254/128"),
+)
+"""Where clouds serve a machine its credentials, among others: RFC 3927, RFC 4291 §2.5.6, and EC2's address for IPv6."""
 
 
 class Address(str):
@@ -112,6 +134,88 @@ class Host(str):
         raise ValueError("must be a host name or IP address without port: letters, digits, '-', '_' and '.'")
 
 
+class HostPort(str):
+    """A Host with a port, or for any port.
+
+    It is its own text, `payments` or `payments:8080`; `host` is lower-cased, an IPv6 address without brackets.
+    """
+
+    __slots__ = ("host", "port")
+    host: str
+    port: int | None
+
+    def __new__(cls, host: str, port: int | None = None) -> Self:
+        """The parts are taken as they are; `parse` is what judges."""
+        host_port = super().__new__(cls, bracketed(host) if port is None else f"{bracketed(host)}:{port}")
+        host_port.host = host
+        host_port.port = port
+        return host_port
+
+    def __getnewargs__(self) -> tuple[str, int | None]:  # type: ignore[override]
+        return self.host, self.port
+
+    @classmethod
+    def parse(cls, written: object) -> Self:
+        """Read one name. Raises ValueError with the rule it breaks."""
+        match = _HOST_PORT.fullmatch(written) if isinstance(written, str) else None
+        try:
+            host = Host.parse(None if match is None else match[1])
+        except ValueError:
+            rule = "must be a host name or IP address, with or without port: letters, digits, '-', '_' and '.'"
+            raise ValueError(rule) from None
+        assert match is not None
+        port = None if match[2] is None else int(match[2])
+        if port is not None and not 1 <= port <= 65535:
+            raise ValueError("must have a port between 1 and 65535")
+        return cls(host.strip("[]"), port)
+
+
+class AddressRange(str):
+    """IP addresses, at one port or at any.
+
+    It is its own text, `169.254.169.254`, `169.254.0.0/16`, `fe80::/10` or `[fe80::1]:80`.
+    """
+
+    __slots__ = ("network", "port")
+    network: IpNetwork
+    port: int | None
+
+    def __new__(cls, network: IpNetwork, port: int | None = None) -> Self:
+        """The parts are taken as they are; `parse` is what judges."""
+        single = network.prefixlen == network.max_prefixlen
+        text = str(network.network_address if single else network)
+        written = super().__new__(cls, text if port is None else f"{bracketed(text)}:{port}")
+        written.network = network
+        written.port = port
+        return written
+
+    def __getnewargs__(self) -> tuple[IpNetwork, int | None]:  # type: ignore[override]
+        return self.network, self.port
+
+    @classmethod
+    def parse(cls, written: object) -> Self:
+        """Read one address or network. Raises ValueError with the rule it breaks."""
+        try:
+            if isinstance(written, str) and (match := _RANGE.fullmatch(written)):
+                network = ip_network(match[2] if match[1] is None else match[1])
+                port = int(match[3])
+            else:
+                network, port = ip_network(written if isinstance(written, str) else ""), None
+        except ValueError:
+            rule = "must be an IP address or a network, with or without port, like 169.254.169.254 or [fe80::1]:80"
+            raise ValueError(rule) from None
+        if port is not None and not 1 <= port <= 65535:
+            raise ValueError("must have a port between 1 and 65535")
+        return cls(network, port)
+
+    def covers(self, host: str, port: int) -> bool:
+        """Whether `host`, an IP address, is in it at this port."""
+        try:
+            return self.port in (None, port) and ip_address(host) in self.network
+        except ValueError:
+            return False
+
+
 class PolicyUrl(str):
     """An https address of a document: what is fetched from it governs, so that nobody on the way may write it."""
 
@@ -151,6 +255,45 @@ class ReceiverUrl(str):
 def bracketed(host: str) -> str:
     """A host as a Host header has it: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host
+
+
+def canonical_host(host: str) -> str:
+    """One spelling for all hosts that mean the same: no dot at the end, addresses as they are usually written.
+
+    `host` is lower-cased and without brackets. Resolvers take `127.1`, `0x7f.0.0.1` and `2130706433` for an IPv4
+    address (RFC 3986 §7.4), and the kernel an IPv6 address that it is mapped into (RFC 4291 §2.5.5.2).
+    """
+    if ":" in host:
+        try:
+            address = IPv6Address(host)
+        except AddressValueError:
+            return host
+        return str(address.ipv4_mapped or address)
+    host = host.removesuffix(".")
+    if _NUMBER.fullmatch(host.rpartition(".")[2]):
+        try:
+            return socket.inet_ntoa(socket.inet_aton(host))
+        except OSError:
+            return host
+    return host
+
+
+def link_local(host: str) -> bool:
+    """Whether `host` is an IP address of LINK_LOCAL, also inside one that is translated on the way to it.
+
+    That is NAT64 (RFC 6052 §2.1) and 6to4 (RFC 3056 §2). `host` is canonical.
+    """
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address):
+        inner = address.sixtofour
+        if address in _NAT64:
+            inner = IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            address = inner
+    return any(address in network for network in LINK_LOCAL)
 
 
 def _ip(six: str | None, four: str | None) -> str | None:

@@ -13,16 +13,18 @@ from typing import Final
 from sidecar.engine.destination import Destination
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.shadow import Shadow
-from sidecar.engine.tally import Tally
 from sidecar.governance.documents.document import INGRESS_NAME
 from sidecar.governance.policy.snapshot import Snapshot
 from sidecar.governance.trust.certificates import CertificateStore
 from sidecar.net import Address, Endpoint
 from sidecar.proxy.context import ProxyContext
+from sidecar.proxy.egress_guard import EgressGuard
 from sidecar.proxy.listener import Listener, NoSuchAddress, bind
 from sidecar.proxy.pool import Pool
-from sidecar.proxy.router import UNLISTED, Role, Route, Router
+from sidecar.proxy.route import Role, Route
+from sidecar.proxy.router import Router
 from sidecar.proxy.tls_contexts import TlsContexts
+from sidecar.proxy.unlisted_hosts import UNLISTED, UnlistedHosts
 from sidecar.wire.writer import VIA
 
 NotListening = Callable[[Address, str], None]
@@ -56,14 +58,14 @@ class RouteTable:
         self._tls_contexts = TlsContexts(certificates)
         self._absent: set[Address] = set()
         """Addresses that this machine does not have, each left out beside one that it has."""
-        self._unlisted_tally = Tally()
+        self._control: tuple[Address, ...] = ()
+        self.unlisted = UnlistedHosts(context, snapshot.unlisted, random.random, lambda: self._tls_contexts.usual)
         self.router = self._build(snapshot)
 
     def adopt(self, snapshot: Snapshot) -> bool:
         """Route by another snapshot, in one step as far as requests can see. Whether it listens where that one says."""
-        older = self.router
+        self.unlisted.adopt(snapshot.unlisted)
         self.router = self._build(snapshot)
-        self.router.adopt_unlisted(older)
         wanted = self._assign(snapshot)
         self.resolve()
         return wanted - self._absent == set(self.listeners)
@@ -78,8 +80,11 @@ class RouteTable:
         for address, sock in self._bind(snapshot, not_listening).items():
             self.listeners[address] = Listener(self.context, sock, self.router, None, connect=False)
         self._assign(snapshot)
-        addresses = {(listener.address.host, listener.address.port) for listener in self.listeners.values()}
-        self.context.own_addresses = frozenset(addresses)
+
+    def keep_away_from(self, control: Sequence[Address], snapshot: Snapshot) -> None:
+        """From now on nothing is sent to where operators are listened to, unless the snapshot allows it."""
+        self._control = tuple(control)
+        self._guard(snapshot)
 
     def renew_tls(self, snapshot: Snapshot) -> None:
         """Use the certificates as they were read last; no connection that was made with others is used again."""
@@ -99,15 +104,15 @@ class RouteTable:
 
     @property
     def destinations(self) -> Mapping[str, Destination]:
-        """The engine's state by name: also of the unlisted host that was used last, with the counts of all of them."""
+        """The engine's state by name: also of one unlisted host, with the counts of all of them."""
         destinations = {name: route.destination for name, route in self.routes.items()}
-        if unlisted := self.router.unlisted:
-            destinations[UNLISTED] = unlisted[-1].destination
+        if (unlisted := self.unlisted.destination) is not None:
+            destinations[UNLISTED] = unlisted
         return destinations
 
     def every_route(self) -> list[Route]:
         """Those with a name, and those of unlisted hosts."""
-        return [*self.routes.values(), *self.router.unlisted]
+        return [*self.routes.values(), *self.unlisted.routes]
 
     def close_idle(self) -> None:
         """Close the callers' connections on which no request is under way."""
@@ -138,14 +143,10 @@ class RouteTable:
         for name in before.keys() - self.routes.keys():
             before[name].pool.close()
         return Router(
-            context,
             {name: route for name, route in self.routes.items() if route.role is Role.EGRESS},
             {host: name for name, destination in snapshot.destinations.items() for host in destination.hosts},
-            snapshot.unlisted,
-            random.random,
-            lambda: self._tls_contexts.usual,
+            self.unlisted,
             forward_unlisted=snapshot.egress.unlisted == "forward",
-            tally=self._unlisted_tally,
         )
 
     def _route(self, settings: _RouteSettings, route: Route | None, *, renew: bool) -> Route:
@@ -177,7 +178,18 @@ class RouteTable:
             route = wanted[address]
             ingress = route is not None and route.role is Role.INGRESS
             listener.turn_to(self.router, route, connect=connect, ingress=ingress, tls=self._tls_contexts.server)
+        self._guard(snapshot)
         return set(wanted)
+
+    def _guard(self, snapshot: Snapshot) -> None:
+        """Judge where requests may be sent by where there are listeners now."""
+        listeners = self.listeners.values()
+        self.context.guard = EgressGuard(
+            outbound=[listener.address for listener in listeners if not listener.ingress],
+            inbound=[listener.address for listener in listeners if listener.ingress],
+            control=self._control,
+            allowed=snapshot.egress.allow,
+        )
 
     def _bind(self, snapshot: Snapshot, not_listening: NotListening) -> dict[Address, socket.socket]:
         bound: dict[Address, socket.socket] = {}

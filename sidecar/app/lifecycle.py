@@ -87,8 +87,10 @@ class Sidecar:
         self._sampler.start()
         admin = await self._admin.start(snapshot.admin)
         self._token.prepare(admin.port)
+        control = [admin]
         if snapshot.metrics_listen is not None:
-            await self._admin.start(snapshot.metrics_listen, probes_only=True)
+            control.append(await self._admin.start(snapshot.metrics_listen, probes_only=True))
+        route_table.keep_away_from(control, snapshot)
         listeners = route_table.listeners.values()
         for listener in listeners:
             await listener.start()

@@ -13,7 +13,7 @@ from sidecar.engine.shadow import Shadow
 from sidecar.governance.documents.document import INGRESS_NAME
 from sidecar.governance.policy.waivers import ends_at
 from sidecar.governance.trust.certificates import CertificateStore
-from sidecar.proxy.router import UNLISTED
+from sidecar.proxy.unlisted_hosts import UNLISTED
 from sidecar.telemetry import metrics_source
 from sidecar.telemetry.history import History
 from sidecar.telemetry.log import Log
@@ -61,7 +61,7 @@ class RunningState:
 
     @property
     def destinations(self) -> Mapping[str, Destination]:
-        """The destinations in force, and the unlisted host that was used last, with the counts of all of them."""
+        """The destinations in force, and one unlisted host, with the counts of all of them."""
         return self._route_table.destinations
 
     @property
@@ -134,6 +134,11 @@ class RunningState:
         return metrics_source.CertificateRenewals(store.successes, store.failures, error)
 
     @property
+    def misdirected(self) -> Mapping[str, int]:
+        """Requests that were sent nowhere because of where they were addressed, by reason."""
+        return self._route_table.context.misdirected
+
+    @property
     def handshake_failures(self) -> Mapping[str, int]:
         """Callers of the service whose TLS handshake failed, by reason."""
         return self._route_table.context.handshake_failures
@@ -157,7 +162,7 @@ class RunningState:
         """Connections, counted now."""
         route_table = self._route_table
         counts = {name: route.pool.counts() for name, route in route_table.routes.items()}
-        if unlisted := route_table.router.unlisted:
+        if unlisted := route_table.unlisted.routes:
             both = [route.pool.counts() for route in unlisted]
             counts[UNLISTED] = (sum(active for active, _ in both), sum(idle for _, idle in both))
         return Connections(

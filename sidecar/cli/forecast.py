@@ -13,6 +13,7 @@ from sidecar.engine.retry import Admission, Exchange
 from sidecar.engine.verdict import Refusal, Retry
 from sidecar.governance.policy.resolve import Origin
 from sidecar.governance.policy.snapshot import DestinationSnapshot, Snapshot
+from sidecar.proxy.host_table import HostTable
 from sidecar.wire.authority import parse_authority
 from sidecar.wire.head import RequestHead
 
@@ -83,10 +84,11 @@ class Way:
 
 def way_of(head: RequestHead, snapshot: Snapshot) -> Way | None:
     """The destination of a request that a client sends to the egress port; None when it is refused as unlisted."""
-    host, _port = parse_authority(head.host)
-    for name, destination in snapshot.destinations.items():
-        if host in {known.strip("[]") for known in destination.hosts}:
-            return _named(name, host, destination)
+    host, port = parse_authority(head.host)
+    names = HostTable({host: name for name, destination in snapshot.destinations.items() for host in destination.hosts})
+    name = names.find(host, port or 80)
+    if name is not None:
+        return _named(name, host, snapshot.destinations[name])
     if snapshot.egress.unlisted != "forward":
         return None
     because = f"no destination has the host {host}"

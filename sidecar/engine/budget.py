@@ -90,3 +90,34 @@ class RetryBudget:
             self._retries = self._retries.resized(width, now)
             self._granted = self._granted.resized(width, now)
         self._policy = policy
+
+
+class NestedBudget(RetryBudget):
+    """A budget inside another: a retry is paid for from both, and neither can pay for what the other does not have.
+
+    Only retries are counted in `whole` from here; its requests are counted by whoever counts them for all its parts.
+    """
+
+    __slots__ = ("_whole",)
+
+    def __init__(self, policy: BudgetPolicy, now: float, whole: RetryBudget) -> None:
+        super().__init__(policy, now)
+        self._whole = whole
+
+    def withdraw(self, now: float) -> bool:
+        """Pay for one retry from both. False, and nothing spent, if either is short."""
+        return super().withdraw(now) and self._whole.withdraw(now)
+
+    def refund(self, withdrawn_at: float) -> None:
+        """The retry that was paid for at `withdrawn_at` did not leave."""
+        super().refund(withdrawn_at)
+        self._whole.refund(withdrawn_at)
+
+    def depart(self, withdrawn_at: float, now: float) -> None:
+        """The retry that was paid for at `withdrawn_at` leaves."""
+        super().depart(withdrawn_at, now)
+        self._whole.depart(withdrawn_at, now)
+
+    def balance(self, now: float) -> float:
+        """How many retries both could pay for now."""
+        return min(super().balance(now), self._whole.balance(now))

@@ -275,6 +275,21 @@ class Exchange:
             destination.tally.attempts[self._kind][_ABANDONED] += 1
             destination.tally.attempt_seconds.observe(seconds)
 
+    def retract(self, now: float) -> None:
+        """The attempt could not be made, for a reason of the host's own: nothing was sent, and nothing learned.
+
+        It is as if it had not been admitted; only what a retry has cost stays paid.
+        """
+        destination = self.destination
+        self._state = _IDLE
+        self.attempts -= 1
+        destination.limiter.released()
+        destination.breaker.inconclusive(self._generation, now)
+        destination.attempts_lately.take_back(self.attempt_began)
+        if self._kind == _FIRST:
+            destination.requests_lately.take_back(self.attempt_began)
+            destination.budget.requests.take_back(self.attempt_began)
+
     def finish(self, now: float, result: Result) -> None:
         """The exchange is over, its response delivered or not: count the request."""
         tally = self.destination.tally

@@ -7,13 +7,17 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from sidecar.engine.breaker import BreakerState
+from sidecar.engine.outcome import Result
 from sidecar.engine.record import ExchangeRecord
 from sidecar.engine.trace import ExchangeTrace
 from sidecar.governance.documents.limits import WireLimits
+from sidecar.proxy.egress_guard import EgressGuard
 from sidecar.proxy.resolver import DnsLookupLimit
 from sidecar.proxy.timers import Wheel
 from sidecar.wire.head import RequestHead, ResponseHead
 from sidecar.wire.malformed import REASONS
+from sidecar.wire.misdirected import MISDIRECTIONS, Misdirected
 from sidecar.wire.recent import Recent
 from sidecar.wire.shapes import RequestShape, ResponseShape, Shapes
 
@@ -49,10 +53,11 @@ class ProxyContext:
         "connections",
         "dns_lookup_limit",
         "draining",
+        "guard",
         "handshake_failures",
         "limits",
         "loop",
-        "own_addresses",
+        "misdirected",
         "policy_version",
         "recorder",
         "rejections",
@@ -104,8 +109,34 @@ class ProxyContext:
         """Messages that were refused for their bytes, by reason, since the start."""
         self.handshake_failures: dict[str, int] = {}
         """Callers whose TLS handshake failed, by `wire.handshake`'s words, since the start."""
-        self.own_addresses: frozenset[tuple[str, int]] = frozenset()
-        """Where this sidecar listens; a request that would go there is a loop."""
+        self.guard = EgressGuard()
+        """Judges where requests may be sent."""
+        self.misdirected = dict.fromkeys(MISDIRECTIONS, 0)
+        """Requests that were sent nowhere because of where they were addressed, by reason, since the start."""
+
+    def misdirect(self, error: Misdirected, head: RequestHead) -> None:
+        """A request is sent nowhere: count it, and tell of it."""
+        self.misdirected[error.reason] += 1
+        target = head.target
+        if target.startswith(b"/"):
+            target = b"http://" + head.host + target
+        self.recorder.record(
+            ExchangeRecord(
+                destination="unlisted",
+                method=head.method.decode("ascii"),
+                target=target.partition(b"?")[0].decode("latin-1"),
+                status=error.status,
+                result=Result.REFUSED.label,
+                seconds=0.0,
+                attempts=(),
+                refusal=error.reason,
+                budget_balance=0.0,
+                breaker=BreakerState.CLOSED.value,
+                policy_version=self.policy_version,
+                request_id=head.request_id.decode("latin-1"),
+                trace_id=None,
+            )
+        )
 
     @property
     def via(self) -> bytes:
@@ -116,16 +147,3 @@ class ProxyContext:
     def via(self, line: bytes) -> None:
         self._via = line
         self.request_lines = map((line + self._prefix).__mod__, self._numbers)  # 0.2 µs less than two formats a request
-
-    def own(self, host: str, port: int) -> bool:
-        """Whether this is one of our own listeners."""
-        addresses = self.own_addresses
-        host = host.removeprefix("::ffff:")
-        if (host, port) in addresses:
-            return True
-        # The kernel takes a connection to the unspecified address for one to loopback.
-        any_loopback = host in ("localhost", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
-        loopback = any_loopback or host.startswith("127.") or host == "::1"
-        return (loopback and (("0.0.0.0", port) in addresses or ("::", port) in addresses)) or (  # noqa: S104
-            any_loopback and (("127.0.0.1", port) in addresses or ("::1", port) in addresses)
-        )

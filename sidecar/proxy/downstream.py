@@ -10,7 +10,8 @@ from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.exchange import Exchange
 from sidecar.proxy.read_gate import ReadGate, unsent_bytes
 from sidecar.proxy.replies import problem
-from sidecar.proxy.router import Misdirected, Route, Router
+from sidecar.proxy.route import Route
+from sidecar.proxy.router import Router
 from sidecar.proxy.shadowed import new_shadowed_exchange
 from sidecar.proxy.traced import new_exchange
 from sidecar.proxy.tunnel import Tunnel, connect_tunnel
@@ -21,6 +22,7 @@ from sidecar.wire.forwarded import forwarded
 from sidecar.wire.framing import CHUNKED, LENGTH, NONE
 from sidecar.wire.head import RequestHead
 from sidecar.wire.malformed import Malformed
+from sidecar.wire.misdirected import Misdirected
 from sidecar.wire.reader import RequestReader
 from sidecar.wire.recent import Recent
 from sidecar.wire.writer import request_head
@@ -364,6 +366,7 @@ class Downstream(asyncio.Protocol):
             self._close(linger=True)
 
     def _misdirect(self, error: Misdirected, head: RequestHead) -> None:
+        self._context.misdirect(error, head)
         close = not head.keep_alive or bool(head.framing) or self._context.draining
         self._ahead = self._reader.rest
         keep = b"" if close or head.minor else b"Connection: keep-alive\r\n"
@@ -403,6 +406,7 @@ class Downstream(asyncio.Protocol):
             self._reject(error)
             return
         except Misdirected as error:
+            self._context.misdirect(error, head)
             if not self.transport.is_closing():
                 self.write(problem(error.status, error.reason, error.detail, close=True))
                 self._close(linger=True)

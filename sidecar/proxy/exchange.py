@@ -18,11 +18,11 @@ from sidecar.engine.record import AttemptRecord, ExchangeRecord
 from sidecar.engine.retry import Admission
 from sidecar.engine.verdict import DELIVER, Deliver, Refusal, Retry
 from sidecar.proxy.context import ProxyContext
-from sidecar.proxy.pool import LoopingBack
+from sidecar.proxy.egress_guard import Barred
 from sidecar.proxy.read_gate import ReadGate
 from sidecar.proxy.replay import ReplayBuffer
 from sidecar.proxy.replies import ATTEMPTS_LINES, problem
-from sidecar.proxy.router import Route
+from sidecar.proxy.route import Route
 from sidecar.proxy.timers import Timer
 from sidecar.proxy.tls import HandshakeFailed
 from sidecar.proxy.upstream import ConnectionOwner, Upstream
@@ -319,10 +319,9 @@ class Exchange(retry.Exchange):
         if self._phase is not _CONNECTING:
             return
         now = self._context.clock()
-        if isinstance(error, LoopingBack):
-            self.on_fault(now, Fault.PROTOCOL, sent=False)
-            self._status = 508
-            self._answer(508, "loop", "the request would come back to this sidecar", now, _FAULT)
+        if isinstance(error, Barred):
+            self._context.misdirected[error.reason] += 1
+            self._answer_unsent(error.status, error.reason, error.detail, now)
             return
         self._not_connected(error.failure if isinstance(error, HandshakeFailed) else Fault.CONNECT_FAILURE, now)
 
@@ -740,6 +739,14 @@ class Exchange(retry.Exchange):
             wait = self.destination.breaker.retry_after(now)
             added = b"Retry-After: %d\r\n" % max(1, math.ceil(wait))
         self._answer(503, refusal.value, _REFUSAL_DETAIL[refusal], now, Result.REFUSED, added)
+
+    def _answer_unsent(self, status: int, reason: str, detail: str, now: float, added: bytes = b"") -> None:
+        """The attempt can not be made, which says nothing about the destination."""
+        self._note(now, reason)
+        self.retract(now)
+        self._answer(status, reason, detail, now, Result.REFUSED, added)
+        if self.destination.limiter.waiting:
+            self._wake(now)
 
     def _answer(self, status: int, reason: str, detail: str, now: float, result: Result, added: bytes = b"") -> None:
         """An answer of our own, which says so."""

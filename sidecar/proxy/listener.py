@@ -8,7 +8,8 @@ from asyncio import AbstractServer
 from sidecar.net import Address
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.downstream import Downstream
-from sidecar.proxy.router import Route, Router
+from sidecar.proxy.route import Route
+from sidecar.proxy.router import Router
 from sidecar.proxy.tls import ServerTls
 from sidecar.proxy.tls_handshake import TlsHandshake
 from sidecar.wire.head import RequestHead

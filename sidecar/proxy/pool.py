@@ -25,10 +25,6 @@ _MAX_RACE: Final = 4
 """Addresses tried for one connection, one every _STAGGER."""
 
 
-class LoopingBack(ConnectionError):
-    """The endpoint is this sidecar itself."""
-
-
 class ResolvedAddress(HealthRecord):
     """One address of an endpoint: its idle connections, what is in flight, and whether it is left alone for a while."""
 
@@ -188,6 +184,7 @@ class EndpointPool:
                 sock = await aiohappyeyeballs.start_connection(
                     race, happy_eyeballs_delay=_STAGGER if len(race) > 1 else None, loop=context.loop
                 )
+                context.guard.check_connected(sock)
                 address = self._address_of(sock, chosen)
                 if address is not chosen:
                     chosen.record_connect_failure(context.clock())
@@ -235,8 +232,7 @@ class EndpointPool:
             others.sort(key=lambda info: info[0] == first[0])
             race = [first, *others][:_MAX_RACE]
         for _family, _kind, _protocol, _name, sockaddr in race:
-            if self._context.own(str(sockaddr[0]), int(sockaddr[1])):
-                raise LoopingBack(f"{self._label} is this sidecar itself")
+            self._context.guard.check(str(sockaddr[0]), int(sockaddr[1]))
         return race
 
     def _address_of(self, sock: socket.socket, chosen: ResolvedAddress) -> ResolvedAddress:

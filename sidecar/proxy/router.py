@@ -1,114 +1,45 @@
 """Which destination a request is for: by the port it came in on, by its absolute target, or by its Host."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from enum import Enum
+from collections.abc import Mapping
 from typing import Final
 
-from sidecar.engine.destination import Destination
-from sidecar.engine.policy import DestinationPolicy
-from sidecar.engine.shadow import Shadow
-from sidecar.engine.tally import Tally
-from sidecar.net import Endpoint
-from sidecar.proxy.context import ProxyContext
-from sidecar.proxy.pool import Pool
-from sidecar.proxy.tls import ClientTls
-from sidecar.wire.authority import format_authority, parse_authority
+from sidecar.net import canonical_host
+from sidecar.proxy.host_table import HostTable
+from sidecar.proxy.route import Role, Route
+from sidecar.proxy.unlisted_hosts import UNLISTED, UnlistedHosts
+from sidecar.wire.authority import parse_authority
 from sidecar.wire.head import RequestHead
 from sidecar.wire.malformed import Malformed
+from sidecar.wire.misdirected import Misdirected
 from sidecar.wire.writer import replace_host
 
-UNLISTED: Final = "unlisted"
-_MAX_UNLISTED: Final = 256
-_STANDARD_PORTS: Final = {"http": 80, "https": 443}
-
-
-class Misdirected(Exception):
-    """A request that goes nowhere: 502 `unlisted`, or 508 `loop`."""
-
-    def __init__(self, status: int, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.reason = reason
-        self.detail = detail
-
-
-class Role(Enum):
-    """The side of the service that a route is on."""
-
-    EGRESS = "egress"
-    """To a destination that the sidecar file names."""
-    UNLISTED = "unlisted"
-    """To a host that no destination names."""
-    INGRESS = "ingress"
-    """To the service itself: every Host is passed on as it came, the sidecar's own among them."""
-
-
-class Route:
-    """A destination as requests find it: its engine state, its connections, and the bytes that depend on both."""
-
-    __slots__ = ("_idempotent", "authority", "destination", "name", "pool", "replay_bytes", "role", "shadow")
-
-    def __init__(self, name: str, destination: Destination, pool: Pool, role: Role = Role.EGRESS) -> None:
-        self.name = name
-        self.destination = destination
-        self.pool = pool
-        self.role = role
-        self.authority = b""
-        """The Host that the destination knows itself by: its first endpoint's."""
-        self._idempotent = frozenset[bytes]()
-        self.replay_bytes = 0
-        self.shadow: Shadow | None = None
-        """What a candidate policy would decide; None unless there is a dry run."""
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Take over what follows from the destination's policy and endpoints."""
-        first = self.pool.endpoint
-        standard = _STANDARD_PORTS[first.scheme] == first.port
-        self.authority = format_authority(first.host, None if standard else first.port)
-        self.replay_bytes = self.destination.policy.retry.replay_buffer_bytes
-
-    def repeatable_until(self, head: RequestHead, now: float) -> float:
-        """The last instant at which this request may be sent again though it may have been executed."""
-        return now + self.destination.policy.repeatable_for(head.method, keyed=head.keyed)
+_STANDARD_PORTS: Final = {b"http": 80, b"https": 443}
+_MAX_SHOWN: Final = 10
+"""Known hosts that a refusal names."""
+_MAX_SHOWN_CHARACTERS: Final = 64
 
 
 class Router:
-    """All routes of a snapshot, and those of hosts that no destination names, made as they are met and bounded."""
+    """All routes of a snapshot, and beyond them those of hosts that no destination names."""
 
     def __init__(
         self,
-        context: ProxyContext,
         routes: Mapping[str, Route],
         hosts: Mapping[str, str],
-        unlisted: DestinationPolicy,
-        rand: Callable[[], float],
-        tls: Callable[[], ClientTls],
+        unlisted: UnlistedHosts,
         *,
         forward_unlisted: bool,
-        tally: Tally,
     ) -> None:
-        """`hosts` maps each lower-cased host to a route's name; `tally` counts for all unlisted hosts together."""
-        self._context = context
+        """`hosts` maps each host, with a port or for any, to a route's name."""
         self._routes = dict(routes)
-        self._hosts = {host.strip("[]"): self._routes[name] for host, name in hosts.items()}
-        self._unlisted_policy = unlisted
+        self._hosts = HostTable({host: self._routes[name] for host, name in hosts.items()})
+        self._unlisted = unlisted
         self._forward_unlisted = forward_unlisted
-        self._rand = rand
-        self._tls = tls
-        self._tally = tally
-        self._unlisted: OrderedDict[Endpoint, Route] = OrderedDict()
 
     @property
     def routes(self) -> Mapping[str, Route]:
         """The named routes."""
         return self._routes
-
-    @property
-    def unlisted(self) -> list[Route]:
-        """The routes of unlisted hosts, the one used last at the end."""
-        return list(self._unlisted.values())
 
     def route(self, head: RequestHead, own: Route | None) -> Route:
         """The route of a request, its `target` and `fields` rewritten as the next hop should see them.
@@ -119,45 +50,29 @@ class Router:
         if target == b"*" and head.method != b"OPTIONS":
             raise Malformed(400, "bad_target", "only OPTIONS is asked of a server as a whole")
         if target.startswith(b"/") or target == b"*":
+            port: int | None = None
             if head.host:
-                host, _port = parse_authority(head.host)
+                host, port = parse_authority(head.host)
             elif own is None:
                 raise Malformed(400, "host", "the request has no Host")
             else:
                 host = ""
             if own is None:
-                route = self._hosts.get(host)
+                route = self._hosts.find(host, port or 80)
                 if route is None:
-                    raise Misdirected(502, UNLISTED, "no destination has this host; name it in the sidecar file")
-                if self._is_own_name(host):
+                    raise self._unknown(head.host, "name it in the sidecar file")
+                if _names_the_sidecar(host):
                     head.fields = replace_host(head.fields, head.host, route.authority)
                 return route
-            if not host or (self._is_own_name(host) and own.role is not Role.INGRESS):
+            if not host or (_names_the_sidecar(host) and own.role is not Role.INGRESS):
                 head.fields = replace_host(head.fields, head.host, own.authority)
             return own
         return self._absolute(head, own)
 
-    def adopt_unlisted(self, older: "Router") -> None:
-        """Keep the state of unlisted hosts over a reload."""
-        self._unlisted = older._unlisted  # noqa: SLF001 - the same class
-        for route in self._unlisted.values():
-            route.destination.adopt(self._unlisted_policy, self._context.clock())
-            route.refresh()
-
-    def close(self) -> None:
-        """Close all idle connections."""
-        for route in (*self._routes.values(), *self._unlisted.values()):
-            route.pool.close()
-
-    @staticmethod
-    def _is_own_name(host: str) -> bool:
-        """Whether a Host only says that the request went to the sidecar, and nothing that the destination knows."""
-        return host in {"localhost", "::1"} or host.startswith("127.")
-
     def _absolute(self, head: RequestHead, own: Route | None) -> Route:
         scheme, separator, rest = head.target.partition(b"://")
         scheme = scheme.lower()
-        if not separator or scheme not in (b"http", b"https"):
+        if not separator or scheme not in _STANDARD_PORTS:
             raise Malformed(400, "bad_target", "the target is neither a path nor an http or https URL")
         ends = [at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0]
         end = min(ends) if ends else len(rest)
@@ -172,7 +87,7 @@ class Router:
         elif path.startswith(b"?"):
             path = b"/" + path
         head.target = path
-        if own is not None and self._is_own_name(host):
+        if own is not None and _names_the_sidecar(host):
             authority = own.authority
         # RFC 9112 §3.2.2: the authority of the target wins, and Host is made equal to it.
         if head.host != authority:
@@ -180,37 +95,32 @@ class Router:
             head.host = authority
         if own is not None:
             return own
-        route = self._hosts.get(host)
+        number = port or _STANDARD_PORTS[scheme]
+        route = self._hosts.find(host, number)
         if route is not None:
             return route
         if not self._forward_unlisted:
-            raise Misdirected(502, UNLISTED, "no destination has this host, and unlisted hosts are refused")
-        number = port or (443 if scheme == b"https" else 80)
-        if self._context.own(host, number):
-            raise Misdirected(508, "loop", "the request would come back to this sidecar")
-        return self._unlisted_route(Endpoint(scheme.decode("ascii"), host, number))
+            raise self._unknown(authority, "unlisted hosts are refused (egress.unlisted)")
+        return self._unlisted.find(scheme.decode("ascii"), host, number)
 
-    def _unlisted_route(self, endpoint: Endpoint) -> Route:
-        unlisted = self._unlisted
-        route = unlisted.get(endpoint)
-        if route is not None:
-            unlisted.move_to_end(endpoint)
-            return route
-        if len(unlisted) >= _MAX_UNLISTED:
-            for old, candidate in unlisted.items():
-                if not candidate.destination.limiter.awaited and not candidate.destination.limiter.waiting:
-                    del unlisted[old]
-                    candidate.pool.close()
-                    break
-            else:
-                raise Misdirected(503, UNLISTED, "too many hosts that no destination names are busy at once")
-        destination = Destination(UNLISTED, self._unlisted_policy, self._rand, self._context.clock())
-        destination.tally = self._tally
-        route = Route(
-            UNLISTED,
-            destination,
-            Pool(self._context, (endpoint,), self._rand, self._tls, dns_lookup_limit=self._context.dns_lookup_limit),
-            Role.UNLISTED,
+    def _unknown(self, authority: bytes, hint: str) -> Misdirected:
+        """For a host that leads nowhere: the answer names it and those that are known, some of many."""
+        known = self._hosts.hosts
+        shown = ", ".join(_shortened(host) for host in known[:_MAX_SHOWN])
+        more = f" and {len(known) - _MAX_SHOWN} more" if len(known) > _MAX_SHOWN else ""
+        received = _shortened(authority.decode("latin-1").strip())
+        return Misdirected(
+            502, UNLISTED, f"no destination has the host {received}; {hint}. Known: {shown or 'none'}{more}"
         )
-        unlisted[endpoint] = route
-        return route
+
+
+def _names_the_sidecar(host: str) -> bool:
+    """Whether a Host only says that the request went to the sidecar, and nothing that the destination knows."""
+    if host[:1].isalpha() and not host.startswith("localhost"):
+        return False  # most are names
+    host = canonical_host(host)
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN_CHARACTERS else text[:_MAX_SHOWN_CHARACTERS] + "…"

@@ -12,7 +12,7 @@ from sidecar.engine.shadow import ShadowExchange
 from sidecar.engine.verdict import Refusal, Verdict
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.exchange import Exchange, ResponseWriter
-from sidecar.proxy.router import Route
+from sidecar.proxy.route import Route
 from sidecar.proxy.traced import TracedExchange, new_exchange
 from sidecar.wire.head import RequestHead
 

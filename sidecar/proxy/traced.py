@@ -13,7 +13,7 @@ from sidecar.engine.trace import AttemptSpan, ExchangeTrace, TraceEvent
 from sidecar.engine.verdict import Refusal, Retry
 from sidecar.proxy.context import ProxyContext, Tracer
 from sidecar.proxy.exchange import Exchange, ResponseWriter
-from sidecar.proxy.router import Route
+from sidecar.proxy.route import Route
 from sidecar.proxy.upstream import ConnectionOwner, Upstream
 from sidecar.wire.head import RequestHead, ResponseHead
 from sidecar.wire.traceparent import SAMPLED, TraceContext, count, parse_traceparent, without

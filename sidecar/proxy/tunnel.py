@@ -1,6 +1,7 @@
 """Bytes both ways and no questions: CONNECT, and what follows a 101."""
 
 import asyncio
+import socket
 from asyncio import Transport
 from collections.abc import Callable
 from typing import Final, cast
@@ -10,9 +11,9 @@ import aiohappyeyeballs
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.read_gate import ReadGate
 from sidecar.proxy.resolver import Resolver
-from sidecar.proxy.router import Misdirected
 from sidecar.wire.authority import parse_authority
 from sidecar.wire.malformed import Malformed
+from sidecar.wire.misdirected import Misdirected
 
 _MAX_RACE: Final = 4
 """Addresses tried for one tunnel, one every _STAGGER."""
@@ -122,17 +123,22 @@ async def connect_tunnel(context: ProxyContext, target: bytes) -> Transport:
         raise Malformed(400, "connect_target", f"of the target of CONNECT, {error.detail}") from None
     if port is None:
         raise Malformed(400, "connect_target", "the target of CONNECT is not host:port")
-    if context.own(host, port):
-        raise Misdirected(508, "loop", "the tunnel would come back to this sidecar")
+    context.guard.check(host, port)
+    sock: socket.socket | None = None
     try:
         async with asyncio.timeout(context.limits.connect_timeout):
             resolver = Resolver(context.loop, host, port, context.clock, dns_lookup_limit=context.dns_lookup_limit)
             addresses = (await resolver.addresses())[:_MAX_RACE]
-            if any(context.own(str(address[0]), int(address[1])) for *_, address in addresses):
-                raise Misdirected(508, "loop", "the tunnel would come back to this sidecar")
+            for *_, address in addresses:
+                context.guard.check(str(address[0]), int(address[1]))
             sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_STAGGER, loop=context.loop)
+            context.guard.check_connected(sock)
             transport, _ = await context.loop.create_connection(_Pending, sock=sock)
-    except OSError as error:
+    except BaseException as error:
+        if sock is not None:
+            sock.close()
+        if isinstance(error, Misdirected) or not isinstance(error, OSError):
+            raise
         raise Misdirected(502, "connect_failure", "no connection to the target could be made") from error
     return transport
 

@@ -22,6 +22,7 @@ from sidecar.governance.loading.standing import PolicyOrigin, RolloutState
 from sidecar.telemetry.metrics_source import Connections, MetricsSource
 from sidecar.wire.handshake import HANDSHAKE_FAILURES
 from sidecar.wire.malformed import REASONS
+from sidecar.wire.misdirected import MISDIRECTIONS
 
 MAX_SERIES: Final = 20_000
 """Of destinations: 100 of them have 14,100, and 141 fit. At the bound a scrape is 1.5 MB of text."""
@@ -331,6 +332,14 @@ METRICS: Final = (
         "Messages that were refused for their bytes, from callers or destinations, by reason.",
         (Label("reason", REASONS),),
         process=lambda process: [((reason,), process.source.rejections.get(reason, 0)) for reason in REASONS],
+    ),
+    Metric(
+        "sidecar_misdirected_requests_total",
+        MetricType.COUNTER,
+        "Requests sent nowhere: for a host that no destination names (unlisted), for the sidecar itself (loop), for "
+        "a refused address, or a CONNECT that found nobody (connect_failure).",
+        (Label("reason", MISDIRECTIONS),),
+        process=lambda process: [((reason,), process.source.misdirected.get(reason, 0)) for reason in MISDIRECTIONS],
     ),
     Metric(
         "sidecar_ingress_handshake_failures_total",

@@ -115,6 +115,10 @@ class MetricsSource(Protocol):
         """How reading certificates again went."""
 
     @property
+    def misdirected(self) -> Mapping[str, int]:
+        """Requests that were sent nowhere because of where they were addressed, by `wire.misdirected.MISDIRECTIONS`."""
+
+    @property
     def handshake_failures(self) -> Mapping[str, int]:
         """Callers of the service whose TLS handshake failed, by the words of `wire.handshake`."""
 

@@ -56,6 +56,13 @@ def test_a_host_leads_to_its_destination_and_others_nowhere_or_to_the_defaults()
     assert way(SIDECAR + "egress: {unlisted: refuse}\n", head("GET", "elsewhere")) is None
 
 
+def test_a_host_is_found_as_the_proxy_finds_it_by_its_port_and_in_any_spelling() -> None:
+    ledger = '  ledger:\n    endpoints: ["http://payments:9001"]\n'
+
+    assert way(SIDECAR + ledger, head("GET", "payments:9001")).name == "ledger"
+    assert way(SIDECAR + ledger, head("GET", "payments.")).name == "payments"
+
+
 @pytest.mark.parametrize(
     ("method", "headers", "policy", "until"),
     [

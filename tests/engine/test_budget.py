@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from sidecar.engine.budget import RetryBudget
+from sidecar.engine.budget import NestedBudget, RetryBudget
 from sidecar.engine.policy import BudgetPolicy
 
 ROUNDING = 1e-6
@@ -334,3 +334,40 @@ class Outage(RuleBasedStateMachine):
 
 Outage.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None, derandomize=True)
 test_no_pattern_of_arrivals_buys_more_than_the_budget = Outage.TestCase
+
+
+def nested(count: int, policy: BudgetPolicy) -> tuple[RetryBudget, list[NestedBudget]]:
+    """A budget, and parts of it that count their requests in it as well as in themselves."""
+    whole = RetryBudget(policy, 0.0)
+    return whole, [NestedBudget(policy, 0.0, whole) for _ in range(count)]
+
+
+def test_parts_of_a_budget_have_its_floor_once() -> None:
+    _, parts = nested(100, BudgetPolicy(ratio=0.1, min_retries=3))
+
+    granted = sum(part.withdraw(number * 0.05) for number, part in enumerate(parts))
+
+    assert granted == 3
+
+
+def test_a_part_pays_from_what_it_has_itself() -> None:
+    whole, (one, other) = nested(2, BudgetPolicy(ratio=0.1, min_retries=0))
+    for _ in range(1000):
+        whole.deposit(0.0)
+        one.deposit(0.0)
+
+    assert not other.withdraw(0.0)
+    assert one.withdraw(0.0)
+    assert whole.retries_in_window(0.0) == 1
+
+
+def test_what_a_part_gives_back_the_whole_has_again() -> None:
+    whole, (one, other) = nested(2, BudgetPolicy(ratio=0.1, min_retries=1))
+    assert one.withdraw(0.0)
+    assert not other.withdraw(0.0)
+
+    one.refund(0.0)
+
+    assert other.withdraw(0.0)
+    other.depart(0.0, 9.5)
+    assert whole.retries_in_window(9.5) == other.retries_in_window(9.5) == 1

@@ -736,6 +736,42 @@ def test_an_abandoned_probe_opens_the_breaker_again() -> None:
     assert destination.breaker.state(1.1) is BreakerState.OPEN
 
 
+def test_an_attempt_that_the_host_could_not_make_says_nothing_of_the_destination() -> None:
+    destination = destination_with()
+
+    for _ in range(100):
+        in_flight(destination).retract(0.1)
+
+    assert destination.breaker.state(0.1) is BreakerState.CLOSED
+    assert destination.limiter.in_flight == 0
+    assert destination.tally.attempts_total == 0
+    assert destination.attempts_lately.total == destination.requests_lately.total == 0
+    assert destination.budget.requests_in_window(0.1) == 0
+
+
+def test_a_probe_that_the_host_could_not_make_leaves_no_place_taken() -> None:
+    destination = destination_with()
+    opened(destination)
+    probe = Exchange(destination, 1.0, IDEMPOTENT)
+    probe.admit(1.0)
+
+    probe.retract(1.1)
+
+    assert destination.breaker.state(1.1) is BreakerState.OPEN
+
+
+def test_a_retry_that_the_host_could_not_make_stays_paid() -> None:
+    exchange = in_flight()
+    assert isinstance(exchange.on_status(0.1, 503, None), Retry)
+    assert exchange.depart(0.2) is GO
+
+    exchange.retract(0.2)
+
+    assert exchange.attempts == 1
+    assert exchange.destination.attempts_lately.total == 1
+    assert exchange.destination.budget.retries_in_window(0.2) == 1
+
+
 @pytest.mark.parametrize(("retries", "successes"), [(0, 0), (1, 1)])
 def test_a_request_that_a_retry_saved_is_counted(retries: int, successes: int) -> None:
     exchange = in_flight()

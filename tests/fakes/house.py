@@ -1,7 +1,7 @@
 """A data plane on real sockets, in the test's own loop, in front of one destination called `payments`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -10,12 +10,15 @@ from sidecar.engine.policy import BudgetPolicy, DestinationPolicy, RetryPolicy
 from sidecar.engine.record import ExchangeRecord
 from sidecar.engine.tally import Tally
 from sidecar.governance.documents.limits import WireLimits
-from sidecar.net import Address, Endpoint
+from sidecar.net import Address, AddressRange, Endpoint
 from sidecar.proxy.context import ProxyContext
+from sidecar.proxy.egress_guard import EgressGuard
 from sidecar.proxy.listener import Listener, bind
 from sidecar.proxy.pool import Pool
-from sidecar.proxy.router import Role, Route, Router
+from sidecar.proxy.route import Role, Route
+from sidecar.proxy.router import Router
 from sidecar.proxy.tls import ClientTls, ServerTls
+from sidecar.proxy.unlisted_hosts import UnlistedHosts
 from sidecar.wire.writer import VIA
 
 GENEROUS = DestinationPolicy(
@@ -42,6 +45,7 @@ class House:
 
     context: ProxyContext
     router: Router
+    unlisted: UnlistedHosts
     route: Route
     own: Listener
     egress: Listener
@@ -90,8 +94,13 @@ async def house(
     host: str = "127.0.0.1",
     ingress: bool = False,
     ingress_tls: ServerTls | None = None,
+    hosts: Mapping[str, str] | None = None,
+    allowed: Sequence[AddressRange] = (),
 ) -> AsyncIterator[House]:
-    """`ingress` makes an ingress listener of the own port, `ingress_tls` one that callers speak TLS to."""
+    """`hosts` lead to `payments` instead of its name, `allowed` is what egress.allow says.
+
+    `ingress` makes an ingress listener of the own port, `ingress_tls` one that callers speak TLS to.
+    """
     loop = asyncio.get_running_loop()
     notes = Notes()
     context = ProxyContext(loop, notes)
@@ -103,16 +112,8 @@ async def house(
     endpoints = [Endpoint("http" if tls is None else "https", host, port) for port in ports]
     role = Role.INGRESS if ingress else Role.EGRESS
     route = Route("payments", destination, Pool(context, endpoints, rand, spoken), role)
-    router = Router(
-        context,
-        {"payments": route},
-        {"payments": "payments"},
-        policy,
-        rand,
-        spoken,
-        forward_unlisted=forward_unlisted,
-        tally=Tally(),
-    )
+    unlisted = UnlistedHosts(context, policy, rand, spoken)
+    router = Router({"payments": route}, hosts or {"payments": "payments"}, unlisted, forward_unlisted=forward_unlisted)
     own = Listener(
         context,
         bind(Address("127.0.0.1", 0)),
@@ -123,15 +124,16 @@ async def house(
         tls=ingress_tls,
     )
     egress = Listener(context, bind(Address("127.0.0.1", 0)), router, None, connect=connect)
-    context.own_addresses = frozenset(("127.0.0.1", listener.address.port) for listener in (own, egress))
+    context.guard = EgressGuard([own.address, egress.address], allowed=allowed)
     await own.start()
     await egress.start()
     try:
-        yield House(context, router, route, own, egress, notes)
+        yield House(context, router, unlisted, route, own, egress, notes)
     finally:
         own.close()
         egress.close()
-        router.close()
+        for each in (route, *unlisted.routes):
+            each.pool.close()
         context.wheel.close()
         await asyncio.sleep(0.01)  # closing transports says so to their protocols in the next turns
 

@@ -2,29 +2,21 @@
 
 import asyncio
 
-import pytest
-
 from sidecar.proxy.context import ProxyContext
+from sidecar.wire.misdirected import Misdirected
+from sidecar.wire.reader import RequestReader
 from tests.fakes.house import Notes
 
 
-@pytest.mark.parametrize(
-    ("own", "host", "port", "ours"),
-    [
-        (("127.0.0.1", 16001), "127.0.0.1", 16001, True),
-        (("127.0.0.1", 16001), "localhost", 16001, True),
-        (("127.0.0.1", 16001), "127.0.0.1", 16002, False),
-        (("127.0.0.1", 16001), "payments", 16001, False),
-        (("0.0.0.0", 16006), "127.0.0.1", 16006, True),
-        (("::1", 16001), "::1", 16001, True),
-        (("127.0.0.1", 16001), "0.0.0.0", 16001, True),
-        (("::1", 16001), "::", 16001, True),
-        (("127.0.0.1", 16001), "::ffff:127.0.0.1", 16001, True),
-        (("127.0.0.1", 16001), "127.0.0.2", 16001, False),
-    ],
-)
-async def test_an_address_of_our_own_is_known(own: tuple[str, int], host: str, port: int, *, ours: bool) -> None:
-    context = ProxyContext(asyncio.get_running_loop(), Notes())
-    context.own_addresses = frozenset({own})
+async def test_a_request_that_is_sent_nowhere_is_counted_and_told_of_with_its_host_and_without_its_query() -> None:
+    notes = Notes()
+    context = ProxyContext(asyncio.get_running_loop(), notes)
+    head = RequestReader().feed(b"GET /cards?pan=1 HTTP/1.1\r\nHost: paymnets:80\r\nx-request-id: r1\r\n\r\n")
+    assert head is not None
 
-    assert context.own(host, port) is ours
+    context.misdirect(Misdirected(502, "unlisted", "no destination has this host"), head)
+
+    [record] = notes.records
+    assert context.misdirected["unlisted"] == 1
+    assert (record.destination, record.method, record.target) == ("unlisted", "GET", "http://paymnets:80/cards")
+    assert (record.status, record.refusal, record.request_id) == (502, "unlisted", "r1")

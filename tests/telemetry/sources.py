@@ -41,6 +41,7 @@ class SetMetricsSource:
             2, 1, "sidecar.yaml:9: destinations.payments.tls.key: can not be read"
         )
     )
+    misdirected: Mapping[str, int] = field(default_factory=lambda: {"unlisted": 9})
     handshake_failures: Mapping[str, int] = field(default_factory=lambda: {"tls_client_certificate": 6})
     event_loop_lag: float = 0.0125
     open_connections: Connections = field(

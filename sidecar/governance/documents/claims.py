@@ -1,18 +1,21 @@
 """Nothing is claimed twice: a host leads to one destination, and a socket is listened on once."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from msgspec import UNSET
 
 from sidecar.governance.documents.document import DestinationEntry, SidecarDocument
 from sidecar.governance.documents.finding import Finding, dotted, shown
 from sidecar.governance.documents.yaml import Path, Tree
-from sidecar.net import Address, Endpoint, Host, bracketed
+from sidecar.net import LINK_LOCAL, Address, AddressRange, Endpoint, HostPort, canonical_host, link_local
 
-T = TypeVar("T", Address, Host)
+T = TypeVar("T", Address, HostPort)
+
+UNREACHABLE: Final = "must not be link-local, for credentials are served there, unless egress.allow names it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +32,46 @@ class Claim(Generic[T]):
         return f"{self.field}, by default," if self.line is None else f"{self.field} at line {self.line}"
 
 
-def hosts_of(name: str, entry: DestinationEntry) -> dict[Host, Path]:
-    """The hosts that lead to a destination, each with where in the document it comes from."""
-    here: Path = ("destinations", name)
-    if entry.hosts is not UNSET:
-        return dict.fromkeys(entry.hosts, (*here, "hosts"))
-    hosts = {Host(bracketed(endpoint.host)): (*here, "endpoints") for endpoint in entry.endpoints}
-    return {Host(name): here} | hosts
+def hosts_of(entries: Mapping[str, DestinationEntry]) -> dict[str, dict[HostPort, Path]]:
+    """The hosts that lead to each destination, each with where in the document it comes from.
+
+    A destination that names no hosts has its name, its endpoints with their ports, and their hosts for any port; of the
+    last those that no other destination has, for only the port tells them apart.
+    """
+    named: dict[str, dict[HostPort, Path]] = {}
+    for name, entry in entries.items():
+        here: Path = ("destinations", name)
+        if entry.hosts is not UNSET:
+            named[name] = dict.fromkeys(entry.hosts, (*here, "hosts"))
+        else:
+            at_any_port = {endpoint.host for endpoint in entry.endpoints}
+            named[name] = {HostPort(name): (*here, "endpoints") if name in at_any_port else here}
+            for endpoint in entry.endpoints:
+                named[name][HostPort(endpoint.host, endpoint.port)] = (*here, "endpoints")
+    claimed = Counter(host for hosts in named.values() for host in hosts)
+    claimed.update(host for name, entry in entries.items() for host in _at_any_port(entry) if host not in named[name])
+    for name, entry in entries.items():
+        path = ("destinations", name, "endpoints")
+        named[name] |= {host: path for host in _at_any_port(entry) if claimed[host] == 1}
+    return named
+
+
+def shared_hosts(entries: Mapping[str, DestinationEntry]) -> list[HostPort]:
+    """Hosts of several destinations' endpoints that lead to none of them without a port."""
+    leading = {host for hosts in hosts_of(entries).values() for host in hosts}
+    shared = Counter(host for entry in entries.values() for host in _at_any_port(entry))
+    return [host for host, count in shared.items() if count > 1 and host not in leading]
+
+
+def _at_any_port(entry: DestinationEntry) -> set[HostPort]:
+    return {HostPort(endpoint.host) for endpoint in entry.endpoints} if entry.hosts is UNSET else set()
 
 
 def check_hosts(sidecar: SidecarDocument, tree: Tree, findings: list[Finding]) -> None:
     """Add a finding for every host that leads to two destinations."""
-    first: dict[Host, Claim[Host]] = {}
-    for name, entry in sidecar.destinations.items():
-        for host, path in hosts_of(name, entry).items():
+    first: dict[HostPort, Claim[HostPort]] = {}
+    for hosts in hosts_of(sidecar.destinations).values():
+        for host, path in hosts.items():
             claim = Claim(host, dotted(path), tree.line(_item(tree, path, host)))
             if host in first:
                 hint = "" if path[-1] == "hosts" else "; name its `hosts`"
@@ -79,6 +108,37 @@ def check_listeners(sidecar: SidecarDocument, tree: Tree, findings: list[Finding
                 findings.append(Finding(tree.file, line, dotted(path), rule, shown(endpoint)))
 
 
+def check_reach(sidecar: SidecarDocument, tree: Tree, findings: list[Finding]) -> None:
+    """Add a finding for every endpoint that is refused by default and not allowed, and for what is allowed in vain."""
+    allowed = sidecar.egress.allow
+    control = [sidecar.admin.listen]
+    if sidecar.admin.metrics_listen is not UNSET:
+        control.append(sidecar.admin.metrics_listen)
+    for each in allowed:
+        lifts = any(each.network.overlaps(network) for network in LINK_LOCAL if network.version == each.network.version)
+        if not lifts and not any(
+            each.port == admin.port and (admin.unspecified or each.covers(admin.host, admin.port)) for admin in control
+        ):
+            refused = ", ".join(map(str, LINK_LOCAL))
+            rule = (
+                f"must be something that is refused by default: {refused}, or a port of admin; all else may be called"
+            )
+            line = tree.line(_item(tree, ("egress", "allow"), each))
+            findings.append(Finding(tree.file, line, "egress.allow", rule, shown(each)))
+    for name, entry in sidecar.destinations.items():
+        for endpoint in entry.endpoints:
+            if unreachable(endpoint, allowed):
+                path = ("destinations", name, "endpoints")
+                line = tree.line(_item(tree, path, endpoint))
+                findings.append(Finding(tree.file, line, dotted(path), UNREACHABLE, shown(endpoint)))
+
+
+def unreachable(endpoint: Endpoint, allowed: Sequence[AddressRange]) -> bool:
+    """Whether it is refused by default, and not among what is allowed."""
+    host = canonical_host(endpoint.host)
+    return link_local(host) and not any(each.covers(host, endpoint.port) for each in allowed)
+
+
 def _listeners(sidecar: SidecarDocument, tree: Tree) -> Iterator[Claim[Address]]:
     yield _listener(tree, ("admin", "listen"), sidecar.admin.listen)
     if sidecar.admin.metrics_listen is not UNSET:
@@ -97,7 +157,7 @@ def _listener(tree: Tree, path: Path, address: Address) -> Claim[Address]:
     return Claim(address, dotted(path), tree.line(place) if path in tree.lines else None)
 
 
-def _item(tree: Tree, path: Path, thing: Address | Endpoint | Host) -> Path:
+def _item(tree: Tree, path: Path, thing: Address | AddressRange | HostPort | Endpoint) -> Path:
     """Where in the list at `path` the thing is written, or `path` itself when it is not a list or not found."""
     written = tree.at(path) if path in tree.lines else None
     if isinstance(written, list):
@@ -107,9 +167,11 @@ def _item(tree: Tree, path: Path, thing: Address | Endpoint | Host) -> Path:
     return path
 
 
-def _meanings(word: object) -> Iterator[Address | Endpoint | Host]:
-    for form in (Address, Endpoint, Host):
+def _meanings(word: object) -> Iterator[Address | AddressRange | HostPort | Endpoint]:
+    for form in (Address, AddressRange, HostPort, Endpoint):
         with suppress(ValueError):
             yield form.parse(word)
     with suppress(ValueError):
-        yield Host(bracketed(Endpoint.parse(word).host))
+        endpoint = Endpoint.parse(word)
+        yield HostPort(endpoint.host)
+        yield HostPort(endpoint.host, endpoint.port)

@@ -16,7 +16,7 @@ from sidecar.governance.documents.settings import Document, Settings
 from sidecar.governance.documents.tls_version import TlsVersion
 from sidecar.governance.documents.units import BodyLimit, Duration, Size
 from sidecar.governance.documents.yaml import Path, Tree
-from sidecar.net import Address, Endpoint, Host, PolicyUrl, ReceiverUrl
+from sidecar.net import Address, AddressRange, Endpoint, Host, HostPort, PolicyUrl, ReceiverUrl
 
 RESERVED_NAME = "unlisted"
 """The label of what no destination names; no destination may be called so."""
@@ -186,6 +186,7 @@ class EgressSettings(Document, frozen=True, kw_only=True):
     listen: list[Address] = field(default_factory=lambda: [Address("127.0.0.1", 16001), Address("::1", 16001)])
     unlisted: Literal["forward", "refuse"] = "forward"
     connect: Literal["tunnel", "refuse"] = "tunnel"
+    allow: list[AddressRange] = field(default_factory=list)
 
 
 class IdempotencyKeySettings(Document, frozen=True, kw_only=True):
@@ -227,7 +228,7 @@ class DestinationEntry(Document, frozen=True, kw_only=True):
     """One destination of the service."""
 
     endpoints: Annotated[list[Endpoint], Meta(min_length=1)]
-    hosts: Annotated[list[Host], Meta(min_length=1)] | UnsetType = UNSET
+    hosts: Annotated[list[HostPort], Meta(min_length=1)] | UnsetType = UNSET
     listen: Address | UnsetType = UNSET
     tls: TlsSettings | UnsetType = UNSET
     idempotency_key: IdempotencyKeySettings = IdempotencyKeySettings()

@@ -124,9 +124,16 @@ SIDECAR_MEANINGS: Final[Mapping[str, str]] = {
     "egress.listen": "Where the service's calls come in.",
     "egress.unlisted": "Whether a call through HTTP_PROXY to a host that no destination names is forwarded or refused.",
     "egress.connect": "Whether CONNECT is tunnelled, counted and not governed, or refused.",
+    "egress.allow": (
+        "Addresses that may be called though they are refused by default: link-local ones, where clouds serve "
+        "credentials, and, with its port, where the sidecar's own admin plane listens."
+    ),
     "destinations": "The services this one calls, by name.",
     "destinations.*.endpoints": "The addresses of the destination, like http://payments:8080 or https://payments.",
-    "destinations.*.hosts": "The Host headers that lead to it. Left out: its name and its endpoints' hosts.",
+    "destinations.*.hosts": (
+        "The Host headers that lead to it, each with a port or for any. Left out: its name, and its endpoints with "
+        "their ports; without a port where no other destination has an endpoint there."
+    ),
     "destinations.*.listen": "A port of its own: whatever comes in there is for it, whatever its Host.",
     "destinations.*.tls": "How its https endpoints are spoken to. Files are relative to this one's folder.",
     "destinations.*.tls.ca": "A file of certificates that it is trusted by, instead of the system's.",

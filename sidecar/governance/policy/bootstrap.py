@@ -11,7 +11,15 @@ from typing import Any
 
 from msgspec import UNSET, inspect
 
-from sidecar.governance.documents.claims import check_hosts, check_listeners, hosts_of
+from sidecar.governance.documents.claims import (
+    UNREACHABLE,
+    check_hosts,
+    check_listeners,
+    check_reach,
+    hosts_of,
+    shared_hosts,
+    unreachable,
+)
 from sidecar.governance.documents.decoder import INVALID, Decoder
 from sidecar.governance.documents.directory import POLICY_NAME
 from sidecar.governance.documents.document import (
@@ -28,7 +36,7 @@ from sidecar.governance.documents.document import (
 from sidecar.governance.documents.finding import Finding, InvalidDocument, shown
 from sidecar.governance.documents.yaml import Tree, parse
 from sidecar.governance.policy.authority import Authority
-from sidecar.net import Address, Endpoint, Host
+from sidecar.net import Address, Endpoint, HostPort
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,7 @@ class Bootstrap:
     """The exact bytes of the file; none for flags."""
     file: Path | None
     hosts: Mapping[str, frozenset[str]]
-    """The hosts that lead to each destination, lower-cased."""
+    """The hosts that lead to each destination, lower-cased, with a port or for any."""
     listen: Mapping[str, tuple[Address, ...]]
     """The addresses of each destination's own."""
     warnings: tuple[str, ...]
@@ -103,14 +111,15 @@ def from_file(file: Path, content: bytes, findings: list[Finding]) -> Bootstrap:
         raise InvalidDocument(findings)
     check_listeners(sidecar, tree, findings)
     check_hosts(sidecar, tree, findings)
+    check_reach(sidecar, tree, findings)
     return Bootstrap(
         sidecar=sidecar,
         tree=tree,
         content=content,
         file=file,
-        hosts={name: frozenset(hosts_of(name, entry)) for name, entry in sidecar.destinations.items()},
+        hosts={name: frozenset(hosts) for name, hosts in hosts_of(sidecar.destinations).items()},
         listen={name: () if entry.listen is UNSET else (entry.listen,) for name, entry in sidecar.destinations.items()},
-        warnings=(),
+        warnings=_shared(sidecar.destinations),
     )
 
 
@@ -150,6 +159,12 @@ def from_flags(
         for endpoint in entry.endpoints
         if (endpoint.host, endpoint.port) in ours
     )
+    findings.extend(
+        Finding("--upstream", None, name, UNREACHABLE, shown(endpoint))
+        for name, entry in entries.items()
+        for endpoint in entry.endpoints
+        if unreachable(endpoint, egress.allow)
+    )
     contested = _contested(entries)
     alone = tuple(egress.listen) if len(entries) == 1 else ()
     if alone:
@@ -162,10 +177,11 @@ def from_flags(
         tree=None,
         content=b"",
         file=None,
-        hosts={name: frozenset(hosts_of(name, entry).keys() - contested) for name, entry in entries.items()},
+        hosts={name: frozenset(hosts.keys() - contested) for name, hosts in hosts_of(entries).items()},
         listen=dict.fromkeys(entries, alone),
-        warnings=tuple(
-            f"several destinations have an endpoint at {host}: it leads to none of them" for host in contested
+        warnings=(
+            *(f"several destinations have the endpoint {host}: it leads to none of them" for host in contested),
+            *_shared(entries),
         ),
     )
 
@@ -194,7 +210,14 @@ def _upstreams(upstreams: Sequence[str], findings: list[Finding]) -> dict[str, D
     return {name: DestinationEntry(endpoints=urls) for name, urls in endpoints.items()}
 
 
-def _contested(entries: Mapping[str, DestinationEntry]) -> list[Host]:
-    """Hosts that lead to several destinations, which only their ports tell apart; a destination's name is its own."""
-    claims = Counter(host for name, entry in entries.items() for host in hosts_of(name, entry))
+def _contested(entries: Mapping[str, DestinationEntry]) -> list[HostPort]:
+    """Hosts and ports that lead to several destinations; a destination's name is its own."""
+    claims = Counter(host for hosts in hosts_of(entries).values() for host in hosts)
     return [host for host, count in claims.items() if count > 1 and host not in entries]
+
+
+def _shared(entries: Mapping[str, DestinationEntry]) -> tuple[str, ...]:
+    return tuple(
+        f"several destinations have an endpoint at {host}: only with its port does it lead to one of them"
+        for host in shared_hosts(entries)
+    )

@@ -35,7 +35,7 @@ from sidecar.governance.policy.resolve import Excepted, Layer, Origin, Resolutio
 from sidecar.governance.policy.tls import USUAL, Origination, Termination, origination_of, termination_of
 from sidecar.governance.policy.waivers import Exemptions, Grant, State, begins_at, ends_at, state_of
 from sidecar.governance.trust.certificates import CertificateFiles
-from sidecar.net import Address, Endpoint
+from sidecar.net import Address, AddressRange, Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class DestinationSnapshot:
     name: str
     endpoints: tuple[Endpoint, ...]
     hosts: frozenset[str]
-    """Lower-cased, without port; IPv6 addresses in brackets, as a Host header has them."""
+    """Lower-cased, with a port or for any; IPv6 addresses in brackets, as a Host header has them."""
     listen: tuple[Address, ...]
     policy: DestinationPolicy
     provenance: Mapping[str, Origin]
@@ -72,11 +72,15 @@ class DestinationSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class EgressSnapshot:
-    """The shared listeners; `unlisted` is forward or refuse, `connect` is tunnel or refuse."""
+    """The shared listeners; `unlisted` is forward or refuse, `connect` is tunnel or refuse.
+
+    `allow` has the addresses that may be called though they are refused by default.
+    """
 
     listen: tuple[Address, ...]
     unlisted: str
     connect: str
+    allow: tuple[AddressRange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,7 +405,9 @@ def _snapshot(
         destinations=MappingProxyType(destinations),
         unlisted=platform.defaults.policy,
         unlisted_provenance=platform.defaults.provenance,
-        egress=EgressSnapshot(tuple(sidecar.egress.listen), sidecar.egress.unlisted, sidecar.egress.connect),
+        egress=EgressSnapshot(
+            tuple(sidecar.egress.listen), sidecar.egress.unlisted, sidecar.egress.connect, tuple(sidecar.egress.allow)
+        ),
         admin=sidecar.admin.listen,
         metrics_listen=None if metrics_listen is UNSET else metrics_listen,
         admin_token_file=None if token_file is UNSET else bootstrap.path(token_file),

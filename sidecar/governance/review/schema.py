@@ -21,7 +21,7 @@ from sidecar.governance.documents.settings import ORDERED, SETTINGS, Settings
 from sidecar.governance.documents.tls_version import TlsVersion
 from sidecar.governance.documents.units import BodyLimit, Duration, Size
 from sidecar.governance.policy.ceilings import CEILINGS, OVERLOADED
-from sidecar.net import Address, Endpoint, Host, PolicyUrl, ReceiverUrl
+from sidecar.net import Address, AddressRange, Endpoint, Host, HostPort, PolicyUrl, ReceiverUrl
 
 Schema = dict[str, Any]
 
@@ -64,6 +64,16 @@ WRITTEN: Final[Mapping[type, Schema]] = {
         "examples": ["http://payments:8080", "https://payments.example"],
     },
     Host: {"type": "string", "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)$", "examples": ["payments"]},
+    HostPort: {
+        "type": "string",
+        "pattern": r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?$",
+        "examples": ["payments", "payments:8080"],
+    },
+    AddressRange: {
+        "type": "string",
+        "pattern": r"^([0-9.]+(/[0-9]+)?(:[0-9]{1,5})?|[0-9A-Fa-f:.]+(/[0-9]+)?|\[[0-9A-Fa-f:./]+\]:[0-9]{1,5})$",
+        "examples": ["169.254.169.254", "169.254.0.0/16", "127.0.0.1:16000"],
+    },
     PolicyUrl: {"type": "string", "pattern": "^https://[^/?#@ ]+/[^# ]*$", "examples": ["https://policies/fleet.yaml"]},
     ReceiverUrl: {
         "type": "string",

@@ -26,7 +26,8 @@ URL_RULE = "must be a URL like http://host:port or https://host, without path, q
 OCTAL_RULE = "must be quoted or lose its leading 0, which some readers take for octal"
 FLOOR = "concurrency.min_in_flight (4, built in)"
 BACKOFF_RULE = "retry.backoff.max (1s, built in) must be at least retry.backoff.base"
-HOST_RULE = "must be a host name or IP address without port: letters, digits, '-', '_' and '.'"
+RANGE_RULE = "must be an IP address or a network, with or without port, like 169.254.169.254 or [fe80::1]:80"
+HOST_RULE = "must be a host name or IP address, with or without port: letters, digits, '-', '_' and '.'"
 CLAIMED_RULE = "must not claim a host that destinations.payments.endpoints at line 5 has"
 LISTEN_RULE = "must not listen where admin.listen, by default, does (127.0.0.1:16000)"
 ADDRESS_RULE = "must be an IP address and a port, like 127.0.0.1:16001 or [::1]:16001"
@@ -513,9 +514,21 @@ WRONG_SIDECAR_FILES = {
         SIDECAR.replace("  payments:", "  Payments:"),
         [f'4: destinations.Payments: {NAME_RULE}, got "Payments"'],
     ),
-    "a host with its port": (
-        SIDECAR + '    hosts: ["payments:80"]\n',
-        [f'6: {PAYMENTS}.hosts[0]: {HOST_RULE}, got "payments:80"'],
+    "a host with its scheme": (
+        SIDECAR + '    hosts: ["http://payments"]\n',
+        [f'6: {PAYMENTS}.hosts[0]: {HOST_RULE}, got "http://payments"'],
+    ),
+    "a host with a port that there is not": (
+        SIDECAR + '    hosts: ["payments:0"]\n',
+        [f'6: {PAYMENTS}.hosts[0]: must have a port between 1 and 65535, got "payments:0"'],
+    ),
+    "an address to be allowed that is none": (
+        'egress: {allow: ["metadata.internal"]}\n' + SIDECAR,
+        [f'1: egress.allow[0]: {RANGE_RULE}, got "metadata.internal"'],
+    ),
+    "a network to be allowed with bits of a host": (
+        'egress: {allow: ["169.254.1.1/16"]}\n' + SIDECAR,
+        [f'1: egress.allow[0]: {RANGE_RULE}, got "169.254.1.1/16"'],
     ),
     "a host of two destinations": (
         SIDECAR + '  ledger:\n    endpoints: ["http://ledger:1"]\n    hosts: [payments]\n',
@@ -655,7 +668,7 @@ def test_one_upstream_has_the_egress_ports_to_itself() -> None:
     snapshot = flags("payments=http://127.0.0.1:9001")
 
     assert snapshot.destinations["payments"].listen == ("127.0.0.1:16001", "[::1]:16001")
-    assert snapshot.destinations["payments"].hosts == {"payments", "127.0.0.1"}
+    assert snapshot.destinations["payments"].hosts == {"payments", "127.0.0.1", "127.0.0.1:9001"}
     assert snapshot.egress.listen == ()
     assert (snapshot.admin, snapshot.service, snapshot.version) == ("127.0.0.1:16000", "checkout", 0)
 
@@ -671,7 +684,7 @@ def test_several_upstreams_share_the_listener() -> None:
 
     assert snapshot.egress.listen == ("127.0.0.1:7000",)
     assert [destination.listen for destination in snapshot.destinations.values()] == [(), ()]
-    assert snapshot.destinations["ledger"].hosts == {"ledger", "l"}
+    assert snapshot.destinations["ledger"].hosts == {"ledger", "l", "l:443"}
 
 
 def test_an_upstream_given_twice_has_two_endpoints() -> None:
@@ -680,12 +693,27 @@ def test_an_upstream_given_twice_has_two_endpoints() -> None:
     assert snapshot.destinations["payments"].endpoints == ("http://a:1", "http://b:2")
 
 
-def test_upstreams_on_one_machine_are_told_apart_by_name() -> None:
+def test_upstreams_on_one_machine_are_told_apart_by_name_and_by_port() -> None:
     snapshot = flags("payments=http://127.0.0.1:1", "ledger=http://127.0.0.1:2")
+
+    assert snapshot.destinations["payments"].hosts == {"payments", "127.0.0.1:1"}
+    assert snapshot.destinations["ledger"].hosts == {"ledger", "127.0.0.1:2"}
+    assert snapshot.warnings[0] == (
+        "several destinations have an endpoint at 127.0.0.1: only with its port does it lead to one of them"
+    )
+
+
+def test_upstreams_with_one_endpoint_are_told_apart_by_name() -> None:
+    snapshot = flags("payments=http://127.0.0.1:1", "ledger=http://127.0.0.1:1")
 
     assert snapshot.destinations["payments"].hosts == {"payments"}
     assert snapshot.destinations["ledger"].hosts == {"ledger"}
-    assert snapshot.warnings[0] == "several destinations have an endpoint at 127.0.0.1: it leads to none of them"
+    assert snapshot.warnings[0] == "several destinations have the endpoint 127.0.0.1:1: it leads to none of them"
+
+
+def test_an_upstream_at_a_link_local_address_calls_for_a_file_that_allows_it() -> None:
+    with pytest.raises(InvalidDocument, match="must not be link-local"):
+        flags("metadata=http://169.254.169.254")
 
 
 def test_flags_may_name_a_policy() -> None:

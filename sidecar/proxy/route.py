@@ -1,0 +1,52 @@
+"""A destination as requests find it: its engine state, its connections, and the bytes that depend on both."""
+
+from enum import Enum
+from typing import Final
+
+from sidecar.engine.destination import Destination
+from sidecar.engine.shadow import Shadow
+from sidecar.proxy.pool import Pool
+from sidecar.wire.authority import format_authority
+from sidecar.wire.head import RequestHead
+
+_STANDARD_PORTS: Final = {"http": 80, "https": 443}
+
+
+class Role(Enum):
+    """The side of the service that a route is on."""
+
+    EGRESS = "egress"
+    """To a destination that the sidecar file names."""
+    UNLISTED = "unlisted"
+    """To a host that no destination names."""
+    INGRESS = "ingress"
+    """To the service itself: every Host is passed on as it came, the sidecar's own among them."""
+
+
+class Route:
+    """Shared by all requests to one destination."""
+
+    __slots__ = ("authority", "destination", "name", "pool", "replay_bytes", "role", "shadow")
+
+    def __init__(self, name: str, destination: Destination, pool: Pool, role: Role = Role.EGRESS) -> None:
+        self.name = name
+        self.destination = destination
+        self.pool = pool
+        self.role = role
+        self.authority = b""
+        """The Host that the destination knows itself by: its first endpoint's."""
+        self.replay_bytes = 0
+        self.shadow: Shadow | None = None
+        """What a candidate policy would decide; None unless there is a dry run."""
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over what follows from the destination's policy and endpoints."""
+        first = self.pool.endpoint
+        standard = _STANDARD_PORTS[first.scheme] == first.port
+        self.authority = format_authority(first.host, None if standard else first.port)
+        self.replay_bytes = self.destination.policy.retry.replay_buffer_bytes
+
+    def repeatable_until(self, head: RequestHead, now: float) -> float:
+        """The last instant at which this request may be sent again though it may have been executed."""
+        return now + self.destination.policy.repeatable_for(head.method, keyed=head.keyed)
