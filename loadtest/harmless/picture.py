@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from loadtest.harmless.stage import Run
 from loadtest.harmless.subjects import DIRECT, SIDECAR
 from loadtest.harmless.table import grouped
-from loadtest.harmless.verdict import P99_FACTOR, P99_SECONDS
+from sidecar.simulator.harmless import P99_FACTOR, P99_SECONDS
 
 mpl.use("Agg")
 COLOURS = {"envoy": "#ff9f1c", "envoy-adaptive": "#3b8fd4", SIDECAR: "#1ea34a"}

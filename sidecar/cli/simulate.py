@@ -20,11 +20,14 @@ from sidecar.governance.policy.snapshot import from_flags
 from sidecar.simulator import report
 from sidecar.simulator.assertion import Assertion
 from sidecar.simulator.campaign import Contender, chart, compare
+from sidecar.simulator.harmless import missed_bars, served
 from sidecar.simulator.outcome import RunOutcome
 from sidecar.simulator.report import Chart
 from sidecar.simulator.scenario import Scenario, load
+from sidecar.simulator.ungoverned import direct
 
 UNGOVERNED: Final = "ungoverned"
+DIRECT: Final = "direct"
 UTILISATIONS: Final = "50,60,70,80,90,95"
 BLIPS: Final = "1,2,3,5,8,13"
 NOWHERE: Final = "http://127.0.0.1:1"
@@ -129,16 +132,21 @@ def simulate(
     rows = [percent / 100 for percent in utilisations]
     charts = []
     for contender in contenders if mapped else ():
+        if contender.name == DIRECT:
+            continue
         cells = _watched(f"the map of {contender.name}", partial(chart, scenario, contender, rows, blips))
         charts.append(Chart(contender, cells, scenario.seconds - scenario.ends))
+    first = outcomes[contenders[0].name]
+    harms = missed_bars(served(first), served(outcomes[DIRECT])) if scenario.expects_no_harm else None
     if json_to is not None:
-        text = json.dumps(report.record(scenario, outcomes, charts), indent=2)
+        text = json.dumps(report.record(scenario, outcomes, charts, harms), indent=2)
         _write(json_to, text + "\n")
     if html_to is not None:
         _write(html_to, report.page(scenario, outcomes, charts))
     if json_to != "-":
         _print(scenario, outcomes, charts)
-    failures = [said for assertion in assertions if (said := assertion.failure(outcomes[contenders[0].name]))]
+    failures = [said for assertion in assertions if (said := assertion.failure(first))]
+    failures += [f"expect: harmless: {bar}" for bar in harms or ()]
     for said in failures:
         click.echo(f"does not hold: {said}", err=True)
     sys.exit(1 if failures else 0)
@@ -148,11 +156,15 @@ def _contenders(scenario: Scenario, policy: Path | None, against: str | None) ->
     """What is simulated, the policy first. Raises InvalidDocument."""
     file = policy or scenario.policy
     first = Contender(str(file or "baseline"), _policies(scenario, file))
-    if against is None:
-        return [first]
+    contenders = [first]
     if against == UNGOVERNED:
-        return [first, Contender(UNGOVERNED, first.policies, governed=False)]
-    return [first, Contender(against, _policies(scenario, Path(against)))]
+        contenders.append(Contender(UNGOVERNED, first.policies, governed=False))
+    elif against is not None:
+        contenders.append(Contender(against, _policies(scenario, Path(against))))
+    if scenario.expects_no_harm:
+        alone = {pair: direct(policy) for pair, policy in first.policies.items()}
+        contenders.append(Contender(DIRECT, alone, governed=False))
+    return contenders
 
 
 def _policies(scenario: Scenario, file: Path | None) -> dict[tuple[str, str], DestinationPolicy]:

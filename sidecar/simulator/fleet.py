@@ -21,7 +21,7 @@ from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.retry import Admission, Exchange
 from sidecar.engine.verdict import Refusal, Retry, Verdict
 from sidecar.simulator.agenda import TICK, Agenda, Lane
-from sidecar.simulator.models import Cache, Pace, Slowness, draw
+from sidecar.simulator.models import Cache, Pace, Slowness, draw, slow_draws
 from sidecar.simulator.scenario import Scenario, Service, Trouble
 from sidecar.simulator.ungoverned import EndlessBudget, ungoverned
 
@@ -29,6 +29,10 @@ SLOT: Final = 0.25
 """Seconds of one point of every curve."""
 FAST: Final = 0.001
 """Seconds in which a service that does no work answers, or refuses a connection."""
+CALLERS_WITHIN: Final = 0.02
+"""Seconds in which those who ask again and again begin."""
+CALLERS_PAUSE: Final = 0.25
+"""Seconds until one of them asks again who was not answered well."""
 AFTER: Final = 0.5
 """Seconds that a run goes on after the last deadline."""
 PROGRESS: Final = 1.0
@@ -66,7 +70,19 @@ class Curve:
 class SimulatedEndpoint:
     """One address of a service: its own workers, queue, cache and troubles."""
 
-    __slots__ = ("cache", "draw", "idle", "lost_caches", "pace", "queue", "troubles", "worked")
+    __slots__ = (
+        "cache",
+        "changes",
+        "draw",
+        "idle",
+        "lost_caches",
+        "pace",
+        "queue",
+        "slow_draw",
+        "slow_share",
+        "troubles",
+        "worked",
+    )
 
     def __init__(self, service: Service, random: Random, troubles: Sequence[Trouble]) -> None:
         self.draw = draw(service.spread, service.service_time, random)
@@ -78,12 +94,22 @@ class SimulatedEndpoint:
             for one in troubles
             if one.kind in _SLOWNESS
         )
+        self.slow_share = 0.0
+        self.slow_draw = self.draw
+        self.changes = [
+            change for one in troubles if one.kind == "slow" for change in slow_draws(one, service.spread, random)
+        ]
+        """Of the two, from when on."""
         self.lost_caches = [trouble.begins for trouble in troubles if trouble.kind == "forget"]
         self.troubles = [one for one in troubles if one.kind in _ANSWERS]
         self.idle = service.workers // service.endpoints
         self.queue: deque[tuple[Call, int]] = deque()
         self.worked: Callable[[Call, int], None]
         """A worker has done with that attempt."""
+
+    def work(self, call: "Call") -> float:
+        """Seconds of work. Which requests are slow does not depend on how often they are tried."""
+        return self.draw() if call.dice >= self.slow_share else self.slow_draw()
 
 
 class Place(HealthRecord):
@@ -134,9 +160,11 @@ class Station:
         "answers",
         "attempts",
         "begun",
+        "bursts",
         "endpoints",
         "good",
         "hops",
+        "is_uneven",
         "leaving",
         "longest_queue",
         "pods",
@@ -155,6 +183,8 @@ class Station:
             for number in range(service.endpoints)
         ]
         self.troubles = [one for one in troubles if one.kind == "restart"]
+        self.bursts = [one for one in troubles if one.kind == "burst"]
+        self.is_uneven = any(endpoint.changes for endpoint in self.endpoints)
         self.longest_queue = 0
         self.pods: list[Pod] = []
         self.hops: list[Hop] = []
@@ -170,7 +200,10 @@ class Station:
 
 
 class Job:
-    """A request that a pod works on by calling others, one after the other. From outside if it has no `inbound`."""
+    """A request that a pod works on by calling others, one after the other.
+
+    From outside if it has no `inbound`; its `ticket` is then who asks again, -1 if nobody does.
+    """
 
     __slots__ = ("began", "epoch", "inbound", "outbound", "over", "pod", "station", "step", "ticket")
 
@@ -189,12 +222,14 @@ class Job:
 class Call(Exchange):
     """One call of one pod: the engine's exchange, and the job that it is made for."""
 
-    __slots__ = ("ended", "epoch", "hop", "job", "kept", "place", "ticket", "tried")
+    __slots__ = ("dice", "ended", "epoch", "hop", "job", "kept", "place", "ticket", "tried")
 
     def __init__(self, hop: Hop, job: Job, now: float, repeatable_until: float) -> None:
         super().__init__(job.pod.destinations[hop.index], now, repeatable_until)
         self.hop = hop
         self.job = job
+        self.dice = 1.0
+        """From 0 to 1: which requests are slow, where some are."""
         self.ticket = 0
         """Which attempt is listened to; a change makes everything void that was put down for the last one."""
         self.ended = False
@@ -227,6 +262,8 @@ class Fleet:
         self._agenda = Agenda()
         self._random = Random(scenario.seed)  # noqa: S311 - a run has to be reproducible, not secret
         self._chance = self._random.random
+        self._dice = Random(scenario.seed).random  # noqa: S311
+        """Apart, so that scenarios in which nothing is slow do not draw differently for it."""
         self._governed = governed
         self._words = words
         services = scenario.services
@@ -247,6 +284,13 @@ class Fleet:
                 self._await_arrival(station)
             for endpoint, instant in [(one, at) for one in station.endpoints for at in one.lost_caches]:
                 agenda.at(instant, self._forget, endpoint)
+            for endpoint, change in [(one, change) for one in station.endpoints for change in one.changes]:
+                agenda.at(change[0], self._change_pace, (endpoint, change))
+            for trouble in station.bursts:
+                agenda.at(trouble.begins, self._burst, station, trouble.requests)
+            callers = station.service.callers * len(station.pods)
+            for caller in range(callers):
+                agenda.at(CALLERS_WITHIN * caller / callers, self._ask, station, caller)
             for trouble in station.troubles:
                 agenda.at(trouble.begins, self._go_down, (station, trouble))
                 agenda.at(trouble.ends, self._come_back, station)
@@ -313,10 +357,20 @@ class Fleet:
         else:
             station.begun.add(self._agenda.now)
 
-    def _begin(self, station: Station, pod: Pod) -> None:
+    def _burst(self, station: Station, requests: int) -> None:
+        """So many come in the same instant, at pods taken at random."""
+        for _ in range(requests):
+            self._begin(station, station.pods[int(self._chance() * len(station.pods))])
+
+    def _ask(self, station: Station, caller: int) -> None:
+        """One of those who ask again when they are answered: each has a pod of its own."""
+        if self._agenda.now < self.scenario.seconds:
+            self._begin(station, station.pods[caller % len(station.pods)], caller)
+
+    def _begin(self, station: Station, pod: Pod, caller: int = -1) -> None:
         now = self._agenda.now
         station.begun.add(now)
-        job = Job(station, pod, now, None, 0)
+        job = Job(station, pod, now, None, caller)
         if station.leaving is not None:
             station.leaving.add(now, job, 0)
         self._go_on(job, _OK)
@@ -331,6 +385,8 @@ class Fleet:
                 continue
             unsafe = hop.unsafe and self._chance() < hop.unsafe
             call = job.outbound = Call(hop, job, self._agenda.now, -_FOREVER if unsafe else _FOREVER)
+            if hop.callee.is_uneven:
+                call.dice = self._dice()
             admission = call.admit(self._agenda.now)
             if admission is _GO:
                 self._send(call)
@@ -348,6 +404,12 @@ class Fleet:
         if status < 400:
             job.station.good.add(job.began)
             self.latencies.append(self._agenda.now - job.began)
+        if job.station.service.callers:
+            self._ask_again(job, 0.0 if status < 400 else CALLERS_PAUSE)
+
+    def _ask_again(self, job: Job, pause: float) -> None:
+        if job.ticket >= 0:
+            self._agenda.at(self._agenda.now + pause, self._ask, job.station, job.ticket)
 
     def _leave(self, job: Job, _: int) -> None:
         """Who asked from outside waits no longer."""
@@ -364,6 +426,8 @@ class Fleet:
             call.finish(now, _ABANDONED)
             if call.destination.limiter.waiting:
                 self._wake(call.destination)
+        if job.station.service.callers:
+            self._ask_again(job, CALLERS_PAUSE)
 
     # One call: what a proxy does
 
@@ -515,7 +579,7 @@ class Fleet:
             self._agenda.at(now + FAST, endpoint.worked, call, ticket)
         elif endpoint.idle:
             endpoint.idle -= 1
-            self._agenda.at(endpoint.pace.finished(now, endpoint.draw()), endpoint.worked, call, ticket)
+            self._agenda.at(endpoint.pace.finished(now, endpoint.work(call)), endpoint.worked, call, ticket)
         elif len(endpoint.queue) < station.service.queue:
             endpoint.queue.append((call, ticket))
             station.longest_queue = max(station.longest_queue, len(endpoint.queue))
@@ -528,7 +592,9 @@ class Fleet:
         now = self._agenda.now
         if endpoint.queue:
             following, its_ticket = endpoint.queue.popleft()
-            self._agenda.at(endpoint.pace.finished(now, endpoint.draw()), endpoint.worked, following, its_ticket)
+            self._agenda.at(
+                endpoint.pace.finished(now, endpoint.work(following)), endpoint.worked, following, its_ticket
+            )
         elif station.service.workers:
             endpoint.idle += 1
         station.answers += 1
@@ -551,6 +617,11 @@ class Fleet:
             if call.place is not None:
                 call.place.record_connect_failure(self._agenda.now)
             self._heed(call, call.on_fault(self._agenda.now, Fault.CONNECT_FAILURE, sent=False), 502)
+
+    @staticmethod
+    def _change_pace(what: tuple[SimulatedEndpoint, tuple[float, float, Callable[[], float]]], _: int) -> None:
+        changing, (_at, share, draw_slow) = what
+        changing.slow_share, changing.slow_draw = share, draw_slow
 
     @staticmethod
     def _forget(endpoint: SimulatedEndpoint, _: int) -> None:

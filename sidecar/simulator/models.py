@@ -2,11 +2,13 @@
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
 from typing import Final
+
+from sidecar.simulator.scenario import Trouble
 
 LOGNORMAL_SIGMA: Final = 0.7
 """Spread of the logarithm: the 99th percentile is four times the mean, as it is with many a database."""
@@ -26,6 +28,20 @@ def draw(spread: str, mean: float, random: Random) -> Callable[[], float]:
         "lognormal": lambda: random.lognormvariate(location, LOGNORMAL_SIGMA),
     }
     return draws[spread]
+
+
+def slow_draws(trouble: Trouble, spread: str, random: Random) -> Iterator[tuple[float, float, Callable[[], float]]]:
+    """From each of these instants on, the share of requests that are slow and how their work is drawn.
+
+    From the beginning of a `slow` trouble to its end, where nothing is slow any more.
+    """
+    steps = STEPS_OF_WARMING if trouble.becomes != trouble.service_time else 1
+    width = (trouble.ends - trouble.begins) / steps
+    first = 0.5 if steps > 1 else 0.0
+    for step in range(steps):
+        mean = trouble.service_time + (trouble.becomes - trouble.service_time) * (step + first) / steps
+        yield trouble.begins + step * width, trouble.share, draw(spread, mean, random)
+    yield trouble.ends, 0.0, draw(spread, trouble.becomes, random)
 
 
 class Cache:

@@ -63,7 +63,7 @@ def outcome(fleet: Fleet) -> RunOutcome:
     """What a run that is over came to."""
     scenario = fleet.scenario
     slots = math.ceil(scenario.seconds / SLOT)
-    entries = [station for station in fleet.stations.values() if station.service.rate]
+    entries = [station for station in fleet.stations.values() if station.service.rate or station.service.callers]
     offered = [sum(station.begun.slots[slot] for station in entries) for slot in range(slots)]
     good = [sum(station.good.slots[slot] for station in entries) for slot in range(slots)]
     first, begins, ends = (int(instant / SLOT) for instant in (scenario.warm_up, scenario.begins, scenario.ends))

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sidecar.simulator.campaign import Cell, Contender
 from sidecar.simulator.fleet import SLOT
+from sidecar.simulator.harmless import MissedBar
 from sidecar.simulator.outcome import RunOutcome
 from sidecar.simulator.plot import PlotLine, heat, lines
 from sidecar.simulator.scenario import Scenario
@@ -50,8 +51,13 @@ class Chart:
     watched: float
 
 
-def record(scenario: Scenario, outcomes: Mapping[str, RunOutcome], charts: Sequence[Chart]) -> dict[str, Any]:
-    """Plain values for JSON; seconds, shares of 1, counts."""
+def record(
+    scenario: Scenario,
+    outcomes: Mapping[str, RunOutcome],
+    charts: Sequence[Chart],
+    harms: Sequence[MissedBar] | None = None,
+) -> dict[str, Any]:
+    """Plain values for JSON; seconds, shares of 1, counts. `harms` where the scenario expects none."""
     return {
         "command": "sidecar simulate",
         "scenario": {
@@ -68,6 +74,7 @@ def record(scenario: Scenario, outcomes: Mapping[str, RunOutcome], charts: Seque
             chart.contender.name: {"watched_seconds": chart.watched, "cells": [asdict(cell) for cell in chart.cells]}
             for chart in charts
         },
+        **({} if harms is None else {"harms": [asdict(bar) for bar in harms]}),
     }
 
 
@@ -138,7 +145,11 @@ def fleet_in_words(scenario: Scenario) -> str:
     told = []
     for name, one in scenario.services.items():
         load = f"{one.pods} pods of {name}" if one.pods > 1 else name
-        if one.workers:
+        if one.callers:
+            load += f" ({one.callers * one.pods:,} callers who ask again and again)"
+        elif one.unlimited:
+            load += f" ({coming[name]:,.0f}/s, of unlimited capacity)" if coming[name] else " (of unlimited capacity)"
+        elif one.workers:
             load += f" ({coming[name]:,.0f}/s, {coming[name] / one.capacity:.0%} of its capacity)"
         else:
             load += f" ({coming[name]:,.0f}/s)"

@@ -21,6 +21,8 @@ from sidecar.governance.documents.yaml import Tree, parse
 
 _RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)/s")
 DEFAULT_SECONDS: Final = 60.0
+UNLIMITED: Final = 1 << 40
+"""Workers of a service that works on however many requests at once."""
 
 
 class Rate(float):
@@ -40,6 +42,25 @@ class Rate(float):
         return f"{float(self):g}/s"
 
 
+class Capacity(Rate):
+    """Requests per second that are answered at most. Written `50/s`, or `unlimited`."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, written: object) -> Self:
+        """Read what was written. Raises ValueError with the rule it breaks."""
+        if written == "unlimited":
+            return cls("inf")
+        try:
+            return super().parse(written)
+        except ValueError as error:
+            raise ValueError(f"{error}, or unlimited") from None
+
+    def __str__(self) -> str:
+        return "unlimited" if math.isinf(self) else super().__str__()
+
+
 class CacheEntry(Document, frozen=True, kw_only=True):
     """What spares a service work: each request is for one of `keys`, all of them cached at the start.
 
@@ -53,17 +74,19 @@ class CacheEntry(Document, frozen=True, kw_only=True):
 class ServiceEntry(Document, frozen=True, kw_only=True):
     """One service of the fleet.
 
-    `pods` each have a sidecar of their own. A service with a `rate` is called from outside, so often by each pod. One
-    with a `capacity`, or a `utilisation` of it at the rates given, works on requests: first come first served, each for
+    `pods` each have a sidecar of their own. A service with a `rate` is called from outside, so often by each pod; one
+    with `callers` by so many to each pod who ask again when they are answered. One with a `capacity`, which may be
+    unlimited, or a `utilisation` of it at the rates given, works on requests: first come first served, each for
     a time drawn around `service_time`; its `endpoints` share the workers, and callers choose.
     It then makes its `calls`, one after the other, each with that probability.
     """
 
     pods: Annotated[int, Meta(ge=1, le=100_000)] = 1
     rate: Rate | UnsetType = UNSET
+    callers: Annotated[int, Meta(ge=1, le=100_000)] | UnsetType = UNSET
     deadline: Duration | UnsetType = UNSET
     unsafe: Annotated[float, Meta(ge=0, le=1)] = 0.0
-    capacity: Rate | UnsetType = UNSET
+    capacity: Capacity | UnsetType = UNSET
     utilisation: Annotated[float, Meta(ge=0.01, le=10)] | UnsetType = UNSET
     service_time: Duration = Duration(0.02)
     spread: Literal["fixed", "even", "exponential", "lognormal"] = "exponential"
@@ -75,17 +98,19 @@ class ServiceEntry(Document, frozen=True, kw_only=True):
 
 
 class TroubleEntry(Document, frozen=True, kw_only=True):
-    """One thing that goes wrong.
+    """One thing that goes wrong, or only changes.
 
     hang: no work is done; brownout: work at `speed`; cold: from `speed` up to full speed; forget: the cache is empty
     and fills again as requests come, whatever `lasts` says; error: a `share` of the requests is answered with `status`
     at once; dead: connections are refused; restart: the pods are gone and forget everything, and a `backlog` of the
-    requests that came meanwhile comes at once when they are back. It happens at one `endpoint`, counted from 0,
+    requests that came meanwhile comes at once when they are back. No trouble, and so no part of what recovery is from:
+    slow: a `share` of the requests takes `service_time`, moving evenly to `becomes`; burst: so many more `requests`
+    come at once. It happens at one `endpoint`, counted from 0,
     or at all; `times` times, `every` so often.
     """
 
     service: DestinationName
-    kind: Literal["hang", "brownout", "cold", "forget", "error", "dead", "restart"]
+    kind: Literal["hang", "brownout", "cold", "forget", "error", "dead", "restart", "slow", "burst"]
     at: Duration
     lasts: Duration = Duration(1.0)
     speed: Annotated[float, Meta(ge=0.01, le=1)] = 0.4
@@ -94,20 +119,30 @@ class TroubleEntry(Document, frozen=True, kw_only=True):
     retry_after: Duration | UnsetType = UNSET
     backlog: Annotated[float, Meta(ge=0, le=1)] = 1.0
     endpoint: Annotated[int, Meta(ge=0, le=999)] | UnsetType = UNSET
+    service_time: Duration | UnsetType = UNSET
+    becomes: Duration | UnsetType = UNSET
+    requests: Annotated[int, Meta(ge=1, le=1_000_000)] | UnsetType = UNSET
     every: Duration | UnsetType = UNSET
     times: Annotated[int, Meta(ge=1, le=1000)] = 1
 
 
 class ScenarioDocument(Document, frozen=True, kw_only=True):
-    """The file. `warm_up` is not counted; requests come for `duration`."""
+    """The file. `warm_up` is not counted; requests come for `duration`.
+
+    `expect: harmless`: callers are to be answered as they would be without a sidecar, whatever happens.
+    """
 
     name: str = ""
     seed: int = 1
     duration: Duration = Duration(DEFAULT_SECONDS)
     warm_up: Duration = Duration(5.0)
     policy: str | UnsetType = UNSET
+    expect: Literal["harmless"] | UnsetType = UNSET
     services: dict[DestinationName, ServiceEntry]
     trouble: list[TroubleEntry] = msgspec.field(default_factory=list)
+
+
+HARMLESS: Final = frozenset({"slow", "burst"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +155,7 @@ class Service:
     name: str
     pods: int = 1
     rate: float = 0.0
+    callers: int = 0
     deadline: float = float("inf")
     unsafe: float = 0.0
     workers: int = 0
@@ -137,6 +173,11 @@ class Service:
         """Requests per second that its workers answer at full speed."""
         return self.workers / self.service_time
 
+    @property
+    def unlimited(self) -> bool:
+        """Whether no request ever waits for a worker."""
+        return self.workers >= UNLIMITED
+
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
@@ -152,6 +193,14 @@ class Trouble:
     retry_after: float | None = None
     backlog: float = 1.0
     endpoint: int | None = None
+    service_time: float = 0.0
+    becomes: float = 0.0
+    requests: int = 0
+
+    @property
+    def harms(self) -> bool:
+        """Whether anything goes wrong; what is slow or comes in a burst is answered as well as ever."""
+        return self.kind not in HARMLESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,16 +214,17 @@ class Scenario:
     services: Mapping[str, Service]
     troubles: Sequence[Trouble]
     policy: Path | None = None
+    expects_no_harm: bool = False
 
     @property
     def begins(self) -> float:
         """When the first trouble begins; the end where there is none."""
-        return min((trouble.begins for trouble in self.troubles), default=self.seconds)
+        return min((trouble.begins for trouble in self.troubles if trouble.harms), default=self.seconds)
 
     @property
     def ends(self) -> float:
         """When the last trouble is over."""
-        return max((trouble.ends for trouble in self.troubles), default=self.seconds)
+        return max((trouble.ends for trouble in self.troubles if trouble.harms), default=self.seconds)
 
     def loads(self) -> dict[str, float]:
         """Requests per second that come to each service when all is well."""
@@ -189,7 +239,7 @@ class Scenario:
         if utilisation is not None:
             arriving = self.loads()
             services = {
-                name: staffed(one, arriving[name] / utilisation) if one.workers else one
+                name: staffed(one, arriving[name] / utilisation) if one.workers and not one.unlimited else one
                 for name, one in services.items()
             }
         lasting = [trouble for trouble in troubles if trouble.kind != "forget"]
@@ -221,7 +271,8 @@ class Scenario:
             pods = max(1, round(one.pods * share))
             rate = one.rate * one.pods * share / pods
             smaller = replace(one, pods=pods, rate=rate, keys=math.ceil(one.keys * share))
-            services[name] = staffed(smaller, one.capacity * share) if one.workers else smaller
+            limited = one.workers and not one.unlimited
+            services[name] = staffed(smaller, one.capacity * share) if limited else smaller
         return replace(self, services=services)
 
 
@@ -231,6 +282,8 @@ def staffed(service: Service, capacity: float) -> Service:
     A fraction of a worker there is not: the time that each request takes is changed by as much, so that the capacity is
     the one that was asked for.
     """
+    if math.isinf(capacity):
+        return replace(service, workers=UNLIMITED * service.endpoints)
     workers = service.endpoints * max(1, round(capacity * service.service_time / service.endpoints))
     return replace(service, workers=workers, service_time=workers / capacity)
 
@@ -281,9 +334,10 @@ class _Reader:
             return None
         services = self._services(order)
         troubles = [once for number, entry in enumerate(document.trouble) for once in self._troubles(number, entry)]
-        if document.warm_up >= min((one.begins for one in troubles), default=float(document.duration)):
+        real = [one for one in troubles if one.harms]
+        if document.warm_up >= min((one.begins for one in real), default=float(document.duration)):
             self._decoder.broken(("warm_up",), "must be over before the first trouble begins", str(document.warm_up))
-        late = max((one.ends for one in troubles), default=0.0)
+        late = max((one.ends for one in real), default=0.0)
         if late >= document.duration:
             rule = f"must go on after the last trouble, which ends at {Duration(late)}"
             self._decoder.broken(("duration",), rule, str(document.duration))
@@ -295,6 +349,7 @@ class _Reader:
             services=services,
             troubles=sorted(troubles, key=lambda one: one.begins),
             policy=None if document.policy is UNSET else self._file.parent / document.policy,
+            expects_no_harm=document.expect is not UNSET,
         )
 
     def _check(self, name: str, entry: ServiceEntry) -> None:
@@ -302,9 +357,16 @@ class _Reader:
         for callee in entry.calls:
             if callee not in self._document.services:
                 self._decoder.lacking((*here, "calls", callee), "is no service of this file")
-        if entry.rate is not UNSET and not entry.calls:
-            self._decoder.lacking((*here, "rate"), "is of no use to a service that calls none")
-        if entry.rate is UNSET and not any(name in other.calls for other in self._document.services.values()):
+        for asked in ("rate", "callers"):
+            if getattr(entry, asked) is not UNSET and not entry.calls:
+                self._decoder.lacking((*here, asked), "is of no use to a service that calls none")
+        if entry.rate is not UNSET and entry.callers is not UNSET:
+            self._decoder.lacking((*here, "callers"), "do not go with a rate: they ask as often as they are answered")
+        if (
+            entry.rate is UNSET
+            and entry.callers is UNSET
+            and not any(name in other.calls for other in self._document.services.values())
+        ):
             self._decoder.lacking(here, "is called by nobody: give it a rate, or a caller")
         if entry.capacity is not UNSET and entry.utilisation is not UNSET:
             self._decoder.lacking(
@@ -336,6 +398,7 @@ class _Reader:
                 name=name,
                 pods=entry.pods,
                 rate=0.0 if entry.rate is UNSET else float(entry.rate),
+                callers=0 if entry.callers is UNSET else entry.callers,
                 deadline=float("inf") if entry.deadline is UNSET else float(entry.deadline),
                 unsafe=entry.unsafe,
                 service_time=float(entry.service_time) or 1.0,
@@ -363,7 +426,7 @@ class _Reader:
             self._decoder.broken((*here, "service"), "is no service of this file", entry.service)
             return []
         has_work = service.capacity is not UNSET or service.utilisation is not UNSET
-        if entry.kind in {"hang", "brownout", "cold"} and not has_work:
+        if entry.kind in {"hang", "brownout", "cold", "slow"} and not has_work:
             self._decoder.broken((*here, "kind"), f"needs a capacity or a utilisation of {entry.service}", entry.kind)
         if entry.endpoint is not UNSET and entry.endpoint >= service.endpoints:
             rule = f"must be under {service.endpoints}: that many endpoints {entry.service} has, counted from 0"
@@ -377,6 +440,11 @@ class _Reader:
         if entry.kind == "restart" and not service.calls:
             self._decoder.broken(
                 (*here, "kind"), f"needs a service with calls, and {entry.service} has none", entry.kind
+            )
+        self._check_change(here, entry, service)
+        if entry.kind == "restart" and service.callers is not UNSET:
+            self._decoder.lacking(
+                (*here, "kind"), "does not go with callers, who would wait for ever for a lost answer"
             )
         if entry.lasts <= 0:
             self._decoder.broken((*here, "lasts"), "must be over 0s", str(entry.lasts))
@@ -397,6 +465,29 @@ class _Reader:
                 retry_after=None if entry.retry_after is UNSET else float(entry.retry_after),
                 backlog=entry.backlog,
                 endpoint=None if entry.endpoint is UNSET else entry.endpoint,
+                service_time=_seconds(entry.service_time),
+                becomes=_seconds(entry.becomes, entry.service_time),
+                requests=0 if entry.requests is UNSET else entry.requests,
             )
             for turn in range(entry.times)
         ]
+
+    def _check_change(self, here: Place, entry: TroubleEntry, service: ServiceEntry) -> None:
+        """What slow and burst need, and nothing else does."""
+        needs = {"slow": "service_time", "burst": "requests"}.get(entry.kind)
+        if needs is not None and getattr(entry, needs) is UNSET:
+            self._decoder.lacking((*here, "kind"), f"needs {needs}")
+        for name, kind in (("service_time", "slow"), ("becomes", "slow"), ("requests", "burst")):
+            if getattr(entry, name) is not UNSET and entry.kind != kind:
+                self._decoder.lacking((*here, name), f"is of {kind} only")
+        if entry.kind == "slow" and entry.service_time is not UNSET and entry.service_time <= 0:
+            self._decoder.broken((*here, "service_time"), "must be over 0s", str(entry.service_time))
+        if entry.kind == "burst" and not service.calls:
+            self._decoder.broken(
+                (*here, "kind"), f"needs a service with calls, and {entry.service} has none", entry.kind
+            )
+
+
+def _seconds(*durations: Duration | UnsetType) -> float:
+    """The first that was written; 0 where none was."""
+    return next((float(one) for one in durations if one is not UNSET), 0.0)

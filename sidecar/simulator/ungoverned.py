@@ -7,6 +7,8 @@ from sidecar.engine.budget import RetryBudget
 from sidecar.engine.policy import BreakerPolicy, ConcurrencyPolicy, DestinationPolicy, LimitKind
 
 NEVER: Final = 1_000_000_000
+PATIENCE_SECONDS: Final = 120.0
+"""For how long a caller without a sidecar waits, unless its scenario says otherwise."""
 
 
 class EndlessBudget(RetryBudget):
@@ -33,4 +35,15 @@ def ungoverned(policy: DestinationPolicy) -> DestinationPolicy:
         policy,
         breaker=BreakerPolicy(min_requests=NEVER, consecutive_failures=NEVER),
         concurrency=ConcurrencyPolicy(LimitKind.FIXED, initial=NEVER, max_in_flight=NEVER),
+    )
+
+
+def direct(policy: DestinationPolicy) -> DestinationPolicy:
+    """As if there were no sidecar: one attempt, however long its answer takes, and nothing that holds it back."""
+    bare = ungoverned(policy)
+    return replace(
+        bare,
+        timeout=PATIENCE_SECONDS,
+        per_attempt_timeout=PATIENCE_SECONDS,
+        retry=replace(bare.retry, max_attempts=1),
     )

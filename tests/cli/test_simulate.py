@@ -108,3 +108,48 @@ def test_what_can_not_be_simulated_is_one_clear_message_and_exit_two(arguments: 
     assert ran.returncode == 2
     assert said in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+HEALTHY = """\
+expect: harmless
+duration: 8s
+warm_up: 0s
+services:
+  checkout: {rate: 100/s, calls: {payments: 1}}
+  payments: {capacity: unlimited, service_time: 20ms, spread: fixed}
+trouble:
+  - {service: payments, kind: slow, service_time: 500ms, at: 3s, lasts: 60s}
+"""
+
+
+@pytest.fixture
+def healthy(tmp_path: Path) -> Path:
+    file = tmp_path / "healthy.yaml"
+    file.write_text(HEALTHY)
+    return file
+
+
+def test_what_expects_no_harm_is_played_without_a_sidecar_too_and_harm_is_exit_1(healthy: Path, tmp_path: Path) -> None:
+    record, strict = tmp_path / "record.json", tmp_path / "policy.yaml"
+    limit = "concurrency: {limit: fixed, initial: 10}"
+    strict.write_text(f"version: 1\nowner: platform\ndefaults: {{{limit}}}\n")
+
+    ran = simulate(healthy, "--policy", strict, "--json", record)
+
+    written = json.loads(record.read_text())
+    assert ran.returncode == 1
+    assert list(written["outcomes"]) == [str(strict), "direct"]
+    assert written["outcomes"]["direct"]["p99"] == pytest.approx(0.5)
+    assert {"success", "p99"} <= {bar["figure"] for bar in written["harms"]}
+    assert "does not hold: expect: harmless: success" in ran.stderr
+
+
+def test_what_does_no_harm_is_exit_0(healthy: Path, tmp_path: Path) -> None:
+    record, generous = tmp_path / "record.json", tmp_path / "policy.yaml"
+    limit = "concurrency: {limit: fixed, initial: 200}"
+    generous.write_text(f"version: 1\nowner: platform\ndefaults: {{{limit}}}\n")
+
+    ran = simulate(healthy, "--policy", generous, "--json", record)
+
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(record.read_text())["harms"] == []

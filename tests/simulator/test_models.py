@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.simulator.models import Cache, Pace, Slowness, draw
+from sidecar.simulator.models import Cache, Pace, Slowness, draw, slow_draws
+from sidecar.simulator.scenario import Trouble
 
 
 @pytest.mark.parametrize("spread", ["fixed", "even", "exponential", "lognormal"])
@@ -78,3 +79,22 @@ def test_a_cache_that_was_lost_costs_each_key_the_whole_work_once() -> None:
     assert cold.count(4.0) == 20
     assert cold[0] == 4.0
     assert set(cold[500:]) == {1.0}
+
+
+def test_a_slow_service_is_so_from_its_beginning_to_its_end() -> None:
+    slow = Trouble("payments", "slow", 4.0, 9.0, share=0.1, service_time=3.0, becomes=3.0)
+
+    changes = list(slow_draws(slow, "fixed", Random(1)))
+
+    assert [(at, share, work()) for at, share, work in changes] == [(4.0, 0.1, 3.0), (9.0, 0.0, 3.0)]
+
+
+def test_a_service_that_becomes_slow_does_so_evenly() -> None:
+    creeping = Trouble("payments", "slow", 0.0, 10.0, service_time=1.0, becomes=2.0)
+
+    changes = list(slow_draws(creeping, "fixed", Random(1)))
+
+    times = [work() for _, _, work in changes[:-1]]
+    assert [at for at, _, _ in changes] == pytest.approx([step * 0.5 for step in range(21)])
+    assert (times[0], times[-1]) == pytest.approx((1.025, 1.975))
+    assert [other - one for one, other in pairwise(times)] == pytest.approx([0.05] * 19)

@@ -110,6 +110,17 @@ def test_a_cache_is_lost_in_an_instant_and_shrinks_with_the_fleet(tmp_path: Path
             "services.checkout.cache: needs a capacity",
         ),
         (("10ms", "10ms, endpoints: 0"), "storm.yaml:4: services.payments.endpoints: must be between 1 and 1000"),
+        (("rate: 10/s", "rate: 10/s, callers: 5"), "services.checkout.callers: do not go with a rate"),
+        (("service_time: 10ms", "callers: 5"), "services.payments.callers: is of no use to a service that calls none"),
+        (("rate: 10/s", "rate: unlimited"), "services.checkout.rate: must be a rate over 0 with its unit"),
+        (("utilisation: 0.8", "capacity: endless"), "must be a rate over 0 with its unit, like 50/s, or unlimited"),
+        (("duration: 20s", "duration: 20s\nexpect: calm"), "expect: must be harmless"),
+        (("kind: hang", "kind: slow"), "trouble[0].kind: needs service_time"),
+        (("kind: hang", "kind: burst"), "trouble[0].kind: needs requests"),
+        (("kind: hang", "kind: hang, requests: 5"), "trouble[0].requests: is of burst only"),
+        (("kind: hang", "kind: hang, becomes: 5s"), "trouble[0].becomes: is of slow only"),
+        (("kind: hang", "kind: slow, service_time: 0s"), "trouble[0].service_time: must be over 0s"),
+        (("kind: hang", "kind: burst, requests: 5"), "trouble[0].kind: needs a service with calls"),
         (("lasts: 2s", "lasts: 2s, endpoint: 1"), "storm.yaml:6: trouble[0].endpoint: must be under 1"),
         (("at: 8s", "at: 4s"), "warm_up: must be over before the first trouble begins"),
         (("lasts: 2s", "lasts: 12s"), "duration: must go on after the last trouble, which ends at 20s"),
@@ -127,3 +138,35 @@ def test_what_is_wrong_is_named_with_its_line(change: tuple[str, str], said: str
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidDocument, match="can not be read"):
         load(tmp_path / "absent.yaml")
+
+
+def test_what_only_changes_may_begin_at_once_and_last_to_the_end_and_is_no_trouble(tmp_path: Path) -> None:
+    slow = GOOD.replace(
+        "kind: hang, at: 8s, lasts: 2s", "kind: slow, service_time: 2s, becomes: 3s, at: 0s, lasts: 60s"
+    )
+
+    scenario = read(tmp_path, slow.replace("utilisation: 0.8", "capacity: unlimited"))
+
+    (change,) = scenario.troubles
+    assert (change.service_time, change.becomes, change.share) == (2.0, 3.0, 1.0)
+    assert scenario.begins == scenario.ends == scenario.seconds
+    assert scenario.services["payments"].unlimited
+    assert scenario.services["payments"].service_time == pytest.approx(0.01)
+    assert not scenario.expects_no_harm
+
+
+def test_an_unlimited_service_stays_so_in_small_and_at_any_utilisation(tmp_path: Path) -> None:
+    scenario = read(tmp_path, GOOD.replace("utilisation: 0.8", "capacity: unlimited"))
+
+    assert scenario.shrunk(10).services["payments"].unlimited
+    assert scenario.at(utilisation=0.5).services["payments"].unlimited
+    assert not read(tmp_path, GOOD).services["payments"].unlimited
+
+
+def test_callers_do_not_go_with_a_restart_of_their_service(tmp_path: Path) -> None:
+    looping = GOOD.replace("rate: 10/s", "callers: 5").replace(
+        "service: payments, kind: hang", "service: checkout, kind: restart"
+    )
+
+    with pytest.raises(InvalidDocument, match=r"trouble\[0\]\.kind: does not go with callers"):
+        read(tmp_path, looping)
