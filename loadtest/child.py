@@ -51,6 +51,7 @@ class Child:
                     stdout=output,
                     stderr=output,
                     cwd=ROOT,
+                    env={**os.environ, "XDG_RUNTIME_DIR": str(log.parent)},  # what it leaves there goes with its log
                     start_new_session=True,
                     # One system call: no lock of another thread is asked for.
                     preexec_fn=partial(_ends_with, os.getpid()) if _LIBC is not None else None,  # noqa: PLW1509
