@@ -64,10 +64,10 @@ def _keys(file: Path) -> tuple[dict[str, PublicKey], int]:
     content = file.read_bytes()
     if b"-----BEGIN" in content:
         try:
-            raw = signature.ed25519().public_bytes(content)
+            key = PublicKey.parse(base64.b64encode(signature.ed25519().public_bytes(content)).decode())
         except ValueError as error:
             raise InvalidDocument([Finding(str(file), None, "", str(error))]) from None
-        return {file.stem: PublicKey(base64.b64encode(raw).decode())}, 1
+        return {file.stem: key}, 1
     findings: list[Finding] = []
     if kind_of(Candidate(str(file), content)) is DocumentKind.AUTHORITY:
         settings: PolicySettings | None = authority_from(file, content).policy

@@ -15,6 +15,7 @@ from sidecar.governance.documents.public_key import KeyName, PublicKey
 from sidecar.governance.documents.settings import Document, Settings
 from sidecar.governance.documents.tls_version import TlsVersion
 from sidecar.governance.documents.units import BodyLimit, Duration, Size
+from sidecar.governance.documents.version import CEILING as VERSION_CEILING
 from sidecar.governance.documents.yaml import Path, Tree
 from sidecar.net import Address, AddressRange, Endpoint, Host, HostPort, PolicyUrl, ReceiverUrl
 
@@ -135,7 +136,7 @@ class PolicyDocument(Document, frozen=True, kw_only=True):
     From 00:00 UTC of `expires` on it should have been replaced. With `dry_run` it is only tried.
     """
 
-    version: Annotated[int, Meta(ge=1)]
+    version: Annotated[int, Meta(ge=1, le=VERSION_CEILING)]
     owner: Text
     defaults: Settings = Settings()
     guardrails: dict[str, Guardrail] = field(default_factory=dict)

@@ -2,11 +2,20 @@
 
 import base64
 import binascii
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from msgspec import Meta
 
 KEY_BYTES = 32
+
+_P: Final = 2**255 - 19
+_ORDER_8: Final = 2707385501144840649318225287225658788936804267575313519463743609750303402022
+"""The ordinate of a point of order 8; the other is its negative."""
+_SMALL_ORDER: Final = frozenset({0, 1, _P - 1, _ORDER_8, _P - _ORDER_8})
+"""Ordinates y of the eight points of small order (RFC 8032 §5.1.7; libsodium refuses the same).
+
+Of these a signature can be made without a private key: [8]P is the identity, whatever is signed.
+"""
 
 KeyName = Annotated[
     str,
@@ -35,9 +44,16 @@ class PublicKey(str):
             raise ValueError(rule) from None
         if len(raw) != KEY_BYTES or base64.b64encode(raw).decode() != written:
             raise ValueError(rule)
+        if _ordinate(raw) in _SMALL_ORDER:
+            raise ValueError("must not be a point of small order: everybody can sign for such a key")
         return cls(written)
 
     @property
     def raw(self) -> bytes:
         """The bytes."""
         return base64.b64decode(self)
+
+
+def _ordinate(raw: bytes) -> int:
+    """The y of an encoded point, without the sign of its x: also of encodings that are not the shortest."""
+    return (int.from_bytes(raw, "little") & (2**255 - 1)) % _P

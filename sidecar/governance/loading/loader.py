@@ -16,6 +16,7 @@ from msgspec import UNSET
 from sidecar.governance.documents.directory import unread_documents
 from sidecar.governance.documents.document import PolicySettings
 from sidecar.governance.documents.finding import Finding, InvalidDocument
+from sidecar.governance.documents.version import unfollowable
 from sidecar.governance.loading.mounts import mounted_by_themselves
 from sidecar.governance.loading.policy_cache import CacheFault, Kept, Memory, PolicyCache
 from sidecar.governance.loading.reading import Reading, read
@@ -242,11 +243,13 @@ class PolicyLoader:
     def _require_rising(self, delivery: Delivery, candidate: Snapshot) -> None:
         """Older rules come back under a higher version, or not at all: who replays them must not succeed."""
         assert self._memory is not None
-        if candidate.version < self._memory.version:
-            rule = f"must not be lower than {self._memory.version}, the highest seen here (rollback)"
-            raise InvalidDocument(
-                [Finding(delivery.name, _version_line(delivery.content), "version", rule, str(candidate.version))]
-            )
+        seen = self._memory.version
+        rule = unfollowable(candidate.version, seen)
+        if candidate.version < seen:
+            rule = f"must not be lower than {seen}, the highest seen here (rollback)"
+        if rule is not None:
+            line = _version_line(delivery.content)
+            raise InvalidDocument([Finding(delivery.name, line, "version", rule, str(candidate.version))])
 
     # Deciding
 

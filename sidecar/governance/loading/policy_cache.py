@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from sidecar.governance.documents.version import CEILING as VERSION_CEILING
 from sidecar.governance.policy.delivery import Delivery
 
 _SIZE_CEILING_BYTES: Final = 8 << 20
@@ -91,6 +92,8 @@ class PolicyCache:
             raise CacheFault(f"{self._file}: can not be read: {error.strerror}") from error
         except (msgspec.MsgspecError, UnicodeDecodeError):
             raise CacheFault(f"{self._file}: is not what was kept; it is put aside at the next good policy") from None
+        if memory.version > VERSION_CEILING:
+            raise CacheFault(f"{self._file}: is not what was kept; it is put aside at the next good policy")
         if any(kept is not None and not kept.intact for kept in (memory.current, memory.previous)):
             raise CacheFault(f"{self._file}: is not what was kept; it is put aside at the next good policy")
         return memory if memory.source == source else None

@@ -16,6 +16,7 @@ from sidecar.engine.policy import LimitKind
 from sidecar.governance.documents.document import AbortCondition, PolicyException
 from sidecar.governance.documents.finding import Finding
 from sidecar.governance.documents.limits import WireLimits, limit_text
+from sidecar.governance.documents.version import unfollowable
 from sidecar.governance.policy.guardrails import Bound, written
 from sidecar.governance.policy.platform_policy import Platform
 from sidecar.governance.policy.waivers import Grant, State, state_of
@@ -126,6 +127,7 @@ def compare(old: Platform, new: Platform, now: datetime) -> Comparison:
         rule = f"must rise: it was {old.version}, and a lower version is refused as a rollback"
     elif new.version == old.version and comparison.loosens:
         rule = f"must rise: the policy is loosened, and {old.version} was its version before"
+    rule = rule or unfollowable(new.version, old.version)
     if rule is None or new.tree is None:
         return comparison
     finding = Finding(new.tree.file, new.tree.line(("version",)), "version", rule, str(new.version))

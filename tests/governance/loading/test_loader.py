@@ -795,3 +795,28 @@ async def test_flags_are_under_the_authority_too(tmp_path: Path) -> None:
     loader = PolicyLoader(boot, POD, authority=tmp_path / "etc" / "authority.yaml", wall=lambda: NOW)
 
     assert standing(await loader.first(strict=True)) == (9, "source", "none")
+
+
+async def test_a_version_that_nothing_could_ever_follow_is_refused(folder: Folder) -> None:
+    loader, _ = await folder.start()
+    folder.policy(10**24 - 1)
+    with pytest.raises(InvalidDocument, match=r"version: must be between 1 and 9007199254740991, got 9999"):
+        await loader.load()
+    folder.policy(2**53 - 1)
+    with pytest.raises(InvalidDocument, match=r"policy\.yaml:1: version: must be at most .*nothing could ever follow"):
+        await loader.load()
+    folder.policy(8)
+
+    assert standing(await loader.load()) == (8, "source", "none")
+
+
+async def test_a_version_that_was_remembered_past_all_versions_is_forgotten_loudly(folder: Folder) -> None:
+    folder.sidecar("file: policy.yaml, cache: state")
+    await folder.start()
+    kept = next((folder.path / "state").iterdir())
+    kept.write_text(kept.read_text().replace('"version":7,"aborted"', f'"version":{10**24},"aborted"'))
+
+    _, loaded = await folder.start()
+
+    assert standing(loaded) == (7, "source", "none")
+    assert "the highest version seen is forgotten" in loaded.warnings[0]

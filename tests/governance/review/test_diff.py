@@ -213,3 +213,9 @@ def test_when_a_version_is_given_up_by_itself_is_a_matter_of_looseness_too(
 
 def test_an_end_of_the_rollout_is_no_loss_of_its_condition() -> None:
     assert told(compared(POLICY + WATCHED, NEXT)) == [("changes", "rollout.percent", "5", None, "every service")]
+
+
+def test_a_jump_to_where_no_version_could_follow_is_refused() -> None:
+    comparison = compared(POLICY, POLICY.replace("version: 7", f"version: {2**53 - 1}"))
+
+    assert [finding.rule.rpartition(": ")[2] for finding in comparison.findings] == ["nothing could ever follow it"]

@@ -96,7 +96,7 @@ rollout: {percent: 5, abort_when: {amplification: 1.2}}
 """,
     "sidecar": """\
 service: checkout
-policy: {url: "https://policies/fleet.yaml", keys: {ann: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}}
+policy: {url: "https://policies/fleet.yaml", keys: {ann: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}}
 telemetry: {traces: {endpoint: "http://collector:4318/v1/traces"}}
 ingress: {listen: "0.0.0.0:16006", app: "http://127.0.0.1:8080"}
 destinations: {payments: {endpoints: ["http://payments:80"]}}
