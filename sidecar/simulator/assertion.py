@@ -9,7 +9,7 @@ from typing import Final, Self
 from sidecar.governance.documents.units import Duration
 from sidecar.simulator.outcome import RunOutcome
 
-_WRITTEN = re.compile(r"\s*([a-z_0-9]+)(?:\[([^\]]+)\])?\s*(<=|>=|<|>)\s*([0-9.]+)\s*(ms|s|m|h|%)?\s*")
+_WRITTEN = re.compile(r"\s*([a-z_0-9]+)(?:\[([^\]]+)\])?\s*(<=|>=|<|>)\s*([0-9.]+)\s*(?:(ms|s|m|h|%)\s*)?")
 _RELATIONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "<": operator.lt,
     "<=": operator.le,
