@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from sidecar.engine.breaker import Breaker, BreakerState
 from sidecar.engine.destination import Destination
-from sidecar.engine.histogram import Histogram
+from sidecar.engine.histogram import Histogram, quantile_of
 from sidecar.engine.outcome import AttemptKind, Result
 from sidecar.engine.record import ExchangeRecord
 from sidecar.engine.verdict import Refusal
@@ -76,6 +76,7 @@ class Series:
         "_allowances",
         "_breaker",
         "_durations",
+        "_highest",
         "_last",
         "_states",
         "_taken",
@@ -97,6 +98,7 @@ class Series:
         self._allowances: deque[float] = deque(maxlen=LATELY_ROWS + 1)
         self._last = [0] * (len(COUNTS) + len(REFUSALS))
         self._durations: deque[list[int]] = deque([[0] * len(destination.tally.request_seconds.counts)])
+        self._highest: deque[float] = deque(maxlen=LATELY_ROWS)
         self._times = array("d")
         self._states = bytearray()
         self._breaker = destination.breaker
@@ -166,11 +168,12 @@ class Series:
         durations.append(list(histogram.counts))
         if len(durations) > LATELY_ROWS + 1:
             durations.popleft()
-        recent = Histogram(histogram.bounds)
-        recent.counts = [count - before for count, before in zip(histogram.counts, durations[0], strict=True)]
-        if not any(recent.counts):
+        self._highest.append(histogram.take_highest())
+        recent = [count - before for count, before in zip(histogram.counts, durations[0], strict=True)]
+        if not any(recent):
             return math.nan, math.nan
-        return round(recent.quantile(0.5), 5), round(recent.quantile(0.99), 5)
+        p50, p99 = (quantile_of(histogram.bounds, recent, max(self._highest), q) for q in (0.5, 0.99))
+        return round(p50, 5), round(p99, 5)
 
     def _follow(self, breaker: Breaker, now: float) -> None:
         state = breaker.state(now)  # before the journal is read: looking closes one whose ramp is over

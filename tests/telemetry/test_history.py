@@ -148,6 +148,19 @@ def test_quantiles_are_of_the_last_ten_seconds_and_none_without_requests() -> No
     assert all(map(math.isnan, p99[10:]))
 
 
+def test_the_longest_of_late_is_the_bound_of_its_quantiles_and_is_forgotten_with_the_rows() -> None:
+    scene = Scene()
+    scene.request(200, 10.2)
+    scene.turn()
+    for _ in range(12):
+        scene.request(200, 0.3)
+        scene.turn()
+
+    p99 = scene.column("p99", 13)
+    assert p99[0] == pytest.approx(10.2, abs=0.01)
+    assert p99[-1] == pytest.approx(0.3, abs=0.01)
+
+
 def test_a_destination_without_traffic_has_no_series_and_gets_one_with_its_first_request() -> None:
     scene = Scene()
     scene.turn()
