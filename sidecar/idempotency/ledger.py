@@ -19,10 +19,10 @@ from typing import Final, assert_never
 from msgspec import structs
 
 from sidecar.idempotency.journal import Journal
-from sidecar.idempotency.record import TOMBSTONE, KeyRecord, State
+from sidecar.idempotency.record import TOMBSTONE, KeyRecord, KeyState
 
 
-class Ruling(Enum):
+class LedgerRuling(Enum):
     """What became of an event. The first six answer a claim."""
 
     GRANTED = "granted"
@@ -39,7 +39,7 @@ class Ruling(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class KeyClaim:
     """A request asks to be run. `fence` is drawn for it; the same claim may be repeated when its answer was lost.
 
     `takes_over`: the route's class is reexecute_ok, so that an unknown outcome is run again.
@@ -105,14 +105,14 @@ class Erase:
     """The contents of the answer and the words of the journal are to go; that the key was used stays."""
 
 
-Event = Claim | Renew | Complete | Release | Doubt | Resolve | Erase
+Event = KeyClaim | Renew | Complete | Release | Doubt | Resolve | Erase
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
     """The ruling, and the record from now on, which is the one before unless `changed`."""
 
-    ruling: Ruling
+    ruling: LedgerRuling
     record: KeyRecord | None
     changed: bool = False
 
@@ -123,16 +123,16 @@ def apply(record: KeyRecord | None, event: Event, now: float) -> Applied:
         now = max(now, record.at)
         record = _aged(record, now)
     match event:
-        case Claim():
+        case KeyClaim():
             return _claim(record, event, now)
         case Renew(held):
             return _renew(record, held, now)
         case Complete(held, status, answer):
-            return _settle(record, held, now, State.COMPLETED, status=status, answer=answer)
+            return _settle(record, held, now, KeyState.COMPLETED, status=status, answer=answer)
         case Release(held, why):
-            return _settle(record, held, now, State.RELEASED, why=why)
+            return _settle(record, held, now, KeyState.RELEASED, why=why)
         case Doubt(held, why, status, answer):
-            return _settle(record, held, now, State.UNKNOWN, why=why, status=status, answer=answer)
+            return _settle(record, held, now, KeyState.UNKNOWN, why=why, status=status, answer=answer)
         case Resolve():
             return _resolve(record, event, now)
         case Erase():
@@ -141,50 +141,50 @@ def apply(record: KeyRecord | None, event: Event, now: float) -> Applied:
             assert_never(event)
 
 
-_UNSETTLED: Final = frozenset({State.IN_FLIGHT, State.UNKNOWN})
+_UNSETTLED: Final = frozenset({KeyState.IN_FLIGHT, KeyState.UNKNOWN})
 """States whose outcome the holder of the fence may still tell."""
 
 
 def _aged(record: KeyRecord, now: float) -> KeyRecord | None:
     """The record as time alone has left it: nothing or a tombstone after retention, unknown after a lapsed lease."""
-    if record.state is State.EXPIRED:
+    if record.state is KeyState.EXPIRED:
         return record
     if now >= record.ends_at:
-        return TOMBSTONE if record.rejects and record.state is not State.RELEASED else None
+        return TOMBSTONE if record.rejects and record.state is not KeyState.RELEASED else None
     return record
 
 
-def _claim(record: KeyRecord | None, claim: Claim, now: float) -> Applied:
+def _claim(record: KeyRecord | None, claim: KeyClaim, now: float) -> Applied:
     if record is None:
-        return _granted(KeyRecord(State.RELEASED), claim, now, "claimed")
+        return _granted(KeyRecord(KeyState.RELEASED), claim, now, "claimed")
     match record.state:
-        case State.EXPIRED:
-            return Applied(Ruling.KEY_EXPIRED, record)
-        case State.RELEASED:
+        case KeyState.EXPIRED:
+            return Applied(LedgerRuling.KEY_EXPIRED, record)
+        case KeyState.RELEASED:
             return _granted(record, claim, now, "claimed")
-        case State.IN_FLIGHT if record.fence == claim.fence:
-            return Applied(Ruling.GRANTED, record)
+        case KeyState.IN_FLIGHT if record.fence == claim.fence:
+            return Applied(LedgerRuling.GRANTED, record)
         case _ if _differs(record.fingerprint, claim.fingerprint):
-            return Applied(Ruling.KEY_REUSED, record)
-        case State.COMPLETED:
-            return Applied(Ruling.REPLAY, record)
-        case State.IN_FLIGHT if not record.lapsed(now):
-            return Applied(Ruling.IN_FLIGHT, record)
-        case State.IN_FLIGHT | State.UNKNOWN if claim.takes_over:
+            return Applied(LedgerRuling.KEY_REUSED, record)
+        case KeyState.COMPLETED:
+            return Applied(LedgerRuling.REPLAY, record)
+        case KeyState.IN_FLIGHT if not record.lapsed(now):
+            return Applied(LedgerRuling.IN_FLIGHT, record)
+        case KeyState.IN_FLIGHT | KeyState.UNKNOWN if claim.takes_over:
             return _granted(record, claim, now, "taken_over")
-        case State.IN_FLIGHT:
+        case KeyState.IN_FLIGHT:
             lapsed_at = record.at + record.lease
-            unknown = _next(record, State.UNKNOWN, lapsed_at, "unknown", why="lease_lapsed")
-            return Applied(Ruling.OUTCOME_UNKNOWN, unknown, changed=True)
-        case State.UNKNOWN:
-            return Applied(Ruling.OUTCOME_UNKNOWN, record)
+            unknown = _next(record, KeyState.UNKNOWN, lapsed_at, "unknown", why="lease_lapsed")
+            return Applied(LedgerRuling.OUTCOME_UNKNOWN, unknown, changed=True)
+        case KeyState.UNKNOWN:
+            return Applied(LedgerRuling.OUTCOME_UNKNOWN, record)
         case _:
             assert_never(record.state)
 
 
-def _granted(before: KeyRecord, claim: Claim, now: float, event: str) -> Applied:
+def _granted(before: KeyRecord, claim: KeyClaim, now: float, event: str) -> Applied:
     record = KeyRecord(
-        State.IN_FLIGHT,
+        KeyState.IN_FLIGHT,
         fence=claim.fence,
         at=now,
         lease=claim.lease,
@@ -195,23 +195,23 @@ def _granted(before: KeyRecord, claim: Claim, now: float, event: str) -> Applied
         scope=claim.scope,
         journal=before.journal.with_entry(now, event),
     )
-    return Applied(Ruling.GRANTED, record, changed=True)
+    return Applied(LedgerRuling.GRANTED, record, changed=True)
 
 
 def _renew(record: KeyRecord | None, held: KeyRecord, now: float) -> Applied:
     record = _found(record, held)
     if record is None or record.fence != held.fence or record.state not in _UNSETTLED:
-        return Applied(Ruling.SUPERSEDED, record)
+        return Applied(LedgerRuling.SUPERSEDED, record)
     # No entry in the journal: a slow request would fill it. A lapsed lease is taken up again by its own holder only.
-    renewed = structs.replace(record, state=State.IN_FLIGHT, at=now, revision=record.revision + 1)
-    return Applied(Ruling.DONE, renewed, changed=True)
+    renewed = structs.replace(record, state=KeyState.IN_FLIGHT, at=now, revision=record.revision + 1)
+    return Applied(LedgerRuling.DONE, renewed, changed=True)
 
 
 def _settle(
     record: KeyRecord | None,
     held: KeyRecord,
     now: float,
-    state: State,
+    state: KeyState,
     *,
     why: str = "",
     status: int = 0,
@@ -219,15 +219,15 @@ def _settle(
 ) -> Applied:
     record = _found(record, held)
     if record is None or record.fence != held.fence:
-        return Applied(Ruling.SUPERSEDED, record)
+        return Applied(LedgerRuling.SUPERSEDED, record)
     if record.state is state and record.status == status and record.answer == answer:
-        return Applied(Ruling.DONE, record)
+        return Applied(LedgerRuling.DONE, record)
     # A key that was resolved as not applied, and is run to its end all the same, has been applied.
-    late = state is State.COMPLETED and record.state is State.RELEASED
+    late = state is KeyState.COMPLETED and record.state is KeyState.RELEASED
     if record.state not in _UNSETTLED and not late:
-        return Applied(Ruling.SUPERSEDED, record)
+        return Applied(LedgerRuling.SUPERSEDED, record)
     return Applied(
-        Ruling.DONE, _next(record, state, now, state.value, why=why, status=status, answer=answer), changed=True
+        LedgerRuling.DONE, _next(record, state, now, state.value, why=why, status=status, answer=answer), changed=True
     )
 
 
@@ -237,26 +237,26 @@ def _found(record: KeyRecord | None, held: KeyRecord) -> KeyRecord | None:
 
 
 def _resolve(record: KeyRecord | None, event: Resolve, now: float) -> Applied:
-    if record is None or not (record.state is State.UNKNOWN or record.lapsed(now)):
-        return Applied(Ruling.SUPERSEDED, record)
-    state = State.COMPLETED if event.applied else State.RELEASED
+    if record is None or not (record.state is KeyState.UNKNOWN or record.lapsed(now)):
+        return Applied(LedgerRuling.SUPERSEDED, record)
+    state = KeyState.COMPLETED if event.applied else KeyState.RELEASED
     word = "resolved_applied" if event.applied else "resolved_not_applied"
     resolved = _next(record, state, now, word, why=event.why, by=event.by, status=event.status, answer=event.answer)
-    return Applied(Ruling.DONE, resolved, changed=True)
+    return Applied(LedgerRuling.DONE, resolved, changed=True)
 
 
 def _erase(record: KeyRecord | None) -> Applied:
-    if record is None or record.state is State.EXPIRED:
-        return Applied(Ruling.DONE, record)
+    if record is None or record.state is KeyState.EXPIRED:
+        return Applied(LedgerRuling.DONE, record)
     erased = structs.replace(
         record, answer=b"", scope=b"", journal=record.journal.redacted(), revision=record.revision + 1
     )
-    return Applied(Ruling.DONE, erased, changed=True)
+    return Applied(LedgerRuling.DONE, erased, changed=True)
 
 
 def _next(
     record: KeyRecord,
-    state: State,
+    state: KeyState,
     at: float,
     event: str,
     *,

@@ -12,7 +12,7 @@ RELEASED_SECONDS: Final = 3600.0
 """For which a released key is kept: for its journal alone, as the next claim of it is a new one."""
 
 
-class State(Enum):
+class KeyState(Enum):
     """Where a key stands. A key that nothing is known of is new."""
 
     IN_FLIGHT = "in_flight"
@@ -33,7 +33,7 @@ class KeyRecord(Struct, frozen=True, array_like=True):
     what is replayed, perhaps encrypted. `revision` counts the transitions since the claim that began the record.
     """
 
-    state: State
+    state: KeyState
     fence: bytes = b""
     revision: int = 0
     at: float = 0.0
@@ -60,19 +60,19 @@ class KeyRecord(Struct, frozen=True, array_like=True):
     def ends_at(self) -> float:
         """When retention is over; a lease that lapsed counts from its lapse."""
         match self.state:
-            case State.IN_FLIGHT:
+            case KeyState.IN_FLIGHT:
                 return self.at + self.lease + self.retention
-            case State.RELEASED:
+            case KeyState.RELEASED:
                 return self.at + min(self.retention, RELEASED_SECONDS)
             case _:
                 return self.at + self.retention
 
     def lapsed(self, now: float) -> bool:
         """Whether it is in flight, and nobody has renewed its lease in time."""
-        return self.state is State.IN_FLIGHT and now >= self.at + self.lease
+        return self.state is KeyState.IN_FLIGHT and now >= self.at + self.lease
 
 
-TOMBSTONE: Final = KeyRecord(State.EXPIRED)
+TOMBSTONE: Final = KeyRecord(KeyState.EXPIRED)
 """All there is to know of a key whose retention is over."""
 
 _encode = msgpack.Encoder().encode
@@ -85,7 +85,7 @@ class DamagedRecord(Exception):
 
 def encode_record(record: KeyRecord) -> bytes:
     """The record as stores keep it; a tombstone is empty, so that only its key's 32 bytes are kept."""
-    return b"" if record.state is State.EXPIRED else _encode(record)
+    return b"" if record.state is KeyState.EXPIRED else _encode(record)
 
 
 def decode_record(written: bytes) -> KeyRecord:

@@ -10,25 +10,25 @@ from msgspec import structs
 
 from sidecar.idempotency.ledger import (
     Applied,
-    Claim,
     Complete,
     Doubt,
     Erase,
     Event,
+    KeyClaim,
+    LedgerRuling,
     Release,
     Renew,
     Resolve,
-    Ruling,
     apply,
 )
-from sidecar.idempotency.record import TOMBSTONE, KeyRecord, State
+from sidecar.idempotency.record import TOMBSTONE, KeyRecord, KeyState
 
 LEASE = 30.0
 RETENTION = 3600.0
 
 
-def claim(fence: bytes = b"a" * 16, fingerprint: bytes = b"\x01same", **more: bool) -> Claim:
-    return Claim(fence, fingerprint, LEASE, RETENTION, **more)
+def claim(fence: bytes = b"a" * 16, fingerprint: bytes = b"\x01same", **more: bool) -> KeyClaim:
+    return KeyClaim(fence, fingerprint, LEASE, RETENTION, **more)
 
 
 def granted(now: float = 0.0, **more: bool) -> KeyRecord:
@@ -47,19 +47,19 @@ def after(record: KeyRecord | None, event: Event, now: float) -> KeyRecord:
 def test_a_new_key_is_granted() -> None:
     applied = apply(None, claim(), 5.0)
 
-    assert applied.ruling is Ruling.GRANTED
+    assert applied.ruling is LedgerRuling.GRANTED
     assert applied.record is not None
-    assert (applied.record.state, applied.record.at) == (State.IN_FLIGHT, 5.0)
+    assert (applied.record.state, applied.record.at) == (KeyState.IN_FLIGHT, 5.0)
 
 
 def test_the_same_claim_is_granted_again_when_its_answer_was_lost() -> None:
     record = granted()
 
-    assert apply(record, claim(), 1.0) == Applied(Ruling.GRANTED, record)
+    assert apply(record, claim(), 1.0) == Applied(LedgerRuling.GRANTED, record)
 
 
 def test_a_second_claim_finds_the_first_in_flight() -> None:
-    assert apply(granted(), claim(b"b" * 16), 29.9).ruling is Ruling.IN_FLIGHT
+    assert apply(granted(), claim(b"b" * 16), 29.9).ruling is LedgerRuling.IN_FLIGHT
 
 
 @pytest.mark.parametrize("state", ["in_flight", "completed", "unknown", "lapsed"])
@@ -72,48 +72,48 @@ def test_another_request_with_the_key_is_refused_before_anything_else(state: str
 
     applied = apply(record, claim(b"b" * 16, b"\x01other"), 60.0 if state == "lapsed" else 2.0)
 
-    assert applied.ruling is Ruling.KEY_REUSED
+    assert applied.ruling is LedgerRuling.KEY_REUSED
 
 
 def test_fingerprints_of_different_versions_are_not_compared() -> None:
-    assert apply(granted(), claim(b"b" * 16, b"\x02other"), 1.0).ruling is Ruling.IN_FLIGHT
+    assert apply(granted(), claim(b"b" * 16, b"\x02other"), 1.0).ruling is LedgerRuling.IN_FLIGHT
 
 
 def test_a_completed_key_is_replayed_until_retention_is_over() -> None:
     record = after(granted(), Complete(granted(), 201, b"answer"), 10.0)
 
-    assert apply(record, claim(b"b" * 16), 10.0 + RETENTION - 0.1) == Applied(Ruling.REPLAY, record)
-    assert apply(record, claim(b"b" * 16), 10.0 + RETENTION).ruling is Ruling.GRANTED
+    assert apply(record, claim(b"b" * 16), 10.0 + RETENTION - 0.1) == Applied(LedgerRuling.REPLAY, record)
+    assert apply(record, claim(b"b" * 16), 10.0 + RETENTION).ruling is LedgerRuling.GRANTED
 
 
 def test_a_key_that_rejects_is_expired_when_retention_is_over_and_for_ever() -> None:
     held = granted(rejects=True)
     record = after(held, Complete(held, 201, b"answer"), 10.0)
 
-    assert apply(record, claim(b"b" * 16), 10.0 + RETENTION) == Applied(Ruling.KEY_EXPIRED, TOMBSTONE)
-    assert apply(TOMBSTONE, claim(b"b" * 16), 1e12).ruling is Ruling.KEY_EXPIRED
+    assert apply(record, claim(b"b" * 16), 10.0 + RETENTION) == Applied(LedgerRuling.KEY_EXPIRED, TOMBSTONE)
+    assert apply(TOMBSTONE, claim(b"b" * 16), 1e12).ruling is LedgerRuling.KEY_EXPIRED
 
 
 def test_a_released_key_is_granted_to_any_request() -> None:
     record = after(granted(), Release(granted(), "connect_failure"), 1.0)
 
-    assert apply(record, claim(b"b" * 16, b"\x01other"), 2.0).ruling is Ruling.GRANTED
+    assert apply(record, claim(b"b" * 16, b"\x01other"), 2.0).ruling is LedgerRuling.GRANTED
 
 
 def test_a_lapsed_lease_is_an_unknown_outcome_as_of_its_lapse() -> None:
     applied = apply(granted(), claim(b"b" * 16), 100.0)
 
-    assert applied.ruling is Ruling.OUTCOME_UNKNOWN
+    assert applied.ruling is LedgerRuling.OUTCOME_UNKNOWN
     assert applied.record is not None
-    assert (applied.record.state, applied.record.at) == (State.UNKNOWN, LEASE)
+    assert (applied.record.state, applied.record.at) == (KeyState.UNKNOWN, LEASE)
 
 
 def test_reexecute_ok_takes_over_a_lapsed_lease_and_an_unknown_outcome() -> None:
     other = claim(b"b" * 16, takes_over=True)
 
-    assert apply(granted(), other, 29.0).ruling is Ruling.IN_FLIGHT
-    assert apply(granted(), other, 30.0).ruling is Ruling.GRANTED
-    assert apply(after(granted(), Doubt(granted(), "reset"), 1.0), other, 2.0).ruling is Ruling.GRANTED
+    assert apply(granted(), other, 29.0).ruling is LedgerRuling.IN_FLIGHT
+    assert apply(granted(), other, 30.0).ruling is LedgerRuling.GRANTED
+    assert apply(after(granted(), Doubt(granted(), "reset"), 1.0), other, 2.0).ruling is LedgerRuling.GRANTED
 
 
 @pytest.mark.parametrize("event", [Complete, Release, Doubt, Renew])
@@ -127,7 +127,7 @@ def test_who_was_superseded_changes_nothing(event: type) -> None:
         Renew: Renew(held),
     }
 
-    assert apply(record, ends[event], 41.0) == Applied(Ruling.SUPERSEDED, record)
+    assert apply(record, ends[event], 41.0) == Applied(LedgerRuling.SUPERSEDED, record)
 
 
 def test_a_late_completion_counts_while_nobody_has_taken_over() -> None:
@@ -136,14 +136,14 @@ def test_a_late_completion_counts_while_nobody_has_taken_over() -> None:
 
     late = after(record, Complete(held, 201, b"late"), 200.0)
 
-    assert (late.state, late.answer) == (State.COMPLETED, b"late")
+    assert (late.state, late.answer) == (KeyState.COMPLETED, b"late")
 
 
 def test_a_completion_told_twice_is_one() -> None:
     held = granted()
     record = after(held, Complete(held, 201, b"x"), 1.0)
 
-    assert apply(record, Complete(held, 201, b"x"), 2.0) == Applied(Ruling.DONE, record)
+    assert apply(record, Complete(held, 201, b"x"), 2.0) == Applied(LedgerRuling.DONE, record)
 
 
 def test_a_completed_key_is_neither_released_nor_doubted_nor_resolved() -> None:
@@ -151,7 +151,7 @@ def test_a_completed_key_is_neither_released_nor_doubted_nor_resolved() -> None:
     record = after(held, Complete(held, 201, b"x"), 1.0)
 
     for event in (Release(held, "x"), Doubt(held, "x"), Resolve(applied=False, by="a.lee", why="ticket")):
-        assert apply(record, event, 2.0) == Applied(Ruling.SUPERSEDED, record)
+        assert apply(record, event, 2.0) == Applied(LedgerRuling.SUPERSEDED, record)
 
 
 def test_a_renewal_moves_the_lease() -> None:
@@ -167,7 +167,7 @@ def test_what_the_store_lost_is_written_again_by_its_holder() -> None:
     held = granted()
 
     assert after(None, Renew(held), 10.0).fence == held.fence
-    assert after(None, Complete(held, 201, b"x"), 20.0).state is State.COMPLETED
+    assert after(None, Complete(held, 201, b"x"), 20.0).state is KeyState.COMPLETED
 
 
 def test_a_clock_that_steps_back_ends_no_lease_and_no_retention() -> None:
@@ -175,7 +175,7 @@ def test_a_clock_that_steps_back_ends_no_lease_and_no_retention() -> None:
     record = after(held, Complete(held, 201, b"x"), 500.0)
 
     assert record.at == 1000.0
-    assert apply(record, claim(b"b" * 16), -1e9).ruling is Ruling.REPLAY
+    assert apply(record, claim(b"b" * 16), -1e9).ruling is LedgerRuling.REPLAY
 
 
 def test_resolving_says_who_and_why_and_lets_the_key_go_on() -> None:
@@ -185,23 +185,23 @@ def test_resolving_says_who_and_why_and_lets_the_key_go_on() -> None:
     applied = after(unknown, Resolve(applied=True, by="a.lee", why="PSP has it", status=201, answer=b"x"), 2.0)
     not_applied = after(unknown, Resolve(applied=False, by="a.lee", why="PSP has it not"), 2.0)
 
-    assert apply(applied, claim(b"b" * 16), 3.0).ruling is Ruling.REPLAY
-    assert apply(not_applied, claim(b"b" * 16), 3.0).ruling is Ruling.GRANTED
+    assert apply(applied, claim(b"b" * 16), 3.0).ruling is LedgerRuling.REPLAY
+    assert apply(not_applied, claim(b"b" * 16), 3.0).ruling is LedgerRuling.GRANTED
     assert (applied.journal.entries[-1].by, applied.journal.entries[-1].why) == ("a.lee", "PSP has it")
 
 
 def test_what_is_in_flight_is_not_resolved_but_a_lapsed_lease_is() -> None:
     event = Resolve(applied=False, by="a.lee", why="ticket")
 
-    assert apply(granted(), event, 29.0).ruling is Ruling.SUPERSEDED
-    assert apply(granted(), event, 30.0).ruling is Ruling.DONE
+    assert apply(granted(), event, 29.0).ruling is LedgerRuling.SUPERSEDED
+    assert apply(granted(), event, 30.0).ruling is LedgerRuling.DONE
 
 
 def test_a_run_that_ends_after_it_was_resolved_as_not_applied_was_applied() -> None:
     held = granted()
     record = after(held, Resolve(applied=False, by="a.lee", why="ticket"), 40.0)
 
-    assert after(record, Complete(held, 201, b"x"), 41.0).state is State.COMPLETED
+    assert after(record, Complete(held, 201, b"x"), 41.0).state is KeyState.COMPLETED
 
 
 def test_an_erased_key_keeps_its_state_and_none_of_its_contents() -> None:
@@ -211,10 +211,10 @@ def test_an_erased_key_keeps_its_state_and_none_of_its_contents() -> None:
 
     erased = after(record, Erase(), 3.0)
 
-    assert (erased.state, erased.answer, erased.scope) == (State.COMPLETED, b"", b"")
+    assert (erased.state, erased.answer, erased.scope) == (KeyState.COMPLETED, b"", b"")
     assert not any(entry.why or entry.by for entry in erased.journal.entries)
     assert erased.journal.intact
-    assert apply(erased, claim(b"b" * 16), 4.0).ruling is Ruling.REPLAY
+    assert apply(erased, claim(b"b" * 16), 4.0).ruling is LedgerRuling.REPLAY
 
 
 class Run:
@@ -263,15 +263,15 @@ class OneKey(RuleBasedStateMachine):
     @rule(lost=st.booleans())
     def a_caller_claims(self, lost: bool) -> None:
         fence = next(self.numbers).to_bytes(16, "big")
-        event = Claim(fence, b"\x01same", LEASE, RETENTION, rejects=self.rejects, takes_over=self.takes_over)
+        event = KeyClaim(fence, b"\x01same", LEASE, RETENTION, rejects=self.rejects, takes_over=self.takes_over)
         applied = self._apply(event)
-        if lost and applied.ruling is Ruling.GRANTED:
+        if lost and applied.ruling is LedgerRuling.GRANTED:
             applied = self._apply(event)  # the answer of the store was lost: asked again
-            assert applied.ruling is Ruling.GRANTED
-        if applied.ruling is Ruling.GRANTED:
+            assert applied.ruling is LedgerRuling.GRANTED
+        if applied.ruling is LedgerRuling.GRANTED:
             assert applied.record is not None
             self.runs.append(Run(applied.record, self.now))
-        elif applied.ruling is Ruling.REPLAY:
+        elif applied.ruling is LedgerRuling.REPLAY:
             assert applied.record is not None
             assert applied.record.answer in self.answers
 
@@ -315,7 +315,7 @@ class OneKey(RuleBasedStateMachine):
     def a_run_renews(self, number: int) -> None:
         run = self._some(number, self.going)
         applied = self._apply(Renew(run.held))
-        if applied.ruling is Ruling.DONE:
+        if applied.ruling is LedgerRuling.DONE:
             assert applied.record is not None
             run.held = applied.record
 

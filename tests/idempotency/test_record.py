@@ -10,7 +10,7 @@ from sidecar.idempotency.record import (
     TOMBSTONE,
     DamagedRecord,
     KeyRecord,
-    State,
+    KeyState,
     decode_record,
     encode_record,
 )
@@ -18,7 +18,7 @@ from sidecar.idempotency.record import (
 
 def test_a_record_reads_back_as_itself() -> None:
     record = KeyRecord(
-        State.COMPLETED,
+        KeyState.COMPLETED,
         b"f" * 16,
         3,
         1.5,
@@ -57,13 +57,13 @@ def test_two_bytes_are_damaged() -> None:
 
 
 def test_a_released_record_is_kept_for_its_journal_and_not_for_long() -> None:
-    assert KeyRecord(State.RELEASED, at=10.0, retention=1e6).ends_at == 10.0 + RELEASED_SECONDS
-    assert KeyRecord(State.RELEASED, at=10.0, retention=60.0).ends_at == 70.0
+    assert KeyRecord(KeyState.RELEASED, at=10.0, retention=1e6).ends_at == 10.0 + RELEASED_SECONDS
+    assert KeyRecord(KeyState.RELEASED, at=10.0, retention=60.0).ends_at == 70.0
 
 
 def test_versions_differ_by_fence_and_by_revision() -> None:
     versions = {
-        KeyRecord(State.IN_FLIGHT, fence, number).version for fence in (b"a" * 16, b"b" * 16) for number in (0, 1)
+        KeyRecord(KeyState.IN_FLIGHT, fence, number).version for fence in (b"a" * 16, b"b" * 16) for number in (0, 1)
     }
 
     assert len(versions) == 4

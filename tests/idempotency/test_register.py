@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sidecar.idempotency.ledger import Claim, Complete, Ruling
+from sidecar.idempotency.ledger import Complete, KeyClaim, LedgerRuling
 from sidecar.idempotency.record import KeyRecord
 from sidecar.idempotency.register import Register
 from sidecar.idempotency.store import StoreUnavailable, Swapped
@@ -13,8 +13,8 @@ from sidecar.idempotency.stores.memory import MemoryStore
 KEY = b"k" * 32
 
 
-def claim(number: int = 1) -> Claim:
-    return Claim(number.to_bytes(16, "big"), b"\x01same", 30.0, 60.0)
+def claim(number: int = 1) -> KeyClaim:
+    return KeyClaim(number.to_bytes(16, "big"), b"\x01same", 30.0, 60.0)
 
 
 class CountedStore(MemoryStore):
@@ -68,7 +68,7 @@ async def test_a_replay_is_one_round_trip() -> None:
 
     applied = await register.apply(KEY, claim(2))
 
-    assert applied.ruling is Ruling.REPLAY
+    assert applied.ruling is LedgerRuling.REPLAY
     assert store.asked == ["swap"]
 
 
@@ -87,7 +87,7 @@ async def test_a_grant_whose_answer_was_lost_is_granted_all_the_same() -> None:
 
     applied = await register.apply(KEY, claim())
 
-    assert applied.ruling is Ruling.GRANTED
+    assert applied.ruling is LedgerRuling.GRANTED
     assert register.failures == 1
 
 

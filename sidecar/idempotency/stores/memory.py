@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from sidecar.idempotency.record import TOMBSTONE, KeyRecord, State
+from sidecar.idempotency.record import TOMBSTONE, KeyRecord, KeyState
 from sidecar.idempotency.store import StoredKey, Swapped
 
 
@@ -41,7 +41,7 @@ class MemoryStore:
         found = [
             StoredKey(key, record)
             for key, record in self._records.items()
-            if record.state is State.UNKNOWN or record.lapsed(now)
+            if record.state is KeyState.UNKNOWN or record.lapsed(now)
         ]
         return sorted(found, key=lambda stored: stored.record.at)[:limit]
 
@@ -55,10 +55,12 @@ class MemoryStore:
         """See `store.Store`."""
         now = self._clock()
         over = [
-            key for key, record in self._records.items() if record.state is not State.EXPIRED and now >= record.ends_at
+            key
+            for key, record in self._records.items()
+            if record.state is not KeyState.EXPIRED and now >= record.ends_at
         ][:limit]
         for key in over:
             record = self._records.pop(key)
-            if record.rejects and record.state is not State.RELEASED:
+            if record.rejects and record.state is not KeyState.RELEASED:
                 self._records[key] = TOMBSTONE
         return len(over)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import AsyncConnection
 
-from sidecar.idempotency.record import DamagedRecord, KeyRecord, State, decode_record, encode_record
+from sidecar.idempotency.record import DamagedRecord, KeyRecord, KeyState, decode_record, encode_record
 from sidecar.idempotency.store import StoredKey, StoreUnavailable, Swapped, UnfitStore
 
 _CONNECTIONS: Final = 4
@@ -103,9 +103,9 @@ class PostgresStore:
             record.state.value,
             record.scope,
             record.at,
-            record.at + record.lease if record.state is State.IN_FLIGHT else None,
+            record.at + record.lease if record.state is KeyState.IN_FLIGHT else None,
             record.ends_at,
-            record.rejects and record.state is not State.RELEASED,
+            record.rejects and record.state is not KeyState.RELEASED,
             encode_record(record),
         )
         async with self._connection() as connection:

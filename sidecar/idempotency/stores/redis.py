@@ -24,7 +24,7 @@ from sidecar.idempotency.record import (
     TOMBSTONE,
     DamagedRecord,
     KeyRecord,
-    State,
+    KeyState,
     decode_record,
     encode_record,
 )
@@ -104,12 +104,12 @@ class RedisStore:
     async def swap(self, key: bytes, expected: KeyRecord | None, record: KeyRecord) -> Swapped:
         """See `store.Store`."""
         version = b"" if expected is None else expected.version
-        stays = record.rejects and record.state is not State.RELEASED
+        stays = record.rejects and record.state is not KeyState.RELEASED
         milliseconds = max(1, math.ceil((record.ends_at - record.at) * 1000))
         match record.state:
-            case State.IN_FLIGHT:
+            case KeyState.IN_FLIGHT:
                 score: float | str = record.at + record.lease
-            case State.UNKNOWN:
+            case KeyState.UNKNOWN:
                 score = record.at
             case _:
                 score = ""
@@ -130,7 +130,7 @@ class RedisStore:
         except (RedisError, OSError) as error:
             raise StoreUnavailable(f"Redis: {error}") from error
         found = [StoredKey(key, swapped.current) for key in members if (swapped := await self.read(key)).current]
-        return [stored for stored in found if stored.record.state is State.UNKNOWN or stored.record.lapsed(now)]
+        return [stored for stored in found if stored.record.state is KeyState.UNKNOWN or stored.record.lapsed(now)]
 
     async def scan(self, scope: bytes | None) -> AsyncIterator[StoredKey]:
         """See `store.Store`."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Final, NamedTuple, TypeVar
 
-from sidecar.idempotency.record import DamagedRecord, KeyRecord, State, decode_record, encode_record
+from sidecar.idempotency.record import DamagedRecord, KeyRecord, KeyState, decode_record, encode_record
 from sidecar.idempotency.store import StoredKey, StoreUnavailable, Swapped, UnfitStore
 
 _MOST_TOGETHER: Final = 256
@@ -220,8 +220,8 @@ def _find(db: sqlite3.Connection, key: bytes) -> KeyRecord | None:
 
 
 def _put(db: sqlite3.Connection, key: bytes, record: KeyRecord) -> None:
-    rejects = record.rejects and record.state is not State.RELEASED
-    lapses = record.at + record.lease if record.state is State.IN_FLIGHT else None
+    rejects = record.rejects and record.state is not KeyState.RELEASED
+    lapses = record.at + record.lease if record.state is KeyState.IN_FLIGHT else None
     db.execute(
         "INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (

@@ -14,8 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.idempotency.ledger import Claim, Complete, Doubt, Erase, Event, Release, Renew, Resolve, Ruling, apply
-from sidecar.idempotency.record import KeyRecord, State
+from sidecar.idempotency.ledger import (
+    Complete,
+    Doubt,
+    Erase,
+    Event,
+    KeyClaim,
+    LedgerRuling,
+    Release,
+    Renew,
+    Resolve,
+    apply,
+)
+from sidecar.idempotency.record import KeyRecord, KeyState
 from sidecar.idempotency.register import Register
 from sidecar.idempotency.store import Store, StoreUnavailable
 
@@ -56,8 +67,8 @@ class Place:
 
 def claim(
     fingerprint: bytes = b"\x01same", lease: float = LEASE, retention: float = RETENTION, **more: object
-) -> Claim:
-    return Claim(next(_fences).to_bytes(16, "big"), fingerprint, lease, retention, **more)  # type: ignore[arg-type]
+) -> KeyClaim:
+    return KeyClaim(next(_fences).to_bytes(16, "big"), fingerprint, lease, retention, **more)  # type: ignore[arg-type]
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -67,14 +78,14 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def granted(register: Register, key: bytes = KEY, event: Claim | None = None) -> KeyRecord:
+async def granted(register: Register, key: bytes = KEY, event: KeyClaim | None = None) -> KeyRecord:
     applied = await register.apply(key, event or claim())
-    assert applied.ruling is Ruling.GRANTED
+    assert applied.ruling is LedgerRuling.GRANTED
     assert applied.record is not None
     return applied.record
 
 
-async def state_of(register: Register, key: bytes = KEY) -> State | None:
+async def state_of(register: Register, key: bytes = KEY) -> KeyState | None:
     record = await register.read(key)
     return None if record is None else record.state
 
@@ -132,8 +143,8 @@ class StoreConformance:
             applied = await asyncio.gather(*(pair[number % 2].apply(KEY, claim()) for number in range(50)))
 
         rulings = [each.ruling for each in applied]
-        assert rulings.count(Ruling.GRANTED) == 1
-        assert rulings.count(Ruling.IN_FLIGHT) == 49
+        assert rulings.count(LedgerRuling.GRANTED) == 1
+        assert rulings.count(LedgerRuling.IN_FLIGHT) == 49
 
     async def test_of_fifty_that_end_at_once_one_counts(self, place: Place) -> None:
         async with opened(place) as register:
@@ -142,7 +153,7 @@ class StoreConformance:
             ends = [Complete(held, 200 + number, b"%d" % number) for number in range(50)]
             applied = await asyncio.gather(*(register.apply(KEY, end) for end in ends))
 
-            done = [end for end, each in zip(ends, applied, strict=True) if each.ruling is Ruling.DONE]
+            done = [end for end, each in zip(ends, applied, strict=True) if each.ruling is LedgerRuling.DONE]
             record = await register.read(KEY)
         assert len(done) == 1
         assert record is not None
@@ -176,8 +187,8 @@ class StoreConformance:
                 assert applied.ruling is expected.ruling
                 model[key] = await register.read(key)
                 assert (model[key] is None) == (expected.record is None)
-                if (applied.ruling is Ruling.GRANTED and applied.record is not None) or (
-                    isinstance(event, Renew) and applied.record is not None and applied.ruling is Ruling.DONE
+                if (applied.ruling is LedgerRuling.GRANTED and applied.record is not None) or (
+                    isinstance(event, Renew) and applied.record is not None and applied.ruling is LedgerRuling.DONE
                 ):
                     held[key] = applied.record
             assert all(record is None or record.journal.intact for record in model.values())
@@ -198,7 +209,7 @@ class StoreConformance:
             await register.apply(KEY, Complete(held, 201, b"x"))
 
             async def is_granted() -> bool:
-                return (await register.apply(KEY, claim())).ruling is Ruling.GRANTED
+                return (await register.apply(KEY, claim())).ruling is LedgerRuling.GRANTED
 
             await until(is_granted)
 
@@ -208,13 +219,13 @@ class StoreConformance:
             await register.apply(KEY, Complete(held, 201, b"x"))
 
             async def is_expired() -> bool:
-                return (await register.apply(KEY, claim())).ruling is Ruling.KEY_EXPIRED
+                return (await register.apply(KEY, claim())).ruling is LedgerRuling.KEY_EXPIRED
 
             await until(is_expired)
             await register.store.purge(100)
 
             assert await is_expired()
-            assert await state_of(register) is State.EXPIRED
+            assert await state_of(register) is KeyState.EXPIRED
 
     async def test_a_purge_lets_go_of_what_is_over_and_of_nothing_else(self, place: Place) -> None:
         async with opened(place) as register:
@@ -244,7 +255,7 @@ class StoreConformance:
 
             await until(is_over)
 
-            assert (await register.apply(KEY, claim())).ruling is Ruling.GRANTED
+            assert (await register.apply(KEY, claim())).ruling is LedgerRuling.GRANTED
 
     async def test_a_lapsed_lease_and_an_unknown_outcome_wait_to_be_found_out(self, place: Place) -> None:
         keys = [bytes([number]) * 32 for number in range(4)]
@@ -281,9 +292,9 @@ class StoreConformance:
             one, two = (slow, fast) if slow.store.shared else (slow, slow)
             held = await granted(one)
 
-            assert (await two.apply(KEY, claim())).ruling is Ruling.IN_FLIGHT
-            assert (await one.apply(KEY, Complete(held, 201, b"x"))).ruling is Ruling.DONE
-            assert (await two.apply(KEY, claim())).ruling is Ruling.REPLAY
+            assert (await two.apply(KEY, claim())).ruling is LedgerRuling.IN_FLIGHT
+            assert (await one.apply(KEY, Complete(held, 201, b"x"))).ruling is LedgerRuling.DONE
+            assert (await two.apply(KEY, claim())).ruling is LedgerRuling.REPLAY
 
     async def test_it_is_opened_by_many_at_once(self, place: Place) -> None:
         registers = [Register(place.store()) for _ in range(6)]
@@ -388,12 +399,12 @@ class DurableStoreConformance(StoreConformance):
         assert (
             again
             is {
-                "claim": Ruling.IN_FLIGHT,
-                "renew": Ruling.IN_FLIGHT,
-                "complete": Ruling.REPLAY,
-                "release": Ruling.GRANTED,
-                "doubt": Ruling.OUTCOME_UNKNOWN,
-                "resolve": Ruling.REPLAY,
+                "claim": LedgerRuling.IN_FLIGHT,
+                "renew": LedgerRuling.IN_FLIGHT,
+                "complete": LedgerRuling.REPLAY,
+                "release": LedgerRuling.GRANTED,
+                "doubt": LedgerRuling.OUTCOME_UNKNOWN,
+                "resolve": LedgerRuling.REPLAY,
             }[name]
         )
 
@@ -407,12 +418,12 @@ class DurableStoreConformance(StoreConformance):
 
             async def is_granted() -> bool:
                 try:
-                    return (await register.apply(KEY, event)).ruling is Ruling.GRANTED
+                    return (await register.apply(KEY, event)).ruling is LedgerRuling.GRANTED
                 except StoreUnavailable:
                     return False
 
             await until(is_granted)
-            assert (await register.apply(KEY, claim())).ruling is Ruling.IN_FLIGHT
+            assert (await register.apply(KEY, claim())).ruling is LedgerRuling.IN_FLIGHT
 
     async def test_a_full_store_is_unavailable_and_forgets_nothing(self, place: Place) -> None:
         confirmed: dict[bytes, KeyRecord] = {}

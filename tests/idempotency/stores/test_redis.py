@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from sidecar.idempotency.ledger import Complete, Renew, Ruling
-from sidecar.idempotency.record import State
+from sidecar.idempotency.ledger import Complete, LedgerRuling, Renew
+from sidecar.idempotency.record import KeyState
 from sidecar.idempotency.register import Register
 from sidecar.idempotency.store import Store, StoreUnavailable, UnfitStore
 from sidecar.idempotency.stores.redis import RedisStore
@@ -93,8 +93,8 @@ async def test_a_failover_that_lost_the_last_second_is_healed_by_those_still_at_
         await register.apply(renewed, Renew(one))
         await register.apply(completed, Complete(two, 201, b"x"))
 
-        assert await state_of(register, renewed) is State.IN_FLIGHT
-        assert (await register.apply(completed, claim())).ruling is Ruling.REPLAY
+        assert await state_of(register, renewed) is KeyState.IN_FLIGHT
+        assert (await register.apply(completed, claim())).ruling is LedgerRuling.REPLAY
 
 
 async def test_a_key_completed_in_a_second_that_a_failover_lost_is_new(server: RedisServer) -> None:
@@ -103,7 +103,7 @@ async def test_a_key_completed_in_a_second_that_a_failover_lost_is_new(server: R
         await register.apply(KEY, Complete(await granted(register), 201, b"x"))
         await admin.flushall()
 
-        assert (await register.apply(KEY, claim())).ruling is Ruling.GRANTED
+        assert (await register.apply(KEY, claim())).ruling is LedgerRuling.GRANTED
 
 
 async def test_a_holder_whose_key_was_lost_and_taken_is_superseded(server: RedisServer) -> None:
@@ -112,4 +112,4 @@ async def test_a_holder_whose_key_was_lost_and_taken_is_superseded(server: Redis
         await admin.flushall()
         await granted(register)
 
-        assert (await register.apply(KEY, Complete(held, 201, b"x"))).ruling is Ruling.SUPERSEDED
+        assert (await register.apply(KEY, Complete(held, 201, b"x"))).ruling is LedgerRuling.SUPERSEDED

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.idempotency.ledger import Complete, Ruling
+from sidecar.idempotency.ledger import Complete, LedgerRuling
 from sidecar.idempotency.register import Register
 from sidecar.idempotency.store import Store, StoreUnavailable
 from sidecar.idempotency.stores.sqlite import SqliteStore
@@ -73,7 +73,7 @@ async def test_a_record_that_was_damaged_is_unavailable_and_the_others_are_not(t
 
         with pytest.raises(StoreUnavailable, match="damaged"):
             await register.apply(KEY, claim())
-        assert (await register.apply(b"o" * 32, claim())).ruling is Ruling.GRANTED
+        assert (await register.apply(b"o" * 32, claim())).ruling is LedgerRuling.GRANTED
 
 
 async def test_a_clock_that_steps_back_ends_nothing(tmp_path: Path) -> None:
@@ -83,10 +83,10 @@ async def test_a_clock_that_steps_back_ends_nothing(tmp_path: Path) -> None:
     held = await granted(register)
     now -= 86400.0
 
-    assert (await register.apply(KEY, claim())).ruling is Ruling.IN_FLIGHT
+    assert (await register.apply(KEY, claim())).ruling is LedgerRuling.IN_FLIGHT
     await register.apply(KEY, Complete(held, 201, b"x"))
     now -= 86400.0
-    assert (await register.apply(KEY, claim())).ruling is Ruling.REPLAY
+    assert (await register.apply(KEY, claim())).ruling is LedgerRuling.REPLAY
     await register.close()
 
 
