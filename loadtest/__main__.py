@@ -3,6 +3,7 @@
 import json
 import os
 from functools import partial
+from pathlib import Path
 
 import click
 
@@ -14,13 +15,14 @@ from loadtest.cores import Cores
 from loadtest.files import allow_files
 from loadtest.harmless.command import harmless
 from loadtest.logs import logs
-from loadtest.options import CannotRunError, StoppedError, end_as_by_ctrl_c, names, opened
+from loadtest.options import CannotRunError, StoppedError, end_as_by_ctrl_c, executables, names, opened
 from loadtest.plan import Plan
 from loadtest.progress import Watch
 from loadtest.record import record
 from loadtest.soak.command import soak
 from loadtest.storm.command import storm
 from loadtest.subjects import BASELINE, SUBJECTS, MissingError
+from loadtest.subjects.sidecar import Sidecar
 from loadtest.workload import DEFAULT_ROWS, WORKLOADS
 
 WARM_UP = 0.3  # seconds
@@ -49,6 +51,14 @@ def main() -> None:
 )
 @click.option("--only", callback=partial(names, PROXIES), help=f"Of {','.join(PROXIES)}; otherwise all installed.")
 @click.option(
+    "--sidecar",
+    "executable",
+    metavar="NAME=PATH",
+    multiple=True,
+    callback=executables,
+    help="Another sidecar in the same run: the command of another checkout, under its compiled-in policy.",
+)
+@click.option(
     "--rows",
     callback=partial(names, ROWS),
     default=",".join(DEFAULT_ROWS),
@@ -71,6 +81,7 @@ def cost(
     connections: int,
     idle_connections: int,
     only: tuple[str, ...] | None,
+    executable: dict[str, Path],
     rows: tuple[str, ...],
     generator: str,
     asserts: bool,
@@ -81,7 +92,11 @@ def cost(
     when it could not.
     """
     end_as_by_ctrl_c()
-    versions = _versions(only)
+    named = {name: Sidecar(name, path) for name, path in executable.items()}
+    if taken := set(named) & set(SUBJECTS):
+        raise click.BadParameter(f"--sidecar: {taken.pop()} is the name of another subject")
+    subjects = {**SUBJECTS, **named}
+    versions = _versions(only) | {name: one.version() for name, one in named.items()}
     if asserts and SUBJECT not in versions:
         raise click.UsageError(f"--assert judges {SUBJECT}, which --only leaves out")
     if generator == "wrk" and not wrk.installed():
@@ -91,7 +106,7 @@ def cost(
     except OSError as error:
         raise CannotRunError(str(error)) from error
     plan = Plan(
-        subjects=tuple(SUBJECTS[name] for name in versions),
+        subjects=tuple(subjects[name] for name in versions),
         workloads=tuple(WORKLOADS[name] for name in rows),
         rounds=rounds,
         warm_up=WARM_UP,

@@ -16,7 +16,7 @@ from loadtest.harmless.record import record, runs_of
 from loadtest.harmless.situation import situations
 from loadtest.harmless.stage import Run, run
 from loadtest.harmless.subjects import DIRECT, SIDECAR, SUBJECTS, Sidecars, Subject
-from loadtest.harmless.table import DISTURBED, grouped, missed, report
+from loadtest.harmless.table import DISTURBED, grouped, in_brief, report
 from loadtest.harmless.verdict import COUNTED, Harm, harms
 from loadtest.options import CannotRunError, StoppedError, end_as_by_ctrl_c, executables, names, opened
 from loadtest.progress import Watch
@@ -178,7 +178,7 @@ def _lines(runs: list[Run], found: list[Harm]) -> list[str]:
     """A line for each subject that is compared."""
     lines = []
     for done in runs:
-        own = ", ".join(missed(harm) for harm in found if harm.subject == done.subject)
+        own = ", ".join(in_brief([harm for harm in found if harm.subject == done.subject]))
         late = f" (disturbed: requests left {done.late:.2f} s late)" if done.late > DISTURBED else ""
         if done.subject != DIRECT or late:
             verdict = "" if done.subject == DIRECT else own or "not noticed"

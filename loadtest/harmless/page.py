@@ -5,7 +5,7 @@ from pathlib import Path
 
 from loadtest.harmless.stage import Run
 from loadtest.harmless.subjects import DIRECT
-from loadtest.harmless.table import COLUMNS, cells, grouped, milliseconds, missed, sentence
+from loadtest.harmless.table import COLUMNS, cells, grouped, in_brief, milliseconds, sentence
 from loadtest.harmless.verdict import Harm, by_pair
 
 FILE = "harmless.md"
@@ -58,7 +58,7 @@ def _overview(
         said = []
         for subject in compared:
             own = pairs.get((name, subject), [])
-            said.append("; ".join(missed(harm) for harm in own) or ("✓" if subject in ran else "-"))
+            said.append("; ".join(in_brief(own)) or ("✓" if subject in ran else "-"))
         yield f"| **{name}**: {group[0].situation.title} | {direct} | {' | '.join(said)} |"
 
 

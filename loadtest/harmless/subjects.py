@@ -1,7 +1,6 @@
 """Who stands between callers and a healthy dependency: each as it is when nobody has tuned it."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ from loadtest.child import free_port
 from loadtest.envoy_config import EXTENSIONS, cluster, command, listener
 from loadtest.subjects.envoy import Envoy
 from loadtest.subjects.sidecar import Sidecar as SidecarAlone
-from loadtest.subjects.subject import said
 
 DIRECT = "direct"
 SIDECAR = "sidecar"
@@ -81,9 +79,7 @@ class Sidecars:
     """Another checkout's; this one's own where there is none."""
 
     def version(self) -> str:
-        if self.executable is None:
-            return SidecarAlone().version()
-        return said([str(self.executable), "--version"]).rpartition(" ")[2]
+        return SidecarAlone(self.name, self.executable).version()
 
     def command(self, directory: Path, upstream: Sequence[int], listen: int) -> list[str]:
         document = {
@@ -100,8 +96,7 @@ class Sidecars:
         }
         config = directory / "sidecar.yaml"
         config.write_text(json.dumps(document, indent=2))  # JSON is YAML
-        program = [sys.executable, "-m", "sidecar"] if self.executable is None else [str(self.executable)]
-        return [*program, "run", "--config", str(config)]
+        return [*SidecarAlone(self.name, self.executable).program(), "run", "--config", str(config)]
 
 
 SUBJECTS: Mapping[str, Subject] = {

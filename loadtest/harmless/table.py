@@ -57,6 +57,12 @@ def missed(harm: Harm) -> str:
             return f"{harm.bar}{kind} {milliseconds(harm.value)} ms instead of {milliseconds(harm.direct)}"
 
 
+def in_brief(found: Sequence[Harm]) -> list[str]:
+    """The bars that were missed, without the throughput that went with the success."""
+    failing = {harm.kind for harm in found if harm.bar == "success"}
+    return [missed(harm) for harm in found if harm.bar != "throughput" or harm.kind not in failing]
+
+
 def sentence(runs: Sequence[Run], subject: str, pairs: Mapping[tuple[str, str], list[Harm]]) -> str:
     """In how many situations nobody noticed it."""
     played = [run.situation.name for run in runs if run.subject == subject]
@@ -90,7 +96,7 @@ def _table(runs: Sequence[Run], pairs: Mapping[tuple[str, str], list[Harm]], tit
         found = pairs.get((situation.name, run.subject), [])
         for number, figures in enumerate(run.figures):
             own = [harm for harm in found if harm.kind == figures.kind or (not harm.kind and not number)]
-            said = ", ".join(missed(harm) for harm in own)
+            said = ", ".join(in_brief(own))
             if run.late > DISTURBED and not number:
                 said += f" (disturbed: {run.late:.2f} s late)"
             title = titles[run.subject] if not number else ""

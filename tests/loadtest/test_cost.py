@@ -55,6 +55,8 @@ def test_json_on_standard_output_is_all_there_is(tmp_path: Path) -> None:
         (("--only", "squid"), "'squid' is none of envoy, sidecar, aiohttp, haproxy, nginx, all"),
         (("--rows", "get,2g"), "'2g' is none of get, varied, post, 10k, 10k-up, 1m, 1m-up, all"),
         (("--seconds", "0"), "0"),
+        (("--sidecar", "before=/nowhere/sidecar"), "/nowhere/sidecar is no program that can be run"),
+        (("--sidecar", f"sidecar={sys.executable}"), "sidecar is the name of another subject"),
         (("--only", "aiohttp", "--assert"), "--assert judges sidecar, which --only leaves out"),
         (
             ("--only", "aiohttp", "--json", "/nowhere/cost.json"),
