@@ -115,3 +115,11 @@ def test_a_request_that_is_slow_is_slow_at_every_attempt() -> None:
 
     assert tried.success == pytest.approx(0.9, abs=0.02)
     assert tried.amplification == pytest.approx(1.2, abs=0.05)
+
+
+def test_with_and_without_a_sidecar_the_same_requests_come_and_take_the_same_work() -> None:
+    noisy = by_name("noisy-shift")
+    generous = DestinationPolicy(per_attempt_timeout=10.0, concurrency=ConcurrencyPolicy(LimitKind.FIXED, initial=500))
+
+    assert missed_bars(play(noisy, generous), play(noisy, direct(generous), governed=False)) == []
+    assert play(noisy, generous).p50 == play(noisy, direct(generous), governed=False).p50
