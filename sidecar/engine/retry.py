@@ -206,7 +206,8 @@ class Exchange:
         histogram = tally.attempt_seconds
         histogram.counts[bisect_left(histogram.bounds, seconds)] += 1
         histogram.sum += seconds
-        histogram.recent = max(histogram.recent, seconds)
+        if seconds > histogram.recent:  # noqa: PLR1730 - max() takes 60 ns more, twice a request
+            histogram.recent = seconds
         self._state = _IDLE
         if status < 400:
             tally.attempts[self._kind][_SUCCESS] += 1
@@ -299,7 +300,8 @@ class Exchange:
         histogram = tally.request_seconds
         histogram.counts[bisect_left(histogram.bounds, seconds)] += 1
         histogram.sum += seconds
-        histogram.recent = max(histogram.recent, seconds)
+        if seconds > histogram.recent:  # noqa: PLR1730 - max() takes 60 ns more, twice a request
+            histogram.recent = seconds
         if self.attempts > 1 and result == _SUCCESS:
             tally.retry_successes += 1
 
