@@ -166,6 +166,12 @@ class Live:
             silent=lately.silent,
             per_attempt_timeout=destination.policy.per_attempt_timeout,
             refusals=lately.refusals,
+            failed=counts.get("failed", 0),
+            refused=counts.get("refused", 0),
+            held=lately.held,
+            limit=destination.limiter.limit,
+            waiting=len(destination.limiter.waiting),
+            budget=destination.policy.budget,
         )
 
     def _bound(self, name: str) -> float:
@@ -190,6 +196,7 @@ def exchange(noted: Noted, ahead: float) -> Message:
         "target": record.target[:MAX_TEXT],
         "status": record.status,
         "outcome": record.result,
+        "answered_by": record.answered_by,
         "seconds": round(record.seconds, 5),
         "refusal": record.refusal,
         "breaker": record.breaker,
@@ -229,6 +236,9 @@ def _told(lately: Lately, standing: Standing) -> Message:
         "amplification": round(standing.amplification, 3),
         "bound": round(standing.bound, 3),
         "silent": standing.silent if standing.is_silent else 0.0,
+        "few": standing.is_quiet,
+        "limited": standing.limited,
+        "held": standing.held,
         **{name: count for name, count in lately.counts.items() if name != "requests"},
         "refusals": lately.refusals,
     }

@@ -36,3 +36,11 @@ class ExchangeRecord:
     policy_version: int
     request_id: str
     trace_id: str | None
+
+    @property
+    def answered_by(self) -> str:
+        """Who made the answer: `upstream`, or `sidecar` where no attempt ended so; empty without an answer."""
+        if not self.status:
+            return ""
+        status = str(self.status)
+        return "upstream" if any(attempt.outcome == status for attempt in self.attempts) else "sidecar"

@@ -63,6 +63,7 @@ def _fields(record: ExchangeRecord) -> dict[str, object]:
         "target": _shown(_without_secrets(record.target)),
         "status": record.status,
         "outcome": record.result,
+        "answered_by": record.answered_by,
         "ms": _ms(record.seconds),
         "attempts": [_attempt(attempt) for attempt in record.attempts],
         "refusal": record.refusal,

@@ -3,10 +3,14 @@
 The page, the terminal and the JSON say the same sentence, so it is made once, here.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
+
+from sidecar.engine.policy import BudgetPolicy
+from sidecar.engine.verdict import Refusal
 
 BAD_SHARE: Final = 0.05
 """Of the requests that ended: from here on a destination is failing."""
@@ -16,6 +20,8 @@ ENOUGH: Final = 20
 SILENCE: Final = 3.0
 """Seconds without any answer, while attempts are in flight, that are worth a word."""
 WHOLE: Final = 0.995
+HELD_ROWS: Final = 5
+"""Of the last ten seconds: with requests waiting at the end of so many, the limit is what holds them back."""
 
 
 class Level(Enum):
@@ -24,6 +30,8 @@ class Level(Enum):
     IDLE = "idle"
     CALM = "calm"
     UNSETTLED = "unsettled"
+    LIMITING = "limiting"
+    """Our own in-flight limit holds requests back while what is sent is answered well: the sidecar is the cause."""
     FAILING = "failing"
     AMPLIFYING = "amplifying"
 
@@ -32,7 +40,9 @@ class Level(Enum):
 class Standing:
     """One destination over the last ten `seconds`, or as many as there were yet.
 
-    `bad` requests failed, were refused, or their callers gave up.
+    `bad` requests failed, were refused, or their callers gave up; `failed` ones were sent and ended with a 5xx or a
+    fault, `refused` ones were never sent. `limited` counts what our in-flight limit refused, `held` the seconds at
+    whose end requests waited for a slot.
 
     `per_attempt_timeout` and `silent` are seconds, the latter without an answer; `breaker` is a state's word.
     """
@@ -49,17 +59,44 @@ class Standing:
     silent: float
     per_attempt_timeout: float
     refusals: Mapping[str, int]
+    failed: int = 0
+    refused: int = 0
+    held: int = 0
+    limit: float = math.inf
+    waiting: int = 0
+    budget: BudgetPolicy = field(default_factory=BudgetPolicy)
 
     @property
     def level(self) -> Level:
         """How bad it is here."""
         if self.amplification > AMPLIFYING and self.requests >= ENOUGH:
             return Level.AMPLIFYING
+        if self.is_limiting:
+            return Level.LIMITING
         if self.bad and self.bad >= BAD_SHARE * self.requests:
             return Level.FAILING
         if self.breaker != "closed" or self.is_silent:
             return Level.UNSETTLED
         return Level.CALM if self.requests or self.in_flight else Level.IDLE
+
+    @property
+    def limited(self) -> int:
+        """What our in-flight limit refused."""
+        return self.refusals.get(Refusal.CONCURRENCY_LIMIT.value, 0)
+
+    @property
+    def is_limiting(self) -> bool:
+        """Requests are refused or wait for our limit, and those that were sent are answered well."""
+        if self.is_silent or self.breaker != "closed":
+            return False
+        sent = max(1, self.requests - self.refused)
+        held_back = self.limited and self.limited >= BAD_SHARE * self.requests
+        return bool(held_back or self.held >= HELD_ROWS) and self.failed < BAD_SHARE * sent
+
+    @property
+    def is_quiet(self) -> bool:
+        """There were too few requests to judge by a ratio."""
+        return self.requests < ENOUGH
 
     @property
     def is_silent(self) -> bool:
@@ -94,6 +131,8 @@ def headline(standings: Sequence[Standing]) -> Headline:
             return Headline(level, _amplifying(towards), _and(_failing(towards), _refused(towards)), names)
         case Level.FAILING:
             return Headline(level, _failing(towards), _and(_held(towards), _refused(towards)), names)
+        case Level.LIMITING:
+            return Headline(level, _limiting(towards), _advice(towards), names)
         case Level.UNSETTLED:
             return Headline(level, _unsettled(towards), _and(_held(towards), _refused(towards)), names)
         case Level.CALM:
@@ -130,6 +169,23 @@ def _failing(towards: Sequence[Standing]) -> str:
     return f"{_named(towards)} {verb} failing: {share}"
 
 
+def _limiting(towards: Sequence[Standing]) -> str:
+    worst = max(towards, key=lambda standing: (standing.limited, standing.held))
+    if worst.limited:
+        what = f"{worst.limited:,} not sent in the last 10 seconds"
+    else:
+        what = f"requests waited for a slot in {worst.held} of the last 10 seconds"
+    return f"Held back by our in-flight limit, not by {_named(towards)}: {what}"
+
+
+def _advice(towards: Sequence[Standing]) -> str:
+    worst = max(towards, key=lambda standing: (standing.limited, standing.held))
+    sent = worst.requests - worst.refused
+    answered = f"{sent - worst.failed:,} of {sent:,} sent were answered well" if sent else "none was sent"
+    places = f"{worst.in_flight} in flight of {worst.limit:.0f}, {worst.waiting} waiting"
+    return f"{answered}; {places}; see /refusals/concurrency_limit"
+
+
 def _unsettled(towards: Sequence[Standing]) -> str:
     worst = max(towards, key=lambda standing: standing.is_silent)
     if worst.is_silent:
@@ -154,13 +210,33 @@ def _refused(towards: Sequence[Standing]) -> str:
         return ""
     ordered = sorted(reasons.items(), key=lambda item: -item[1])
     if len(ordered) == 1:
-        return f"{ordered[0][1]:,} refused: {ordered[0][0]}"
+        return f"{ordered[0][1]:,} refused: {ordered[0][0]}{_arithmetic(towards, reasons)}"
     named = ", ".join(f"{reason} {count:,}" for reason, count in ordered[:3])
-    return f"{sum(reasons.values()):,} refused: {named}{', …' if len(ordered) > 3 else ''}"
+    return (
+        f"{sum(reasons.values()):,} refused: {named}{', …' if len(ordered) > 3 else ''}{_arithmetic(towards, reasons)}"
+    )
+
+
+def _arithmetic(towards: Sequence[Standing], reasons: Mapping[str, int]) -> str:
+    """Of a quiet destination's budget, in brackets: `min_retries` is nearly all it has, and no sign of a storm."""
+    exhausted = Refusal.BUDGET_EXHAUSTED.value
+    worst = next((standing for standing in towards if standing.refusals.get(exhausted)), None)
+    if exhausted not in reasons or worst is None or not worst.is_quiet:
+        return ""
+    budget = worst.budget
+    count = worst.requests - worst.refused
+    allowed = budget.min_retries + budget.ratio * count
+    return (
+        f" (its budget of {budget.window:g} s: {budget.min_retries:g} + {budget.ratio:g} x {count} "
+        f"{'request' if count == 1 else 'requests'} = {allowed:.1f} retries)"
+    )
 
 
 def _calm(standings: Sequence[Standing]) -> str:
     requests = sum(standing.requests for standing in standings)
+    if requests < ENOUGH:
+        counted = f"{requests} request{'' if requests == 1 else 's'}"
+        return f"Calm: {counted} in the last 10 seconds, too few to judge"
     attempts = sum(standing.requests * standing.amplification for standing in standings)
     return f"Calm: {attempts / requests if requests else 1.0:.2f} attempts per request"
 

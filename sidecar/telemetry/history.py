@@ -67,6 +67,8 @@ class Lately:
     refusals: Mapping[str, int]
     silent: float
     """Seconds since the last row in which a request or an attempt ended."""
+    held: int = 0
+    """Rows at whose end requests waited for a slot."""
 
 
 class Series:
@@ -160,7 +162,11 @@ class Series:
                 break
             silent += 1
         return Lately(
-            seconds, counts, {reason: count for reason, count in refusals.items() if count}, silent * ROW_SECONDS
+            seconds,
+            counts,
+            {reason: count for reason, count in refusals.items() if count},
+            silent * ROW_SECONDS,
+            sum(1 for index in indices if columns["waiting"][index]),
         )
 
     def _quantiles(self, histogram: Histogram) -> tuple[float, float]:

@@ -43,6 +43,8 @@ class LiveLately(Struct, frozen=True):
     bound: float
     refusals: dict[str, int]
     retry: int = 0
+    few: bool = False
+    """Too few requests to judge by."""
 
 
 class Budget(Struct, frozen=True):
@@ -111,6 +113,8 @@ class ExchangeState(Struct, frozen=True):
     seconds: float
     refusal: str | None
     attempts: list[AttemptState]
+    answered_by: str = ""
+    """`upstream` or `sidecar`; empty when the caller left before."""
 
 
 class Rows(Struct, frozen=True):

@@ -17,16 +17,17 @@ from sidecar.watch.document import DestinationState, ExchangeState, LiveDocument
 
 BARS: Final = "▁▂▃▄▅▆▇█"
 PLAIN_BARS: Final = ".:-=+*#@"
-SIGNS: Final = {"idle": "○", "calm": "●", "unsettled": "◐", "failing": "▲", "amplifying": "⇈"}
-PLAIN_SIGNS: Final = {"idle": "-", "calm": "o", "unsettled": "~", "failing": "!", "amplifying": "^"}
+SIGNS: Final = {"idle": "○", "calm": "●", "unsettled": "◐", "limiting": "◆", "failing": "▲", "amplifying": "⇈"}
+PLAIN_SIGNS: Final = {"idle": "-", "calm": "o", "unsettled": "~", "limiting": "#", "failing": "!", "amplifying": "^"}
 COLOURS: Final = {
     "idle": "dim",
     "calm": "bright_blue",
     "unsettled": "yellow",
+    "limiting": "bold medium_purple1",
     "failing": "bold orange1",
     "amplifying": "bold magenta",
 }
-ORDER: Final = ("amplifying", "failing", "unsettled", "calm", "idle")
+ORDER: Final = ("amplifying", "failing", "limiting", "unsettled", "calm", "idle")
 BREAKER_WORDS: Final = {"half_open": "half-open"}
 WIDE: Final = 124
 MEDIUM: Final = 108
@@ -142,7 +143,8 @@ class Screen:
         if width >= SLIM:
             yield Text(_rate(lately.requests / lately.seconds) if lately.seconds else "0")
         over = lately.amplification > lately.bound + 0.005
-        yield Text(f"{lately.amplification:.2f}", style="bold magenta" if over else "")
+        judged = f"{lately.amplification:.2f}{'?' if lately.few and lately.amplification > 1.005 else ''}"
+        yield Text(judged, style="bold magenta" if over and not lately.few else "")
         if width >= SLIM:
             yield Text(f"{lately.bound:.2f}", style="dim")
         share = lately.bad / lately.requests if lately.requests else None
@@ -187,9 +189,7 @@ class Screen:
         if width >= SLIM:
             table.add_column("attempts", no_wrap=True, overflow="ellipsis", ratio=5 if width >= NARROW else 3)
             table.add_column("took", justify="right", no_wrap=True, min_width=6)
-        results = [
-            str(one.status or one.outcome) + (f" {printable(one.refusal)}" if one.refusal else "") for one in exchanges
-        ]
+        results = [_result(one) for one in exchanges]
         least = max(10, *map(len, results)) if width >= SLIMMER else 4
         table.add_column("result", no_wrap=True, overflow="ellipsis", min_width=min(least, 25))
         for one, result in zip(exchanges, results, strict=True):
@@ -224,6 +224,12 @@ class Screen:
 
 def _table() -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="dim", expand=True)
+
+
+def _result(one: ExchangeState) -> str:
+    """`503 sidecar breaker_open` is an answer of our own, `503 budget_exhausted` the destination's."""
+    ours = "sidecar " if one.answered_by == "sidecar" else ""
+    return f"{one.status or one.outcome} {ours}{printable(one.refusal or '')}".rstrip()
 
 
 def _clock(at: float) -> str:

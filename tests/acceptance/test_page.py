@@ -16,6 +16,7 @@ from sidecar.engine.outcome import Result
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.record import AttemptRecord
 from sidecar.engine.retry import Admission, Exchange
+from sidecar.engine.verdict import Refusal
 from sidecar.telemetry.history import History
 from tests.admin.scenery import EXCEPTION, SceneClock, ShownState, storm
 from tests.admin.shown import Look, Shown, chromium, shown
@@ -194,7 +195,7 @@ def test_other_moods_have_it_too(open_page: Open, scheme: str) -> None:
     assert lost == []
 
 
-@pytest.mark.parametrize("width", [320, 360, 768, 1024, 1920])
+@pytest.mark.parametrize("width", [320, 360, 390, 768, 1024, 1920])
 def test_no_width_needs_scrolling_sideways(in_storm: Shown, open_page: Open, width: int) -> None:
     look = open_page(in_storm, width=width, height=740)
     look.page.locator("summary").first.click()
@@ -207,6 +208,98 @@ def test_no_width_needs_scrolling_sideways(in_storm: Shown, open_page: Open, wid
         )
         == []
     )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_sticks_out_of_a_phone_in_a_storm(in_storm: Shown, open_page: Open, scheme: str) -> None:
+    look = open_page(in_storm, width=390, height=844, color_scheme=scheme)
+
+    sticking_out = look.page.evaluate(
+        "[...document.querySelectorAll('body *')].filter((one) => !one.closest('.scroll, .unseen') "
+        "&& one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.outerHTML.slice(0, 80))"
+    )
+
+    assert sticking_out == []
+    assert look.page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_the_scale_of_attempts_per_request_shows_the_bound_too(in_storm: Shown, open_page: Open) -> None:
+    look = open_page(in_storm)
+    look.page.wait_for_selector(".plot.amplification .stroke.bound")
+
+    highest = look.page.locator(".plot.amplification .stroke.bound").evaluate_all(
+        "lines => lines.filter((one) => one.getAttribute('d')).map((one) => one.getBBox().y)"
+    )
+
+    assert highest
+    assert min(highest) > 1.2
+
+
+def test_the_bars_of_all_exchanges_have_one_scale_which_is_said(open_page: Open) -> None:
+    state = plain("payments")
+    for length in (0.1, 1.0):
+        attempt = AttemptRecord(1, "first", "http://10.0.0.1:8080", "503", length, 0.0)
+        state.history.record(replace(RECORD, request_id=str(length), seconds=length, attempts=(attempt,)))
+    with shown(state) as stand:
+        look = open_page(stand)
+        bars = look.page.locator("#exchanges .attempt")
+        widths = bars.evaluate_all("all => all.map((one) => one.getBoundingClientRect().width)")
+        said = look.page.locator("#exchanges-scale").inner_text()
+
+    assert widths[0] == pytest.approx(10 * widths[1], rel=0.05)
+    assert said == "Attempts, 0 to 1.00 s"
+
+
+def test_an_answer_of_the_sidecars_own_is_told_from_the_destinations(open_page: Open) -> None:
+    state = plain("payments")
+    theirs = AttemptRecord(1, "first", "http://10.0.0.1:8080", "503", 0.1, 0.0)
+    state.history.record(replace(RECORD, status=503, attempts=(theirs,)))
+    state.history.record(replace(RECORD, status=503, attempts=(), refusal="breaker_open"))
+    with shown(state) as stand:
+        look = open_page(stand)
+        results = look.page.locator("#exchanges .result").all_inner_texts()
+
+    assert ["by the sidecar" in result for result in results] == [True, False]
+    assert "from payments" in results[1]
+
+
+def test_while_all_is_well_no_runbook_is_offered_but_the_list_of_all(in_storm: Shown, open_page: Open) -> None:
+    calm = plain("payments")
+    call(calm, "payments", 200, 30)
+    calm.history.sample(calm.destinations)
+    visible = "all => all.filter((one) => one.checkVisibility()).map((one) => one.innerText)"
+    with shown(calm) as stand:
+        offered = open_page(stand).page.locator("a[href^='/runbooks/']").evaluate_all(visible)
+
+    in_trouble = open_page(in_storm).page.locator("a[href^='/runbooks/']").evaluate_all(visible)
+
+    assert offered == ["all runbooks"]
+    assert len(in_trouble) > 10
+
+
+def test_what_was_not_sent_is_counted_as_requests_and_as_retries(in_storm: Shown, open_page: Open) -> None:
+    look = open_page(in_storm)
+
+    words = look.page.locator("#q3").inner_text(), look.page.locator("#reasons-note").inner_text()
+
+    assert words[0] == "What was not sent, and why?"
+    assert re.fullmatch(r"In the last 10 s: [\d,]+ requests? and [\d,]+ (retry|retries)\.", words[1])
+
+
+def test_a_limit_of_ours_that_holds_requests_back_is_named_as_the_cause(open_page: Open) -> None:
+    state = plain("payments")
+    payments = state.destinations["payments"]
+    call(state, "payments", 200, 100)
+    payments.tally.requests[Result.REFUSED] += 40
+    payments.tally.refusals[Refusal.CONCURRENCY_LIMIT] += 40
+    state.history.sample(state.destinations)
+    with shown(state) as stand:
+        look = open_page(stand)
+        words = look.page.locator("#words").inner_text()
+        badge = look.page.locator(".badge").inner_text()
+
+    assert words == "Held back by our in-flight limit, not by payments: 40 not sent in the last 10 seconds"
+    assert badge == "Held back by us"
 
 
 def test_on_a_phone_words_stay_whole_and_nothing_is_cut_off(in_storm: Shown, open_page: Open) -> None:
@@ -278,7 +371,7 @@ def test_every_word_of_refusal_on_the_page_is_a_link(in_storm: Shown, open_page:
 def test_the_keyboard_reaches_everything_and_one_sees_where_it_is(in_storm: Shown, open_page: Open) -> None:
     look = open_page(in_storm)
     walked = []
-    for _ in range(40):
+    for _ in range(60):
         look.page.keyboard.press("Tab")
         walked.append(
             look.page.evaluate(
@@ -328,7 +421,7 @@ def test_everything_has_a_name_and_a_place_for_those_who_do_not_see_it(in_storm:
     assert all(after - before <= 1 for before, after in pairwise(levels))
     assert len(charts) >= 3 * 5
     assert all(chart.get_attribute("aria-label") for chart in charts)
-    assert 'columnheader "Attempts"' in tree
+    assert 'columnheader "Attempts, 0 to' in tree
     assert re.search(r'img "Breaker, last \d+ min: now open, opened \d+ times"', tree)
     assert re.search(r'img "Attempts per request, last 1 min: now 1\.\d\d., highest 1\.\d\d., the budget allows', tree)
     assert re.search(r'img "attempt 1 to http://10\.0\.0\.\d:8080: 503 in', tree)

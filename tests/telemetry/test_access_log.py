@@ -68,6 +68,7 @@ def test_a_retried_exchange_is_a_line_with_its_attempts() -> None:
         "target": "/v1/charges",
         "status": 200,
         "outcome": "success",
+        "answered_by": "upstream",
         "ms": 50.0,
         "attempts": [
             {"n": 1, "kind": "first", "endpoint": "10.0.0.1:8080", "outcome": "503", "ms": 100.0, "backoff_ms": 0.0},

@@ -141,3 +141,49 @@ def test_without_traffic_it_is_quiet() -> None:
 
 def test_slow_traffic_is_told_by_the_minute() -> None:
     assert headline([replace(CALM, requests=5)]).detail.startswith("30 requests/min to payments")
+
+
+def test_few_requests_are_too_few_to_judge() -> None:
+    told = headline([replace(CALM, requests=3, retries=6, amplification=3.0, bound=3.0)])
+
+    assert told.level is Level.CALM
+    assert told.words == "Calm: 3 requests in the last 10 seconds, too few to judge"
+
+
+def test_an_exhausted_budget_of_a_quiet_destination_says_its_arithmetic() -> None:
+    told = headline([replace(FAILING, requests=6, bad=6, refusals={"budget_exhausted": 4})])
+
+    assert told.detail.endswith("4 refused: budget_exhausted (its budget of 10 s: 3 + 0.1 x 6 requests = 3.6 retries)")
+
+
+def test_a_destination_that_answers_well_what_it_is_sent_is_held_back_by_us() -> None:
+    limited = replace(
+        CALM, requests=400, bad=90, refused=90, in_flight=8, limit=8.4, waiting=20, refusals={"concurrency_limit": 90}
+    )
+
+    told = headline([CALM, replace(limited, name="ledger")])
+
+    assert told.level is Level.LIMITING
+    assert told.words == "Held back by our in-flight limit, not by ledger: 90 not sent in the last 10 seconds"
+    assert told.detail == (
+        "310 of 310 sent were answered well; 8 in flight of 8, 20 waiting; see /refusals/concurrency_limit"
+    )
+    assert told.towards == ("ledger",)
+
+
+def test_requests_that_wait_second_after_second_are_held_back_before_any_is_refused() -> None:
+    told = headline([replace(CALM, held=6, in_flight=4, limit=4.0, waiting=9)])
+
+    assert told.level is Level.LIMITING
+    assert "requests waited for a slot in 6 of the last 10 seconds" in told.words
+
+
+@pytest.mark.parametrize(
+    "trouble", [{"failed": 40}, {"breaker": "open"}, {"silent": 5.0, "in_flight": 4}], ids=["failing", "open", "silent"]
+)
+def test_a_destination_in_trouble_is_not_blamed_on_our_limit(trouble: dict[str, object]) -> None:
+    limited = replace(CALM, requests=400, bad=130, refused=90, refusals={"concurrency_limit": 90})
+
+    told = headline([replace(limited, **trouble)])
+
+    assert told.level is not Level.LIMITING

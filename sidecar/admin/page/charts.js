@@ -116,8 +116,8 @@ export function gauge({ value, bound, top }) {
 }
 
 // One exchange: its attempts where they lie in its time, the pauses between them, and where it was refused another.
-export function waterfall({ attempts, seconds, refused }) {
-  const total = Math.max(seconds, ...attempts.map((attempt) => attempt.began + attempt.seconds), 1e-6);
+// `total` is the end of the scale, in seconds, the same for all that are to be compared.
+export function waterfall({ attempts, seconds, refused, total }) {
   const at = (time) => `${fixed((time / total) * 100)}%`;
   const root = svg("svg", { class: "waterfall", width: "100%", height: 20, "aria-hidden": "true", focusable: "false" });
   let end = 0;
@@ -129,7 +129,7 @@ export function waterfall({ attempts, seconds, refused }) {
   for (const attempt of attempts) {
     const share = attempt.seconds / total;
     const block = svg("rect", { class: `attempt ${tone(attempt.outcome)}`, x: at(attempt.began), y: 2, height: 16, rx: 2 });
-    block.style.width = `max(3px, ${fixed(share * 100)}%)`;
+    block.style.width = `max(3px, ${share * 100}%)`;
     root.append(block);
     if (share > 0.16) {
       const text = svg("text", { class: `in ${tone(attempt.outcome)}`, x: at(attempt.began), dx: 5, y: 14 });
@@ -137,7 +137,7 @@ export function waterfall({ attempts, seconds, refused }) {
       root.append(text);
     }
   }
-  if (refused) root.append(svg("rect", { class: "stop", x: at(attempts.length ? end : 0), y: 0, width: 3, height: 20 }));
+  if (refused) root.append(svg("rect", { class: "stop", x: at(attempts.length ? end : 0), y: 0, width: 3, height: 20, transform: `translate(${attempts.length ? 4 : 0} 0)` }));
   return root;
 }
 

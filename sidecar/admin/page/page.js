@@ -21,7 +21,7 @@ const WHY = {
   budget_exhausted: "retries have reached their share of the requests",
 };
 const STATE_WORDS = { closed: "closed", open: "open", half_open: "half-open", recovering: "recovering" };
-const LEVEL_WORDS = { idle: "Quiet", calm: "Calm", unsettled: "Unsettled", failing: "Failing", amplifying: "Amplifying" };
+const LEVEL_WORDS = { idle: "Quiet", calm: "Calm", unsettled: "Unsettled", limiting: "Held back by us", failing: "Failing", amplifying: "Amplifying" };
 
 const $ = (id) => document.getElementById(id);
 
@@ -112,6 +112,7 @@ function keep(message) {
 
 const whole = new Intl.NumberFormat("en");
 const count = (value) => whole.format(Math.round(value));
+const counted = (number, one, many) => `${count(number)} ${number === 1 ? one : many}`;
 const times = (value) => `${value.toFixed(2)}×`;
 const rate = (value) => (value >= 10 || value === 0 ? count(value) : value.toFixed(1));
 const percent = (share) => {
@@ -180,6 +181,7 @@ function drawVerdict() {
   if (link === "lost") notices.unshift(`What is below is as it was at ${timeOf(now.at)}.`);
   if (now.policy.error) notices.push(`The last policy was refused; version ${now.policy.version} stays in force. ${now.policy.error}`);
   if (now.left_out.length) notices.push(`No history is kept for ${now.left_out.length} destinations beyond the first hundred.`);
+  document.body.dataset.noticed = String(notices.length > 0);
   $("notice").hidden = notices.length === 0;
   say($("notice"), notices.join("\n"));
 }
@@ -189,12 +191,12 @@ function drawAnswers() {
   const worst = [...busy].sort((a, b) => b.lately.amplification - a.lately.amplification || b.lately.bad - a.lately.bad || b.lately.requests - a.lately.requests)[0];
   const value = worst ? worst.lately.amplification : 1;
   const bound = worst ? worst.lately.bound : 1;
-  say($("amplification"), times(value));
-  const enough = worst && worst.lately.requests >= 20;
-  say($("amplification-words"), value <= 1.005 ? "No" : value > bound + 0.005 && enough ? "Yes, beyond its bound" : value > 1.2 && enough ? "Yes, as far as its bound allows" : "Held within its bound");
-  $("gauge").replaceChildren(gauge({ value, bound: Math.max(bound, 1.02), top: Math.max(2, ceiling(value), ceiling(bound)) }));
+  const enough = worst && !worst.lately.few;
+  say($("amplification"), worst && !enough && value > 1.005 ? "?" : times(value));
+  say($("amplification-words"), value <= 1.005 ? "No" : !enough ? "Too few requests to judge" : value > bound + 0.005 && enough ? "Yes, beyond its bound" : value > 1.2 && enough ? "Yes, as far as its bound allows" : "Held within its bound");
+  $("gauge").replaceChildren(gauge({ value, bound: Math.max(bound, 1.02), top: Math.max(2, ceiling(value * 1.02), ceiling(bound * 1.05)) }));
   say($("amplification-note"), worst
-    ? `attempts per request ${now.destinations.length > 1 ? `to ${worst.name}, ` : ""}in the last 10 s; the budget allows ${times(bound)}`
+    ? `${enough || value <= 1.005 ? "" : `${count(worst.lately.requests)} requests, ${times(value)} `}attempts per request ${now.destinations.length > 1 ? `to ${worst.name}, ` : ""}in the last 10 s; the budget allows ${times(bound)}`
     : "attempts per request; no requests in the last 10 s");
 
   const extra = busy.map((one) => [one.name, one.lately.retry ?? 0, `${one.lately.amplification.toFixed(2)} attempts per request`]).filter(([, retries]) => retries > 0);
@@ -205,8 +207,11 @@ function drawAnswers() {
     for (const [reason, number] of Object.entries(one.lately.refusals)) reasons.set(reason, (reasons.get(reason) ?? 0) + number);
   }
   const listed = [...reasons].map(([reason, number]) => [reason, number, WHY[reason] ?? ""]);
-  drawBars($("reasons"), listed, "None was refused in the last 10 s.", count, refusalLink);
+  drawBars($("reasons"), listed, "All was sent in the last 10 s.", count, refusalLink);
+  const unsent = now.destinations.reduce((sum, one) => sum + (one.lately.refused ?? 0), 0);
+  const held = [...reasons.values()].reduce((sum, number) => sum + number, 0);
   $("reasons-note").hidden = listed.length === 0;
+  say($("reasons-note"), `In the last 10 s: ${counted(unsent, "request", "requests")} and ${counted(Math.max(0, held - unsent), "retry", "retries")}.`);
 }
 
 // What stands there already stays, if it is the same names in the same order: a link is not taken from under the pointer.
@@ -406,10 +411,10 @@ class Card {
     });
     const amplification = column("amplification", highest);
     const bound = column("bound", highest);
-    const sensible = bound.map((value, at) => (mean(row.requests ?? [], bins[at]) || amplification[at] > 1 ? Math.min(value ?? 1, 3) : null));
+    const sensible = bound.map((value, at) => (mean(row.requests ?? [], bins[at]) || amplification[at] > 1 ? value ?? 1 : null));
     this.plot("amplification", {
       bottom: 1,
-      top: [1.2, 1.5, 2, 3, 5].find((end) => end >= Math.max(...amplification, 1.15)) ?? ceiling(Math.max(...amplification)),
+      top: above([...amplification, ...sensible, 1.15]),
       xs,
       layers: [
         { kind: "area", values: amplification, className: "fill amp" },
@@ -483,6 +488,12 @@ class Card {
   }
 }
 
+// The end of a scale that shows all of these, the bound's line among them.
+function above(values) {
+  const most = Math.max(...values.map((value) => value ?? 0));
+  return [1.2, 1.5, 2, 3, 5].find((end) => end >= most * 1.02) ?? ceiling(most * 1.02);
+}
+
 const nearest = (xs, at) => xs.reduce((best, x, number) => (Math.abs(x - at) < Math.abs(xs[best] - at) ? number : best), 0);
 
 function firstIndex() {
@@ -500,7 +511,7 @@ const watcher = new IntersectionObserver((entries) => {
   }
 }, { rootMargin: "200px" });
 
-const RANK = ["amplifying", "failing", "unsettled", "calm", "idle"];
+const RANK = ["amplifying", "failing", "limiting", "unsettled", "calm", "idle"];
 
 function drawCards() {
   const few = now.destinations.length <= FEW;
@@ -513,7 +524,7 @@ function drawCards() {
   }
   $("no-destinations").hidden = names.size > 0;
   $("cards").classList.toggle("many", !few);
-  const troubled = (one) => RANK.indexOf(one.level) <= 2;
+  const troubled = (one) => RANK.indexOf(one.level) <= RANK.indexOf("unsettled");
   for (const one of now.destinations) {
     if (!cards.has(one.name)) {
       cards.set(one.name, new Card(one.name));
@@ -543,12 +554,17 @@ function drawExchanges() {
   $("more").hidden = latest.length <= SHORT_LIST;
   say($("more"), showAll ? "Show fewer" : `Show all ${latest.length}`);
   const body = $("exchanges");
-  const key = shown.map((one) => `${one.number}.${one.alike}`).join();
+  const total = ceiling(Math.max(0.001, ...shown.map((one) => extent(one)))); // one scale for all, or the bars could not be compared
+  say($("exchanges-scale"), `Attempts, 0 to ${seconds(total)}`);
+  const keyOf = (one) => `${one.number}.${one.alike}.${total}`;
+  const key = shown.map(keyOf).join();
   if (body.dataset.key === key) return;
   body.dataset.key = key;
   const kept = new Map([...body.children].map((row) => [row.dataset.key, row]));
-  body.replaceChildren(...shown.map((one) => kept.get(`${one.number}.${one.alike}`) ?? exchangeRow(one)));
+  body.replaceChildren(...shown.map((one) => kept.get(keyOf(one)) ?? exchangeRow(one, keyOf(one), total)));
 }
+
+const extent = (one) => Math.max(one.seconds, ...one.attempts.map((attempt) => attempt.began + attempt.seconds));
 
 function cell(className, ...children) {
   const element = make("div", className, ...children);
@@ -556,19 +572,21 @@ function cell(className, ...children) {
   return element;
 }
 
-function exchangeRow(one) {
+function exchangeRow(one, key, total) {
   const row = make("div", "row");
   row.setAttribute("role", "row");
-  row.dataset.key = `${one.number}.${one.alike}`;
+  row.dataset.key = key;
   const request = cell("request", make("b", "", one.destination), " ", make("span", "target", `${one.method} ${one.target}`));
   if (one.alike) request.append(make("span", "alike", `and ${count(one.alike)} like it in that second`));
-  const falls = make("div", "falls", waterfall({ attempts: one.attempts, seconds: one.seconds, refused: one.refusal !== null }));
+  const falls = make("div", "falls", waterfall({ attempts: one.attempts, seconds: one.seconds, refused: one.refusal !== null, total }));
   falls.setAttribute("role", "img");
   falls.setAttribute("aria-label", fallsWords(one));
   const places = [...new Set(one.attempts.map((attempt) => attempt.endpoint))];
   const result = cell("result");
   const status = one.status || one.outcome;
   result.append(make("b", `status ${tone(String(status))}`, String(status)));
+  if (one.answered_by === "sidecar") result.append(make("span", "own", "by the sidecar"));
+  if (one.answered_by === "upstream") result.append(make("span", "theirs", `from ${one.destination}`));
   if (one.refusal) result.append(make("span", "refusal", refusalLink(one.refusal)));
   row.append(
     cell("time", timeOf(one.at)),
@@ -586,7 +604,8 @@ function fallsWords(one) {
     const pause = number ? `after ${seconds(Math.max(0, attempt.began - one.attempts[number - 1].began - one.attempts[number - 1].seconds))}, ` : "";
     return `${pause}attempt ${attempt.n} to ${attempt.endpoint}: ${attempt.outcome} in ${seconds(attempt.seconds)}`;
   });
-  return told.join("; ") + (one.refusal ? `; then refused: ${one.refusal}` : "");
+  const answered = one.answered_by === "sidecar" ? `; answered ${one.status} by the sidecar` : "";
+  return told.join("; ") + answered + (one.refusal ? `; then refused: ${one.refusal}` : "");
 }
 
 // ---- policy and exceptions
