@@ -64,6 +64,7 @@ class Exchange:
         "committed",
         "deadline",
         "destination",
+        "host",
         "policy",
         "repeatable_until",
         "replayable",
@@ -79,6 +80,8 @@ class Exchange:
     _cause: str
     _paid_at: float
     wake_at: float
+    host: object
+    """The host's own object for this request while it waits; the engine does not look at it."""
 
     def __init__(self, destination: Destination, now: float, repeatable_until: float) -> None:
         self.destination = destination

@@ -1,4 +1,7 @@
-"""One client's connection: requests in, one exchange at a time, responses out in the same order."""
+"""One client's HTTP/1 connection: requests in, one exchange at a time, responses out in the same order.
+
+The bytes of HTTP/1 begin and end here: chunks, `Connection`, keep-alive, and the answers of the sidecar's own.
+"""
 
 import asyncio
 import socket
@@ -7,25 +10,27 @@ from asyncio import Transport
 from typing import Final, Protocol, cast
 
 from sidecar.proxy.context import ProxyContext
+from sidecar.proxy.dry_run import DryRun
 from sidecar.proxy.exchange import Exchange
+from sidecar.proxy.observer import ExchangeObserver, PairOfObservers
+from sidecar.proxy.problem import Problem
 from sidecar.proxy.read_gate import ReadGate, unsent_bytes
-from sidecar.proxy.replies import problem
+from sidecar.proxy.replies import problem as problem_response
 from sidecar.proxy.route import Route
 from sidecar.proxy.router import Router
-from sidecar.proxy.shadowed import new_shadowed_exchange
-from sidecar.proxy.traced import new_exchange
+from sidecar.proxy.stream import Stream
+from sidecar.proxy.traced_exchange import traced
 from sidecar.proxy.tunnel import Tunnel, connect_tunnel
-from sidecar.proxy.upstream import Upstream
 from sidecar.wire.authority import parse_authority
-from sidecar.wire.chunked import ChunkedReader
+from sidecar.wire.chunked import ChunkedReader, chunk, last_chunk
 from sidecar.wire.forwarded import forwarded
-from sidecar.wire.framing import CHUNKED, LENGTH, NONE
-from sidecar.wire.head import RequestHead
+from sidecar.wire.framing import CHUNKED, CLOSE, LENGTH, NONE
+from sidecar.wire.head import RequestHead, ResponseHead
 from sidecar.wire.malformed import Malformed
 from sidecar.wire.misdirected import Misdirected
 from sidecar.wire.reader import RequestReader
 from sidecar.wire.recent import Recent
-from sidecar.wire.writer import request_head
+from sidecar.wire.writer import CHUNKED_LINE, request_head, response_head
 
 _LINGER: Final = 2.0
 """Seconds in which a client may still take in the answer before the connection is closed under it."""
@@ -35,6 +40,8 @@ _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: close wit
 
 _END: Final = b"\r\n\r\n"
 _NEWLINE: Final = _END[-1]
+_CLOSE_LINE: Final = b"Connection: close\r\n"
+_KEEP_LINE: Final = b"Connection: keep-alive\r\n"
 _HEAD, _BODY, _BUSY, _FULL, _LINGERING, _OTHER = range(6)
 
 
@@ -59,25 +66,27 @@ class Port(Protocol):
 
 
 class Downstream(asyncio.Protocol):
-    """A client connection. Implements `exchange.Caller`."""
+    """A client connection. Implements `response_writer.ResponseWriter`."""
 
     __slots__ = (
         "__weakref__",
         "_ahead",
+        "_chunked_out",
         "_chunks",
+        "_close_after",
         "_context",
         "_exchange",
         "_forwarding",
         "_fresh",
         "_full",
         "_lost",
-        "_new_exchange",
         "_opening",
         "_own",
         "_port",
         "_reader",
         "_received",
         "_remaining",
+        "_request",
         "_state",
         "_unsent_bytes",
         "read_gate",
@@ -88,6 +97,7 @@ class Downstream(asyncio.Protocol):
 
     transport: Transport
     read_gate: ReadGate
+    _request: RequestHead
 
     def __init__(self, context: ProxyContext, port: Port) -> None:
         limits = context.limits
@@ -96,7 +106,7 @@ class Downstream(asyncio.Protocol):
         self._reader = RequestReader(limits.head_bytes, limits.headers, limits.target_bytes, context.request_shapes)
         self._state = _HEAD
         self._exchange: Exchange | None = None
-        self._new_exchange = Exchange if context.tracer is None else new_exchange  # asked once, not for each request
+        self._chunked_out = self._close_after = False  # of the response that is being written
         self._ahead = b""
         self._forwarding: tuple[bytes, bytes] | None = None
         self._remaining = 0
@@ -183,11 +193,91 @@ class Downstream(asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.on_client_drained()
         elif self._state == _FULL:
-            self.over(self._context.clock())
+            self._over(self._context.clock())
 
-    # exchange.Caller
+    # response_writer.ResponseWriter
 
-    def abort(self) -> None:
+    def interim(self, head: ResponseHead) -> None:
+        """A 1xx response, which HTTP/1.0 does not know."""
+        if self._request.minor == 1:
+            self.write((head.onward or response_head(head)) + b"\r\n")
+
+    def respond(
+        self,
+        head: ResponseHead,
+        added: bytes,
+        body: bytes,
+        complete: bool,  # noqa: FBT001 - a call by keyword costs 60 ns more
+        now: float,
+        trailers: bytes = b"",
+    ) -> None:
+        """The head, framed anew, and the body so far."""
+        request = self._request
+        close = self._state == _BODY or not request.keep_alive or self._context.draining
+        framing = head.framing
+        if framing is CHUNKED or framing is CLOSE:
+            if request.minor == 1:
+                added += CHUNKED_LINE
+                if body:
+                    body = chunk(body)
+                if complete:
+                    body += last_chunk(trailers)
+                else:
+                    self._chunked_out = True
+            else:
+                close = True
+        if close:
+            added += _CLOSE_LINE
+        elif request.minor == 0:
+            added += _KEEP_LINE
+        self.write((head.onward or response_head(head)) + added + b"\r\n" + body)
+        if not complete:
+            self._close_after = close
+        elif close:
+            self._last()
+        else:
+            self._over(now)
+
+    def body(self, data: bytes) -> None:
+        """More of the body."""
+        self.write(chunk(data) if self._chunked_out else data)
+
+    def end(self, data: bytes, trailers: bytes, now: float) -> None:
+        """The last of the body."""
+        if self._chunked_out:
+            self._chunked_out = False
+            end = last_chunk(trailers)
+            data = chunk(data) + end if data else end
+        if data:
+            self.write(data)
+        if self._close_after:
+            self._last()
+        else:
+            self._over(now)
+
+    def refuse(self, problem: Problem, added: bytes, now: float) -> None:
+        """An answer of the sidecar's own."""
+        request = self._request
+        close = self._state == _BODY or not request.keep_alive or self._context.draining
+        if not close and request.minor == 0:
+            added += _KEEP_LINE
+        self.write(
+            problem_response(
+                problem.status,
+                problem.reason,
+                problem.detail,
+                destination=problem.destination,
+                added=added,
+                to_head=request.to_head,
+                close=close,
+            )
+        )
+        if close:
+            self._last()
+        else:
+            self._over(now)
+
+    def reset(self) -> None:
         """Break the connection with a reset: a clean end would make half a response look whole."""
         self._exchange = None
         self._state = _OTHER
@@ -201,7 +291,24 @@ class Downstream(asyncio.Protocol):
         before, self._unsent_bytes = self._unsent_bytes, unsent_bytes(self.transport)
         return self._full and self._unsent_bytes < before
 
-    def over(self, now: float) -> None:
+    def switch(self, head: ResponseHead, added: bytes, stream: Stream, early: bytes) -> None:
+        """101: a tunnel from here on."""
+        added += b"Connection: upgrade\r\nUpgrade: " + head.upgrade + b"\r\n"
+        self.write((head.onward or response_head(head)) + added + b"\r\n")
+        self._exchange = None
+        self._state = _OTHER
+        ahead, self._ahead = self._ahead, b""
+        other = stream.hand_over()
+        self._leave_to(Tunnel(self._context, self.transport, other, self._leave), early, ahead)
+
+    def close_if_idle(self) -> None:
+        """Close the connection unless a request is under way on it."""
+        if self.idle and not self.transport.is_closing():
+            self.transport.close()
+
+    # private, in the order of a request
+
+    def _over(self, now: float) -> None:
         """The response is complete; another request may follow."""
         self._exchange = None
         if self._full:
@@ -218,25 +325,10 @@ class Downstream(asyncio.Protocol):
         else:
             self._state = _HEAD
 
-    def last(self) -> None:
+    def _last(self) -> None:
         """The response is complete, and no other request may follow."""
         self._exchange = None
         self._close()
-
-    def tunnel(self, upstream: Upstream, early: bytes) -> None:
-        """The client's side of a switched protocol."""
-        self._exchange = None
-        self._state = _OTHER
-        ahead, self._ahead = self._ahead, b""
-        other = upstream.hand_over()
-        self._leave_to(Tunnel(self._context, self.transport, other, self._leave), early, ahead)
-
-    def close_if_idle(self) -> None:
-        """Close the connection unless a request is under way on it."""
-        if self.idle and not self.transport.is_closing():
-            self.transport.close()
-
-    # private, in the order of a request
 
     def _read_head(self, data: bytes) -> None:
         reader = self._reader
@@ -262,7 +354,7 @@ class Downstream(asyncio.Protocol):
                 raise Malformed(413, "body_too_large", f"the body is larger than {limit} bytes")
             route = port.router.route(head, port.route)
         except Malformed as error:
-            error.to_head = head.method == b"HEAD"
+            error.to_head = head.to_head
             self._reject(error)
             return
         except Misdirected as error:
@@ -284,14 +376,19 @@ class Downstream(asyncio.Protocol):
         # A gate that executes each idempotency key once belongs here: nothing has been sent.
         now = self._context.clock()
         self._state = _BUSY
-        begin = self._new_exchange if route.shadow is None else new_shadowed_exchange
-        exchange = self._exchange = begin(self._context, self, route, head, now)
+        self._request = head
+        context = self._context
+        if context.tracer is None and route.shadow is None:
+            exchange = self._exchange = Exchange(context, self, route, head, now)
+        else:
+            head, observer = _observed(context, route, head)
+            exchange = self._exchange = Exchange(context, self, route, head, now, observer)
         if head.framing is NONE:
             self._ahead = rest
         elif head.framing is LENGTH and len(rest) == head.length:
             exchange.whole_body(rest)  # in the same breath as its head: 1.2 µs less than piece by piece
         else:
-            exchange.expect_body()
+            exchange.expect_body(now)
             self._received = 0
             self._state = _BODY
             if head.framing is CHUNKED:
@@ -362,7 +459,7 @@ class Downstream(asyncio.Protocol):
         self._context.rejections[error.reason] += 1
         self._state = _BUSY
         if not self.transport.is_closing():
-            self.write(problem(error.status, error.reason, error.detail, to_head=error.to_head, close=True))
+            self.write(problem_response(error.status, error.reason, error.detail, to_head=error.to_head, close=True))
             self._close(linger=True)
 
     def _misdirect(self, error: Misdirected, head: RequestHead) -> None:
@@ -371,12 +468,12 @@ class Downstream(asyncio.Protocol):
         self._ahead = self._reader.rest
         keep = b"" if close or head.minor else b"Connection: keep-alive\r\n"
         self.write(
-            problem(error.status, error.reason, error.detail, added=keep, to_head=head.method == b"HEAD", close=close)
+            problem_response(error.status, error.reason, error.detail, added=keep, to_head=head.to_head, close=close)
         )
         if close:
             self._close(linger=bool(head.framing))
         else:
-            self.over(self._context.clock())
+            self._over(self._context.clock())
 
     def _connect(self, head: RequestHead) -> None:
         rest = self._reader.rest
@@ -391,7 +488,9 @@ class Downstream(asyncio.Protocol):
             return
         if not self._port.connect:
             self._state = _BUSY
-            self.write(problem(405, "connect_refused", "CONNECT is refused by policy", added=_ALLOW, close=True))
+            self.write(
+                problem_response(405, "connect_refused", "CONNECT is refused by policy", added=_ALLOW, close=True)
+            )
             self._close(linger=True)
             return
         self._state = _BUSY
@@ -408,7 +507,7 @@ class Downstream(asyncio.Protocol):
         except Misdirected as error:
             self._context.misdirect(error, head)
             if not self.transport.is_closing():
-                self.write(problem(error.status, error.reason, error.detail, close=True))
+                self.write(problem_response(error.status, error.reason, error.detail, close=True))
                 self._close(linger=True)
             return
         if self._lost or self.transport.is_closing():
@@ -459,3 +558,14 @@ class Downstream(asyncio.Protocol):
             self.timer.arm(now + self._context.limits.idle_timeout)
         else:
             self.transport.abort()
+
+
+def _observed(context: ProxyContext, route: Route, head: RequestHead) -> tuple[RequestHead, ExchangeObserver | None]:
+    """The head to be sent, and who follows the exchange: a trace, a dry run, both or nobody."""
+    observer: ExchangeObserver | None = None
+    if context.tracer is not None and (follow := traced(context, context.tracer, route.name, head)) is not None:
+        head, observer = follow
+    if route.shadow is not None:
+        dry_run = DryRun(route.shadow, head)
+        observer = dry_run if observer is None else PairOfObservers(observer, dry_run)
+    return head, observer

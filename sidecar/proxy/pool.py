@@ -1,11 +1,16 @@
-"""Connections to a destination's endpoints: kept alive, leased to one exchange at a time, opened when none is free."""
+"""Connections to a destination's endpoints: leased to exchanges as streams, kept alive, opened when none is free.
+
+As many connections are opened as those who wait need: one each while a connection has a capacity of one stream, one for
+all of them where it has more. Whoever waits is served by the first stream there is, of a new connection or of one that
+became free meanwhile.
+"""
 
 import asyncio
 import math
 import socket
 from asyncio import Task
+from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from ipaddress import ip_address
 from typing import Final
 
@@ -14,29 +19,53 @@ from aiohappyeyeballs import AddrInfoType
 
 from sidecar.engine.endpoint import HealthRecord, P2CBalancer
 from sidecar.net import Endpoint, bracketed
+from sidecar.proxy.codecs import HTTP1, Codecs, NewConnection
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.resolver import DnsLookupLimit, Resolver
+from sidecar.proxy.stream import ConnectionWaiter, Stream, UpstreamConnection
 from sidecar.proxy.timers import Timer
 from sidecar.proxy.tls import SHUTDOWN_SECONDS, ClientTls, HandshakeFailed, failure_of
-from sidecar.proxy.upstream import ResponseReceiver, Upstream
 
 _STAGGER: Final = 0.25  # RFC 8305 §5: the connection attempt delay
 _MAX_RACE: Final = 4
 """Addresses tried for one connection, one every _STAGGER."""
 
 
+class UnfitConnection(ConnectionError):
+    """A new connection broke the protocol before anything was asked on it."""
+
+
+class PendingConnection:
+    """An exchange's wait for a stream at one address."""
+
+    __slots__ = ("_address", "fresh", "waiter")
+
+    def __init__(self, address: "ResolvedAddress", waiter: ConnectionWaiter, *, fresh: bool) -> None:
+        """`fresh`: on a new connection, for one that was kept turned out to be stale."""
+        self._address = address
+        self.waiter = waiter
+        self.fresh = fresh
+
+    def cancel(self) -> None:
+        """Nobody wants it any more."""
+        self._address.withdraw(self)
+
+
 class ResolvedAddress(HealthRecord):
-    """One address of an endpoint: its idle connections, what is in flight, and whether it is left alone for a while."""
+    """One address of an endpoint: its connections, what is in flight, and whether it is left alone for a while."""
 
     __slots__ = (
+        "_capacity",
         "_closed",
+        "_connects",
         "_endpoint_pool",
         "_timer",
+        "_waiting",
         "endpoint",
-        "idle",
         "info",
         "label",
         "open",
+        "spare",
     )
 
     def __init__(self, endpoint_pool: "EndpointPool", info: AddrInfoType | None, label: str) -> None:
@@ -44,60 +73,136 @@ class ResolvedAddress(HealthRecord):
         self._endpoint_pool = endpoint_pool
         self._timer = endpoint_pool.timer(self._on_timer)
         self._closed = False
+        self._capacity = 1  # of the connection made last: how many a new one is expected to serve
+        self._waiting: deque[PendingConnection] = deque()
+        self._connects: list[Task[None]] = []
         self.info = info
         """None while the endpoint's name has not been found yet."""
         self.endpoint = endpoint_pool.endpoint
         self.label = label
-        self.idle: list[Upstream] = []
+        self.spare: list[UpstreamConnection] = []
+        """Connections that can lease a stream."""
         self.open = 0
-        """Connections that are open, idle ones among them."""
+        """Connections that are open."""
 
-    def lease(self) -> Upstream | None:
-        """An idle connection, the one used last first: the others may then grow old and be closed."""
-        while self.idle:
-            upstream = self.idle.pop()
-            # Bytes that have arrived since the last answer would be taken for this one; an end would cost the request.
-            if not (upstream.transport.is_closing() or upstream.unread(0)):
-                return upstream
+    def lease(self) -> Stream | None:
+        """A stream of the connection used last, if any has capacity: the others may then grow old and be closed."""
+        spare = self.spare
+        while spare:
+            connection = spare.pop()
+            stream = connection.lease()
+            if stream is not None:
+                if connection.capacity > 1 and connection.has_capacity():
+                    spare.append(connection)
+                return stream
         return None
 
-    def restore(self, upstream: Upstream, now: float) -> None:
-        """Take back a connection that is ready for another request."""
+    def restore(self, connection: UpstreamConnection, now: float) -> None:
+        """Take back a connection that has capacity again; whoever waits is served first."""
         if self._closed:
-            upstream.close()
+            if connection.idle():
+                connection.close()
             return
-        upstream.idle_since = now
-        self.idle.append(upstream)
+        connection.idle_since = now
+        if self._waiting:
+            self._serve(connection, made=False)
+            if not connection.has_capacity():
+                return
+        if connection.capacity > 1 and connection in self.spare:
+            return
+        self.spare.append(connection)
         if self._timer.at == math.inf:
             self._timer.arm(now + self._endpoint_pool.max_idle)
 
-    def forget(self, upstream: Upstream) -> None:
-        """An idle connection is gone."""
-        if upstream in self.idle:
-            self.idle.remove(upstream)
+    def forget(self, connection: UpstreamConnection) -> None:
+        """A connection is gone, or leases no more streams."""
+        if connection in self.spare:
+            self.spare.remove(connection)
 
     def close(self) -> None:
         """Close what is idle, and what is leased when it comes back."""
         self._closed = True
         self._timer.disarm()
-        idle, self.idle = self.idle, []
-        for upstream in idle:
-            upstream.close()
+        spare, self.spare = self.spare, []
+        for connection in spare:
+            if connection.idle():
+                connection.close()
 
-    async def connect(self) -> Upstream:
+    def await_stream(self, waiter: ConnectionWaiter, *, fresh: bool) -> PendingConnection:
+        """Wait for a stream, and open a connection unless enough are being opened."""
+        pending = PendingConnection(self, waiter, fresh=fresh)
+        self.in_flight += 1  # from now on: an endpoint that lets everybody wait for a connection is a busy one
+        self._waiting.append(pending)
+        if len(self._connects) < self._wanted:
+            task = self._endpoint_pool.loop.create_task(self._connect())
+            self._connects.append(task)
+            task.add_done_callback(self._connect_ended)
+        return pending
+
+    def withdraw(self, pending: PendingConnection) -> None:
+        """Somebody waits no longer."""
+        if pending not in self._waiting:
+            return
+        self._waiting.remove(pending)
+        self.in_flight -= 1
+        if len(self._connects) > self._wanted:
+            self._connects[-1].cancel()
+
+    async def connect(self) -> UpstreamConnection:
         """A new connection, TLS included, to this address or to another of the same endpoint that was quicker.
 
         Raises OSError, TimeoutError and HandshakeFailed among them.
         """
         return await self._endpoint_pool.connect(self)
 
+    @property
+    def _wanted(self) -> int:
+        """Connections that those who wait need."""
+        return -(-len(self._waiting) // self._capacity)
+
+    async def _connect(self) -> None:
+        try:
+            connection = await self.connect()
+        except OSError as error:
+            # Those that the others which are being opened can serve are theirs; this one's are told.
+            others = len(self._connects) - 1
+            while self._waiting and self._wanted > others:
+                self._next(made=True).waiter.on_connect_failure(error)
+            return
+        self._capacity = connection.capacity
+        self._serve(connection, made=True)
+        if connection.has_capacity():
+            connection.owner.restore(connection, self._endpoint_pool.now)
+
+    def _connect_ended(self, task: Task[None]) -> None:
+        self._connects.remove(task)
+
+    def _serve(self, connection: UpstreamConnection, *, made: bool) -> None:
+        """Lease streams to those who wait. `made`: the connection is a new one."""
+        while connection.has_capacity() and any(made or not pending.fresh for pending in self._waiting):
+            stream = connection.lease()
+            waiter = self._next(made=made).waiter
+            if stream is None:
+                waiter.on_connect_failure(UnfitConnection())
+            else:
+                waiter.on_connected(stream)
+
+    def _next(self, *, made: bool) -> PendingConnection:
+        """The one that waits longest, and takes a connection that was or was not made just now."""
+        pending = next(pending for pending in self._waiting if made or not pending.fresh)
+        self._waiting.remove(pending)
+        self.in_flight -= 1
+        return pending
+
     def _on_timer(self, now: float) -> None:
         """Close what has been idle for too long: the load has gone down, or gone."""
         max_idle = self._endpoint_pool.max_idle
-        while self.idle and now - self.idle[0].idle_since >= max_idle:
-            self.idle.pop(0).close()
-        if self.idle:
-            self._timer.arm(self.idle[0].idle_since + max_idle)
+        old = [one for one in self.spare if one.idle() and now - one.idle_since >= max_idle]
+        self.spare = [one for one in self.spare if one not in old]
+        for connection in old:
+            connection.close()
+        if self.spare:
+            self._timer.arm(max(now + 1.0, min(one.idle_since for one in self.spare) + max_idle))
 
 
 class EndpointPool:
@@ -107,7 +212,7 @@ class EndpointPool:
     is no answer at all. A look-up that fails changes nothing.
     """
 
-    __slots__ = ("_changed", "_closed", "_context", "_resolver", "_timer", "_tls", "addresses", "endpoint")
+    __slots__ = ("_changed", "_closed", "_codecs", "_context", "_resolver", "_timer", "_tls", "addresses", "endpoint")
 
     def __init__(
         self,
@@ -116,11 +221,13 @@ class EndpointPool:
         tls: Callable[[], ClientTls],
         changed: Callable[[], None],
         dns_lookup_limit: DnsLookupLimit | None,
+        codecs: Codecs,
     ) -> None:
         """`changed` is called when the addresses have changed."""
         self._context = context
         self._tls = tls if endpoint.scheme == "https" else None
         self._changed = changed
+        self._codecs = codecs
         self._closed = False
         self.endpoint = endpoint
         self._resolver: Resolver | None = None
@@ -137,6 +244,16 @@ class EndpointPool:
                 dns_lookup_limit,
             )
         self.addresses = [ResolvedAddress(self, fixed, self._label)]
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Where connections are made."""
+        return self._context.loop
+
+    @property
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self._context.clock()
 
     @property
     def max_idle(self) -> float:
@@ -165,18 +282,18 @@ class EndpointPool:
         for address in self.addresses:
             address.close()
 
-    async def connect(self, chosen: ResolvedAddress) -> Upstream:
+    async def connect(self, chosen: ResolvedAddress) -> UpstreamConnection:
         """A connection to `chosen`, or to another address when that one is slow (RFC 8305) or refuses."""
         context = self._context
         began = context.clock()
         address = chosen
         shaking = False
         sock: socket.socket | None = None
-        made: list[Upstream] = []
+        made: list[NewConnection] = []
 
-        def make() -> Upstream:
-            made.append(Upstream(context, address))
-            return made[0]
+        def make() -> asyncio.Protocol:
+            made.append(self._codecs.connection(context, address, secure=self._tls is not None))
+            return made[0].protocol
 
         try:
             async with asyncio.timeout(context.limits.connect_timeout):
@@ -189,11 +306,11 @@ class EndpointPool:
                 if address is not chosen:
                     chosen.record_connect_failure(context.clock())
                 if self._tls is None:
-                    _, upstream = await context.loop.create_connection(make, sock=sock)
+                    await context.loop.create_connection(make, sock=sock)
                 else:
                     shaking = True
                     tls = self._tls()
-                    _, upstream = await context.loop.create_connection(
+                    await context.loop.create_connection(
                         make,
                         sock=sock,
                         ssl=tls.context,
@@ -203,18 +320,17 @@ class EndpointPool:
         except BaseException as error:
             if sock is not None:
                 sock.close()
-            for upstream in made:
-                upstream.give_up()  # uvloop never tells a connection that was made while its maker was cancelled
+            for new in made:
+                new.give_up()  # uvloop never tells a connection that was made while its maker was cancelled
             now = context.clock()
             if isinstance(error, OSError) or now - began >= _STAGGER:
-                address.record_connect_failure(
-                    now
-                )  # whoever lost patience: what takes so long is not the one to try next
+                # Whoever lost patience: what takes so long is not the one to try next.
+                address.record_connect_failure(now)
             if shaking and isinstance(error, (OSError, ValueError)):
                 raise HandshakeFailed(failure_of(error)) from error
             raise
         address.record_connection()
-        return upstream
+        return made[0].connection
 
     @property
     def _label(self) -> str:
@@ -274,7 +390,7 @@ class EndpointPool:
 class Pool(P2CBalancer[ResolvedAddress]):
     """The endpoints of one destination."""
 
-    __slots__ = ("_context", "_dns_lookup_limit", "_endpoint_pools", "_tasks", "_tls")
+    __slots__ = ("_codecs", "_context", "_dns_lookup_limit", "_endpoint_pools", "_tls")
 
     def __init__(
         self,
@@ -284,6 +400,7 @@ class Pool(P2CBalancer[ResolvedAddress]):
         tls: Callable[[], ClientTls],
         *,
         dns_lookup_limit: DnsLookupLimit | None = None,
+        codecs: Codecs = HTTP1,
     ) -> None:
         """`tls` says, whenever a connection to an https endpoint is made, how TLS is spoken to it.
 
@@ -293,7 +410,7 @@ class Pool(P2CBalancer[ResolvedAddress]):
         self._context = context
         self._tls = tls
         self._dns_lookup_limit = dns_lookup_limit
-        self._tasks: set[Task[None]] = set()
+        self._codecs = codecs
         self._endpoint_pools = [self._endpoint_pool(endpoint) for endpoint in endpoints]
         self._gather()
 
@@ -323,13 +440,9 @@ class Pool(P2CBalancer[ResolvedAddress]):
         for endpoint_pool in self._endpoint_pools:
             endpoint_pool.refresh()
 
-    def connect(self, address: ResolvedAddress, receiver: ResponseReceiver) -> Task[None]:
-        """Open a connection and hand it to `receiver`; cancel the task when nobody wants it any more."""
-        address.in_flight += 1  # from now on: an endpoint that lets everybody wait for a connection is a busy one
-        task = self._context.loop.create_task(self._connect(address, receiver))
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._connected, address))
-        return task
+    def connect(self, address: ResolvedAddress, waiter: ConnectionWaiter, *, fresh: bool = False) -> PendingConnection:
+        """Give `waiter` the first stream there is at `address`; of a new connection if it has to be `fresh`."""
+        return address.await_stream(waiter, fresh=fresh)
 
     def close(self) -> None:
         """Close what is idle, and look nothing up any more."""
@@ -338,26 +451,14 @@ class Pool(P2CBalancer[ResolvedAddress]):
 
     def counts(self) -> tuple[int, int]:
         """Connections in use, and idle ones."""
-        idle = sum(len(address.idle) for address in self.addresses)
+        idle = sum(connection.idle() for address in self.addresses for connection in address.spare)
         return sum(address.open for address in self.addresses) - idle, idle
 
     def _endpoint_pool(self, endpoint: Endpoint) -> EndpointPool:
-        return EndpointPool(self._context, endpoint, self._tls, self._gather, self._dns_lookup_limit)
+        return EndpointPool(self._context, endpoint, self._tls, self._gather, self._dns_lookup_limit, self._codecs)
 
     def _gather(self) -> None:
         self.addresses = [address for endpoint_pool in self._endpoint_pools for address in endpoint_pool.addresses]
-
-    def _connected(self, address: ResolvedAddress, task: Task[None]) -> None:
-        self._tasks.discard(task)
-        address.in_flight -= 1
-
-    async def _connect(self, address: ResolvedAddress, receiver: ResponseReceiver) -> None:
-        try:
-            upstream = await address.connect()
-        except OSError as error:
-            receiver.on_connect_failure(error)
-        else:
-            receiver.on_connected(upstream)
 
 
 def _literal(endpoint: Endpoint) -> AddrInfoType | None:

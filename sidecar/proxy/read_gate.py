@@ -30,6 +30,8 @@ class ReadGate:
     """The side that consumes what is read can not take more."""
     BUFFER = 4
     """There is nobody to pass the bytes to yet, and enough of them are kept."""
+    HELD = 8
+    """What has been read is kept until it is known whether anybody is to have it."""
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport

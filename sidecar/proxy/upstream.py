@@ -1,5 +1,6 @@
-"""One connection to an endpoint: a request's bytes out, a response's head and body in, one exchange at a time.
+"""One HTTP/1 connection to an endpoint: a request's bytes out, a response's head and body in, one exchange at a time.
 
+It has a capacity of one stream, and is that stream itself. The bytes of HTTP/1 end here: chunks, and heads framed anew.
 Bytes that nobody asked for, or that follow a complete response, make the connection unfit: it is closed and none of
 them is delivered, for they might be the answer to somebody else's question.
 """
@@ -10,20 +11,18 @@ import select
 import socket
 from asyncio import Transport
 from collections.abc import Callable
-from typing import Final, Protocol, cast
+from typing import ClassVar, Final, cast
 
-from sidecar.engine.destination import Destination
-from sidecar.net import Endpoint
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.read_gate import ReadGate, unsent_bytes
+from sidecar.proxy.stream import ConnectionOwner, Loss, ResponseReceiver
 from sidecar.proxy.tls import ended_cleanly, refused_late
-from sidecar.wire.chunked import ChunkedReader
+from sidecar.wire.chunked import ChunkedReader, chunk, last_chunk
 from sidecar.wire.framing import CHUNKED, CLOSE, LENGTH, NONE
-from sidecar.wire.handshake import HandshakeFailure
-from sidecar.wire.head import ResponseHead
+from sidecar.wire.head import RequestHead, ResponseHead
 from sidecar.wire.malformed import Malformed
 from sidecar.wire.reader import ResponseReader
-from sidecar.wire.writer import response_head
+from sidecar.wire.writer import request_head, response_head
 
 _END: Final = b"\r\n\r\n"
 _FRESH, _BEGUN, _BODY, _WHOLE = range(4)
@@ -32,78 +31,8 @@ _LEFT_MOST: Final = 16
 """Pieces of 64 KiB that are read of a connection that can no longer be written to."""
 
 
-class ResponseReceiver(Protocol):
-    """The exchange that a connection works for. Called in the order things happen."""
-
-    to_head: bool
-    """The request is a HEAD: its response has no body."""
-    upgrading: bool
-    """The request asked to switch protocols: 101 is an answer."""
-
-    def on_connected(self, upstream: "Upstream") -> None:
-        """The connection that was asked for is open."""
-
-    def on_connect_failure(self, error: Exception) -> None:
-        """The connection that was asked for can not be had."""
-
-    def on_interim(self, head: ResponseHead) -> None:
-        """A 1xx response other than 101."""
-
-    def on_response(self, head: ResponseHead, body: bytes, complete: bool) -> None:  # noqa: FBT001
-        """The head, and what came of the body in the same breath; `complete` when that is all of it.
-
-        By position: a call by keyword costs 60 ns more, and this one is made for every request.
-        """
-
-    def on_body(self, data: bytes) -> None:
-        """More of the body."""
-
-    def on_end(self, data: bytes, trailers: bytes) -> None:
-        """The last of the body, and the trailer lines that may be passed on."""
-
-    def on_malformed(self, error: Malformed) -> None:
-        """The endpoint spoke nonsense; the connection is closed."""
-
-    def on_lost(self, upstream: "Upstream") -> None:
-        """The connection is gone before the response was complete."""
-
-    def on_upstream_full(self) -> None:
-        """The endpoint reads more slowly than the request's body comes."""
-
-    def on_upstream_drained(self) -> None:
-        """It has caught up."""
-
-
-class ConnectionOwner(Protocol):
-    """Where a connection belongs."""
-
-    endpoint: Endpoint
-    label: str
-    in_flight: int
-    open: int
-    consecutive_failures: int
-
-    def record_connect_failure(self, now: float) -> None:
-        """No connection could be had there, or not for long: others are preferred for a while."""
-
-    def record_failure(self, destination: Destination, now: float) -> None:
-        """An attempt there came to a fast failure."""
-
-    def record_timeout(self, now: float) -> None:
-        """An attempt there was not answered in time."""
-
-    def record_success(self) -> None:
-        """An attempt there was answered as it should be."""
-
-    def restore(self, upstream: "Upstream", now: float) -> None:
-        """The connection is ready for another request."""
-
-    def forget(self, upstream: "Upstream") -> None:
-        """The connection, idle, is gone."""
-
-
 class Upstream(asyncio.Protocol):
-    """A connection to one endpoint."""
+    """A connection to one endpoint. Implements `stream.Connection` and `stream.Stream`."""
 
     __slots__ = (
         "_chunks",
@@ -116,6 +45,8 @@ class Upstream(asyncio.Protocol):
         "_receiver",
         "_rejections",
         "_remaining",
+        "_request",
+        "_request_open",
         "_reusable",
         "_state",
         "_unsent_bytes",
@@ -123,16 +54,19 @@ class Upstream(asyncio.Protocol):
         "idle_since",
         "owner",
         "read_gate",
-        "rejected",
         "transport",
         "unread",
         "used",
     )
 
+    capacity: ClassVar[int] = 1
+
     transport: Transport
     read_gate: ReadGate
     unread: Callable[[float], object]
     """Whether anything has arrived that the loop has not come to yet: `unread(0)` asks the kernel, for 0.4 µs."""
+
+    _request: RequestHead
 
     def __init__(self, context: ProxyContext, owner: ConnectionOwner) -> None:
         self.owner = owner
@@ -151,31 +85,62 @@ class Upstream(asyncio.Protocol):
         self._reusable = False
         self._unsent_bytes = 0
         self._counted = False
+        self._request_open = False
         self.answered = False
         """Some byte has come since the request was sent."""
         self.used = False
         """It has served a request before."""
         self.idle_since = 0.0
-        self.rejected: HandshakeFailure | None = None
-        """Why the endpoint undid a handshake that had seemed to succeed; whether it read the request is not known."""
 
-    @property
-    def premature(self) -> bool:
-        """Whether bytes have come already, of a connection on which nothing has been asked yet."""
-        if not self.unread(0) or self.transport.get_extra_info("ssl_object") is not None:
-            return False  # TLS has words of its own after a handshake
-        with socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno())) as sock:
-            try:
-                return bool(sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-            except OSError:
-                return False
+    # stream.Connection
 
-    def send(self, receiver: ResponseReceiver, data: bytes) -> None:
-        """Begin a request; report to `receiver` until its response is complete or `release` or `abort` is called."""
+    def has_capacity(self) -> bool:
+        """Whether it can be leased now."""
+        return self._receiver is None and not self.transport.is_closing()
+
+    def lease(self) -> "Upstream | None":
+        """Itself. None, and closed, when something has come that was not asked for: an end, or an answer to nothing.
+
+        Such bytes would be taken for the answer to the next request; an end would cost that request.
+        """
+        if self.unread(0) and (self.used or self._premature()):
+            if not self.used:
+                self._rejections["unexpected_bytes"] += 1
+                self.transport.abort()
+            return None
+        return self
+
+    def idle(self) -> bool:
+        """Whether it is not leased."""
+        return self._receiver is None
+
+    # stream.Stream
+
+    def send_head(
+        self, receiver: ResponseReceiver, head: RequestHead, added: bytes, data: bytes, trailers: bytes | None
+    ) -> None:
+        """Begin a request; report to `receiver` until its response is complete, or `release` or `cancel` is called."""
         self._receiver = receiver
+        self._request = head
         self.owner.in_flight += 1
         self.answered = False
-        self.transport.write(data)
+        self._request_open = trailers is None
+        if head.framing is CHUNKED:
+            data = chunk(data) if data else b""
+            if trailers is not None:
+                data += last_chunk(trailers)
+        lines = (head.onward or request_head(head)) + added + b"\r\n"
+        self.transport.write(lines + data if data else lines)
+
+    def send_data(self, data: bytes) -> None:
+        """More of the request's body."""
+        self.transport.write(chunk(data) if self._request.framing is CHUNKED else data)
+
+    def end(self, trailers: bytes) -> None:
+        """The request's body has ended."""
+        self._request_open = False
+        if self._request.framing is CHUNKED:
+            self.transport.write(last_chunk(trailers))
 
     def release(self, now: float) -> None:
         """The exchange is done with it: keep it for another, or close it if it can not go on."""
@@ -184,25 +149,20 @@ class Upstream(asyncio.Protocol):
         self._receiver = None
         owner = self.owner
         owner.in_flight -= 1
-        if self._reusable and self._state == _WHOLE:
+        if self._reusable and self._state == _WHOLE and not self._request_open:
             self.used = True
             if self.read_gate.held:
-                self.read_gate.release(ReadGate.PEER)  # the last caller was slow; the next one is not to wait for him
+                self.read_gate.release(
+                    self.read_gate.held
+                )  # the next exchange is not to wait for the last one's client
             self._state = _FRESH
             self._reusable = False
             owner.restore(self, now)
         else:
-            self._part()
+            self._part()  # half of a request may have gone that way
 
-    def retire(self) -> None:
-        """The exchange is done with it, and nobody can use it again."""
-        if self._receiver is not None:
-            self._receiver = None
-            self.owner.in_flight -= 1
-        self._part()
-
-    def abort(self) -> None:
-        """The exchange gives up: nothing more of this connection is wanted."""
+    def cancel(self) -> None:
+        """The exchange gives up: nothing more of this connection is wanted, which nobody shares."""
         if self._receiver is not None:
             self._receiver = None
             self.owner.in_flight -= 1
@@ -249,6 +209,7 @@ class Upstream(asyncio.Protocol):
         receiver = self._receiver
         if receiver is None:
             self._spoil()
+            self.owner.forget(self)
             self.transport.abort()
             return
         self.answered = True
@@ -257,8 +218,13 @@ class Upstream(asyncio.Protocol):
             end = data.find(_END) + 4
             raw = data[:end]
             head = self._known.get(raw) or self._known.recall(raw)
-            if head is not None and not receiver.to_head:
-                self._deliver(receiver, head, data[end:])
+            if head is not None and not self._request.to_head:
+                if head.framing is LENGTH and len(data) - end == head.length:  # as most are: 60 ns less
+                    self._reusable = head.keep_alive
+                    self._state = _WHOLE
+                    receiver.on_response(self, head, data[end:], True)  # noqa: FBT003
+                else:
+                    self._deliver(receiver, head, data[end:])
             else:
                 self._read_head(receiver, data)
         elif state == _BEGUN:
@@ -268,35 +234,37 @@ class Upstream(asyncio.Protocol):
         elif self._framing is LENGTH:
             self._remaining -= len(data)
             if self._remaining > 0:
-                receiver.on_body(data)
+                receiver.on_body(self, data)
             else:
                 if self._remaining < 0:
                     data = data[: self._remaining]
                     self._spoil()
                 self._state = _WHOLE
-                receiver.on_end(data, b"")
+                receiver.on_end(self, data, b"")
         elif self._framing is CHUNKED:
             self._read_chunks(receiver, data)
         else:
-            receiver.on_body(data)
+            receiver.on_body(self, data)
 
     def eof_received(self) -> bool:
         """The endpoint will send no more: the end of a body that nothing else delimits, unless TLS was cut off."""
-        if (
-            self._receiver is not None
-            and self._framing is CLOSE
+        if self._receiver is None:
+            self.owner.forget(self)
+        elif (
+            self._framing is CLOSE
             and self._state == _BODY
             and ended_cleanly(self.transport.get_extra_info("ssl_object"))
         ):
             self._state = _WHOLE
-            self._receiver.on_end(b"", b"")
+            self._receiver.on_end(self, b"", b"")
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
+        rejected = None
         if exc is not None:
             if not self.used and not self.answered:
-                self.rejected = refused_late(exc)
+                rejected = refused_late(exc)
             if self._receiver is not None:
                 self._read_what_is_left()
         self.give_up()
@@ -308,20 +276,36 @@ class Upstream(asyncio.Protocol):
         self._receiver = None
         owner.in_flight -= 1
         if self._state != _WHOLE:
-            receiver.on_lost(self)
+            receiver.on_lost(self, rejected or self._loss())
 
     def pause_writing(self) -> None:
         """The transport holds as much as it should."""
         self._unsent_bytes = unsent_bytes(self.transport)
         if self._receiver is not None:
-            self._receiver.on_upstream_full()
+            self._receiver.on_stream_full(self)
 
     def resume_writing(self) -> None:
         """The transport has room again."""
         if self._receiver is not None:
-            self._receiver.on_upstream_drained()
+            self._receiver.on_stream_drained(self)
 
     # private, in the order of a response
+
+    def _premature(self) -> bool:
+        """Whether bytes have come already, of a connection on which nothing has been asked yet."""
+        if self.transport.get_extra_info("ssl_object") is not None:
+            return False  # TLS has words of its own after a handshake
+        with socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno())) as sock:
+            try:
+                return bool(sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+            except OSError:
+                return False
+
+    def _loss(self) -> Loss:
+        """How a response that was not complete ended with its connection."""
+        if self.answered:
+            return Loss.RESET
+        return Loss.STALE if self.used else Loss.HUNG_UP
 
     def _part(self) -> None:
         if self.transport.get_write_buffer_size():
@@ -333,12 +317,12 @@ class Upstream(asyncio.Protocol):
         reader = self._reader
         while True:
             try:
-                head = reader.feed(data, to_head=receiver.to_head)
+                head = reader.feed(data, to_head=self._request.to_head)
                 if head is not None and head.status < 200:
                     self._check_interim(receiver, head)
             except Malformed as error:
-                self.abort()
-                receiver.on_malformed(error)
+                self.cancel()
+                receiver.on_malformed(self, error)
                 return
             if head is None:
                 self._state = _BEGUN
@@ -350,16 +334,16 @@ class Upstream(asyncio.Protocol):
                 self._interim_bytes = 0
                 break
             self._state = _BEGUN
-            receiver.on_interim(head)
+            receiver.on_interim(self, head)
             if not data:
                 return
-        if whole and not receiver.to_head and head.status != 101:
+        if whole and not self._request.to_head and head.status != 101:
             self._known.keep(raw[: len(raw) - len(data)], head)  # in one piece: else its end would stand for all of it
         self._deliver(receiver, head, data)
 
     def _check_interim(self, receiver: ResponseReceiver, head: ResponseHead) -> None:
         """Raises Malformed for a 101 that nobody asked for, and where there is no end of others."""
-        if head.status == 101 and not (receiver.upgrading and head.upgrade == b"websocket"):
+        if head.status == 101 and not (self._request.upgrade and head.upgrade == b"websocket"):
             raise Malformed(502, "bad_status_line", "101 without having been asked to switch protocols")
         self._interim_bytes += len(head.line) + len(head.fields)
         if self._interim_bytes > self._head_bytes:
@@ -374,28 +358,28 @@ class Upstream(asyncio.Protocol):
             self._remaining = remaining = length - len(data)
             if remaining > 0:
                 self._state = _BODY
-                receiver.on_response(head, data, False)  # noqa: FBT003
+                receiver.on_response(self, head, data, False)  # noqa: FBT003
                 return
             if remaining < 0:
                 data = data[:length]
                 self._spoil()
             self._state = _WHOLE
-            receiver.on_response(head, data, True)  # noqa: FBT003
+            receiver.on_response(self, head, data, True)  # noqa: FBT003
         elif framing is NONE:
             self._state = _WHOLE
             if data and head.status != 101:
                 data = b""
                 self._spoil()
-            receiver.on_response(head, data, True)  # noqa: FBT003
+            receiver.on_response(self, head, data, True)  # noqa: FBT003
         elif framing is CHUNKED:
             self._state = _BODY
             self._chunks = ChunkedReader(self._head_bytes)
-            receiver.on_response(head, b"", False)  # noqa: FBT003
+            receiver.on_response(self, head, b"", False)  # noqa: FBT003
             if data and self._receiver is receiver:
                 self._read_chunks(receiver, data)
         else:
             self._state = _BODY
-            receiver.on_response(head, data, False)  # noqa: FBT003
+            receiver.on_response(self, head, data, False)  # noqa: FBT003
 
     def _read_chunks(self, receiver: ResponseReceiver, data: bytes) -> None:
         chunks = self._chunks
@@ -403,17 +387,17 @@ class Upstream(asyncio.Protocol):
         try:
             payload = chunks.feed(data)
         except Malformed as error:
-            self.abort()
-            receiver.on_malformed(error)
+            self.cancel()
+            receiver.on_malformed(self, error)
             return
         if chunks.done:
             self._state = _WHOLE
             self._chunks = None
             if chunks.rest:
                 self._spoil()
-            receiver.on_end(payload, chunks.trailers)
+            receiver.on_end(self, payload, chunks.trailers)
         elif payload:
-            receiver.on_body(payload)
+            receiver.on_body(self, payload)
 
     def _read_what_is_left(self) -> None:
         """Whoever answers an upload early and closes makes our next write fail, with the answer still to be read.

@@ -25,12 +25,14 @@ class RequestHead:
         "onward",
         "request_id",
         "target",
+        "to_head",
         "trace",
         "upgrade",
     )
 
     def __init__(self, method: bytes, target: bytes, minor: int) -> None:
         self.method = method
+        self.to_head = method == b"HEAD"
         self.target = target
         self.minor = minor
         self.fields = b""
@@ -47,7 +49,11 @@ class RequestHead:
 
 
 class ResponseHead:
-    """One response's head. `fields` and `onward` as in RequestHead; `line` is the status line's end: b"200 OK"."""
+    """One response's head. `fields` and `onward` as in RequestHead; `line` is the status line's end: b"200 OK".
+
+    `verdict` is the status by which the answer is judged: `status`, unless a protocol says in trailers how a response
+    came out. None: the trailers are still to come.
+    """
 
     __slots__ = (
         "date",
@@ -61,10 +67,12 @@ class ResponseHead:
         "retry_after",
         "status",
         "upgrade",
+        "verdict",
     )
 
     def __init__(self, status: int, line: bytes, minor: int) -> None:
         self.status = status
+        self.verdict: int | None = status
         self.line = line
         self.minor = minor
         self.fields = b""

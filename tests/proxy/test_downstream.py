@@ -199,8 +199,8 @@ async def test_bytes_that_come_between_two_pipelined_requests_stay_in_their_orde
         if late:  # the client's socket may be the next that the loop comes to, before what is ahead is read
             downstream.data_received(late.pop())
 
-    was_over = Downstream.over
-    monkeypatch.setattr(Downstream, "over", over)
+    was_over = Downstream._over
+    monkeypatch.setattr(Downstream, "_over", over)
     async with Origin(replying(response(200))) as origin, house([origin.port]) as proxy:
         reader, writer = await asyncio.open_connection("127.0.0.1", proxy.own.address.port)
         writer.write(b"GET /first HTTP/1.1\r\nHost: payments\r\n\r\n" + second + b"hello,")

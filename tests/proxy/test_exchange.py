@@ -9,14 +9,12 @@ from email.utils import formatdate
 
 import pytest
 
-from sidecar.engine import retry
 from sidecar.engine.concurrency import RECLAIM_INTERVAL_SECONDS
 from sidecar.engine.outcome import Result
 from sidecar.engine.policy import BreakerPolicy, ConcurrencyPolicy, LimitKind, RetryAfterPolicy, RetryPolicy
 from sidecar.engine.verdict import Refusal
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.proxy.downstream import Downstream
-from sidecar.proxy.exchange import Exchange
 from sidecar.proxy.pool import ResolvedAddress
 from sidecar.proxy.upstream import Upstream
 from tests.fakes.house import GENEROUS, House, house, read_response
@@ -456,10 +454,6 @@ async def test_retry_after_may_be_ignored_only_where_policy_says_so() -> None:
             answer = await proxy.send(GET)
 
     assert answer.startswith(b"HTTP/1.1 200 ")
-
-
-def test_no_attribute_of_the_hands_hides_one_of_the_head() -> None:
-    assert not set(Exchange.__slots__) & set(retry.Exchange.__slots__)
 
 
 async def test_a_slow_attempt_that_is_left_running_lowers_the_limit_and_is_told_of() -> None:

@@ -13,7 +13,7 @@ from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.net import Endpoint
 from sidecar.proxy.context import ProxyContext
-from sidecar.proxy.pool import Pool, ResolvedAddress
+from sidecar.proxy.pool import PendingConnection, Pool, ResolvedAddress
 from sidecar.proxy.tls import ClientTls
 from sidecar.proxy.upstream import Upstream
 from tests.fakes.house import Notes, house, iter_rand, no_tls
@@ -51,10 +51,9 @@ async def test_an_endpoint_that_lets_everybody_wait_for_a_connection_is_a_busy_o
     waiting = [pool.connect(pool.addresses[0], Forsaken()) for _ in range(2)]
 
     chosen = {pool.choose((), 0.0).label for _ in range(20)}
-    for task in waiting:
-        task.cancel()
-    await asyncio.wait(waiting)
-    await asyncio.sleep(0)
+    for pending in waiting:
+        pending.cancel()
+    await turns()
     hole.close()
 
     assert chosen == {"127.0.0.1:2"}
@@ -346,7 +345,7 @@ async def test_a_blackholed_ipv6_address_costs_a_quarter_of_a_second_and_is_then
         took = asyncio.get_running_loop().time() - began
         now = pool._context.clock()
         chosen = {pool.choose((), now) for _ in range(20)}
-        upstream.abort()
+        upstream.cancel()
         await turns()
 
     assert 0.2 <= took < 0.6  # and not the connect timeout of a second
@@ -361,7 +360,7 @@ async def test_an_address_that_refuses_costs_nothing() -> None:
         began = asyncio.get_running_loop().time()
         upstream = await pool.addresses[0].connect()
         took = asyncio.get_running_loop().time() - began
-        upstream.abort()
+        upstream.cancel()
         await turns()
 
     assert took < 0.15
@@ -383,7 +382,7 @@ async def test_a_first_request_waits_for_the_name_and_finds_its_addresses() -> N
     async with Origin(replying(response(200))) as origin:
         pool = named_pool({"pay": [("127.0.0.1", origin.port)]}, "pay")
         upstream = await pool.addresses[0].connect()
-        upstream.abort()
+        upstream.cancel()
         await turns()
 
     assert upstream.owner is pool.addresses[0]
@@ -402,17 +401,17 @@ async def test_an_ipv6_address_is_an_endpoint_like_others() -> None:
 async def test_a_connection_that_nobody_wants_any_more_when_it_is_made_is_not_counted() -> None:
     async with Origin(replying(response(200))) as origin:
         pool = await pool_of(origin.port)
-        task: list[asyncio.Task[None]] = []
+        pending: list[PendingConnection] = []
         made = Upstream.connection_made
 
         def cancelled(upstream: Upstream, transport: asyncio.BaseTransport) -> None:
             made(upstream, transport)
-            task[0].cancel()
+            pending[0].cancel()
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Upstream, "connection_made", cancelled)
-            task.append(pool.connect(pool.addresses[0], Forsaken()))
-            await asyncio.wait(task)
+            pending.append(pool.connect(pool.addresses[0], Forsaken()))
+            await asyncio.sleep(0.05)
         await asyncio.sleep(0.01)
         counts = pool.counts()
         pool.close()

@@ -439,6 +439,7 @@ def test_as_many_connections_as_the_limit_are_served_at_once(tight: Rig) -> None
     servers = [tight.server() for _ in clients]
     for server in servers:
         server.message()
+    for server in servers:
         server.send(OK)
 
     assert [client.message().body for client in clients] == [b"ok"] * 8
