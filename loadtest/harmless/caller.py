@@ -51,9 +51,10 @@ class Callers:
         call = self._calls[request.kind]
         try:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + call.patience):
-                request.status, first = await self._answer(request, call, zero)
+                status, first = await self._answer(request, call, zero)
         except OSError:  # TimeoutError is one
-            request.status, first = 0, monotonic()
+            status, first = 0, monotonic()
+        request.good = status == call.status
         request.took = first - zero - request.at
 
     def close(self) -> None:
@@ -165,7 +166,7 @@ class _Connection(asyncio.Protocol):
             return
         call = self._call
         expected = call.events * len(EVENT) or call.bytes
-        if status < 300 and self._body_bytes != expected:
+        if status == call.status and self._body_bytes != expected:
             self._answer.set_exception(ConnectionAbortedError(f"{self._body_bytes} of {expected} bytes"))
         else:
             self._answer.set_result((status, self._first if call.events and self._first else monotonic()))

@@ -10,6 +10,9 @@ import gc
 import json
 import sys
 from functools import partial
+from heapq import heapreplace
+from http import HTTPStatus
+from math import inf
 from time import monotonic
 
 import httptools
@@ -19,6 +22,7 @@ from loadtest.harmless.plan import ID_HEADER
 from loadtest.harmless.situation import Call, Situation, situations
 from loadtest.storm.dependency import HOST, OK, Control, response
 
+REASONS = {status.value: status.phrase for status in HTTPStatus}
 EVENT = b"data: tick\n\n"
 _ID = ID_HEADER.encode()
 _STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -37,6 +41,7 @@ class Endpoint:
         self.is_leaving = False
         self.connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
+        self._free_at = [-inf] * dependency.situation.workers
 
     async def listen(self) -> None:
         """Take connections, at the same port as before if there was one."""
@@ -59,6 +64,9 @@ class Endpoint:
         situation = self.situation
         begins = situation.paused_until(self.number, monotonic() - self.dependency.zero)
         takes = call.seconds(begins, first, second, situation.seconds) * situation.factor(self.number)
+        if self._free_at:  # a worker takes it up when the first of them is free
+            begins = max(begins, self._free_at[0])
+            heapreplace(self._free_at, begins + takes)
         return self.dependency.zero + situation.paused_until(self.number, begins + takes)
 
 
@@ -169,8 +177,8 @@ class Dependency:
         self.arrived: list[int] = []
         self.answers = [
             (
-                response(200, "OK", b"x" * call.bytes),
-                response(200, "OK", b"x" * call.bytes, "connection: close\r\n"),
+                response(call.status, REASONS[call.status], b"x" * call.bytes),
+                response(call.status, REASONS[call.status], b"x" * call.bytes, "connection: close\r\n"),
             )
             for call in situation.calls
         ]

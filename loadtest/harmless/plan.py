@@ -12,7 +12,7 @@ ID_HEADER = "x-harmless-request"
 
 @dataclass(slots=True)
 class Request:
-    """What a caller asks for and gets. Seconds from the start; `status` 0 is no whole answer in time.
+    """What a caller asks for and gets. Seconds from the start; `good`: the dependency's own answer, whole and in time.
 
     `door`, `first` and `second` are dice from 0 to 1. The first of them says at which proxy it comes in, and without
     one at which endpoint; the others are the dependency's, for how long it takes.
@@ -25,11 +25,7 @@ class Request:
     first: float
     second: float
     took: float = 0.0
-    status: int = 0
-
-    @property
-    def good(self) -> bool:
-        return 200 <= self.status < 300
+    good: bool = False
 
     def identity(self) -> str:
         return f"{self.number} {self.kind} {self.first:.6f} {self.second:.6f}"
@@ -65,6 +61,6 @@ def _instants(call: Call, situation: Situation, dice: random.Random) -> Iterator
         # Dice of their own: how many others a request draws does not change when the next one comes.
         gaps = random.Random(dice.random())
         at = call.begins + gaps.expovariate(call.rate)
-        while at < situation.seconds:
+        while at < min(call.ends, situation.seconds):
             yield at
             at += gaps.expovariate(call.rate)

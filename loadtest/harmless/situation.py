@@ -42,6 +42,7 @@ class Call:
     burst: int = 0
     at: float = 0.0
     begins: float = 0.0
+    ends: float = math.inf
     method: str = "GET"
     takes: float = 0.02
     phases: tuple[Phase, ...] = ()
@@ -49,6 +50,7 @@ class Call:
     slow: float = 0.0
     spread: str = "fixed"
     patience: float = 60.0
+    status: int = 200
     bytes: int = 20
     read: float = 0.0
     upload: int = 0
@@ -115,6 +117,7 @@ class Situation:
     seconds: float = 10.0
     proxies: int = 1
     endpoints: int = 1
+    workers: int = 0
     factors: tuple[float, ...] = ()
     pause: float = 0.0
     pause_every: float = 0.0
@@ -136,10 +139,9 @@ class Situation:
         return self.factors[endpoint] if self.factors else 1.0
 
 
-_DURATIONS = {
-    "at", "begins", "takes", "to", "slow", "patience", "drip", "every", "seconds", "gone", "pause", "pause_every",
-    "keep_alive",
-}  # fmt: skip
+_DURATIONS = frozenset(
+    "at begins drip ends every gone keep_alive patience pause pause_every seconds slow takes to".split()  # noqa: SIM905
+)
 _SPREADS = {"fixed", "even", "exponential", "lognormal"}
 
 
