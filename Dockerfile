@@ -18,6 +18,7 @@ RUN python -m venv --without-pip /opt/sidecar \
 
 COPY pyproject.toml README.md LICENSE ./
 COPY sidecar sidecar
+COPY config/scenarios config/scenarios
 RUN /tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
  && /tools/bin/pip --python /opt/sidecar/bin/python install --no-deps --no-index /wheels/*.whl \
  && python -m compileall -q --invalidation-mode unchecked-hash /opt/sidecar/lib

@@ -90,6 +90,12 @@ docs: $(DEV) ## write the pages that are made from the code
 	@rm -rf sidecar/admin/runbooks && cp -r docs/runbooks sidecar/admin/runbooks
 	@cp docs/refusals.md sidecar/admin/refusals.md
 
+.PHONY: dist
+dist: $(DEV) ## build the sdist and the wheel into dist/, and check what PyPI would show of them
+	@rm -rf dist
+	@$(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
+	@$(BIN)/python -m twine check --strict dist/*
+
 .PHONY: fuzz
 fuzz: $(DEV) ## the readers of HTTP under a coverage-guided fuzzer (SECONDS=600 for longer; KEEP=folder for its corpus)
 	@$(BIN)/python -m tests.wire.fuzz --seconds $(or $(SECONDS),20) $(if $(KEEP),--keep $(KEEP))

@@ -15,6 +15,7 @@ _COMMANDS: Final = {
     "demo": "Show what retries do to a dependency that blips, with and without the sidecar.",
     "top": "Show what a running sidecar does, in the terminal.",
     "report": "Tell an incident on one page, for those who were not there.",
+    "init": "Write a commented sidecar file and policy to begin with.",
     "explain": "Say what would happen to a request, and which rule decides.",
     "policy": "Check, compare and explain policies.",
     "simulate": "Simulate a fleet under a policy: does a blip stay a blip?",

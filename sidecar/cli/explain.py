@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sidecar.cli.authority import authority_option
-from sidecar.cli.forecast import Outcome, Turn, Way, forecast, repeatable, way_of
+from sidecar.cli.forecast import Outcome, Turn, Way, forecast, no_host, repeatable, way_of
 from sidecar.cli.moment import moment
 from sidecar.cli.policy.documents import snapshot_of
 from sidecar.engine.outcome import FailureClass, Fault
@@ -65,15 +65,15 @@ def explain(
     form: str,
     now: datetime,
 ) -> None:
-    r"""Say what would happen to a request through the sidecar, attempt by attempt, and which rule decides each time.
+    """Say what would happen to a request through the sidecar, attempt by attempt, and which rule decides each time.
 
     It is the engine that answers, under the policy in force: classification, the refusals in their order, the range of
     the back-off, Retry-After.
 
     \b
-    sidecar explain POST http://payments:8080/charges --status 503 --retry-after 2 \
+    sidecar explain POST http://payments:8080/charges --status 503 --retry-after 2 \\
         --header 'Idempotency-Key: 7c1e' --config config/sidecar.yaml
-    """
+    """  # noqa: D301 - click knows \b by the character
     if (status is None) == (fault is None):
         raise click.UsageError("say what comes of each attempt: --status N or --fault WORD, one of them")
     outcome = Outcome(
@@ -93,7 +93,7 @@ def explain(
     except Malformed as error:
         _end(f"refused at once: {error.status} {error.reason}: {error.detail}", form)
     if way is None:
-        _end("refused at once: 502 unlisted: no destination has this host (egress.unlisted is refuse)", form)
+        _end(f"refused at once: 502 unlisted: {no_host(head, snapshot)} (egress.unlisted is refuse)", form)
     until, why = repeatable(head, way)
     turns = forecast(way, until, body_bytes, outcome)
     if form == "json":

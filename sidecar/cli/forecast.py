@@ -1,5 +1,6 @@
 """What would happen to a request, asked of the engine itself, with dice that show the least and the most."""
 
+import difflib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -91,8 +92,20 @@ def way_of(head: RequestHead, snapshot: Snapshot) -> Way | None:
         return _named(name, host, snapshot.destinations[name])
     if snapshot.egress.unlisted != "forward":
         return None
-    because = f"no destination has the host {host}"
+    because = (
+        f"{no_host(head, snapshot)}; through HTTP_PROXY it is forwarded under the defaults, as below, "
+        f"and with this Host at the egress port it is refused: 502 unlisted"
+    )
     return Way(UNLISTED, because, snapshot.unlisted, dict(snapshot.unlisted_provenance))
+
+
+def no_host(head: RequestHead, snapshot: Snapshot) -> str:
+    """That no destination has the request's host, and which one may be meant."""
+    host, _ = parse_authority(head.host)
+    known = sorted({known for destination in snapshot.destinations.values() for known in destination.hosts})
+    close = difflib.get_close_matches(host, known, n=1)
+    meant = f": did you mean {close[0]}?" if close else f" (known are {', '.join(known)})" if known else ""
+    return f"no destination has the host {host}{meant}"
 
 
 def _named(name: str, host: str, destination: DestinationSnapshot) -> Way:

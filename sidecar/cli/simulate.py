@@ -1,5 +1,6 @@
 """`sidecar simulate`: what a policy does to a fleet, before it is rolled out."""
 
+import difflib
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ from sidecar.simulator.harmless import missed_bars, served
 from sidecar.simulator.outcome import RunOutcome
 from sidecar.simulator.report import Chart
 from sidecar.simulator.scenario import Scenario, load
+from sidecar.simulator.shipped import shipped_scenarios
 from sidecar.simulator.ungoverned import direct
 
 UNGOVERNED: Final = "ungoverned"
@@ -106,13 +108,15 @@ def simulate(
 ) -> None:
     """Simulate a fleet under a policy, to see whether a blip stays a blip.
 
+    SCENARIO is a file, or the name of one that comes with the program: hang, brownout, chain, lockstep…
+
     The engine is the one that `sidecar run` runs; pods, services and their troubles are simulated, on virtual time.
     """
     for flag, path in (("--json", json_to), ("--html", html_to)):
         if path is not None and path != "-" and not Path(path).parent.is_dir():
             _give_up(f"sidecar simulate: {flag}: {Path(path).parent} is not a directory")
     try:
-        scenario = load(scenario_file)
+        scenario = load(_found(scenario_file))
         if seed is not None:
             scenario = scenario.reseeded(seed)
         for assertion in assertions:
@@ -150,6 +154,22 @@ def simulate(
     for said in failures:
         click.echo(f"does not hold: {said}", err=True)
     sys.exit(1 if failures else 0)
+
+
+def _found(scenario: Path) -> Path:
+    """The file, or the shipped one of that name."""
+    if scenario.exists():
+        return scenario
+    shipped = shipped_scenarios()
+    name = scenario.as_posix()
+    if name not in shipped and not scenario.suffix:
+        close = difflib.get_close_matches(name, shipped, n=1)
+        meant = f": did you mean {close[0]}?" if close else ";"
+        _give_up(
+            f"sidecar simulate: SCENARIO: there is no file {name}, and none is shipped by that name{meant} "
+            f"shipped are {', '.join(shipped)}"
+        )
+    return shipped.get(name, scenario)  # and reading a file that is not there says so
 
 
 def _contenders(scenario: Scenario, policy: Path | None, against: str | None) -> list[Contender]:

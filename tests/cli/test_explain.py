@@ -101,3 +101,24 @@ def test_bad_flags_and_files_are_exit_two(arguments: list[str]) -> None:
 
     assert result.exit_code == 2
     assert "Traceback" not in result.output
+
+
+def test_a_mistyped_host_is_not_called_forwarded_without_more_and_the_right_one_is_named() -> None:
+    output = explain("GET", "http://paymnets/x", "--status", "503").output
+
+    assert "no destination has the host paymnets: did you mean payments?" in output
+    assert "with this Host at the egress port it is refused: 502 unlisted" in output
+
+
+def test_a_host_that_is_like_none_is_told_those_that_are_known() -> None:
+    output = explain("GET", "http://warehouse/x", "--status", "503").output
+
+    assert "no destination has the host warehouse (known are " in output
+
+
+@pytest.mark.parametrize("command", [["explain"], ["simulate"], ["report"], ["init"], ["policy", "explain"]])
+def test_no_help_shows_a_mark_that_is_for_the_formatter(command: list[str]) -> None:
+    output = CliRunner().invoke(main, [*command, "--help"]).output
+
+    assert "\\b" not in output
+    assert "\b" not in output
