@@ -20,6 +20,7 @@ from sidecar.governance.loading.updater import SnapshotSource
 from sidecar.governance.trust.certificates import CertificateStore
 from sidecar.net import Address
 from sidecar.proxy.context import ProxyContext
+from sidecar.proxy.open_files import caller_connections, raise_limit
 from sidecar.telemetry.access_log import LINES_BURST, LINES_PER_SECOND, AccessLog
 from sidecar.telemetry.history import History, Sampler
 from sidecar.telemetry.line_limit import LineLimit
@@ -82,6 +83,7 @@ class Sidecar:
     async def _start(self) -> None:
         snapshot = self.policy.snapshot
         route_table = self.route_table
+        self._context.max_connections = caller_connections(raise_limit())
         route_table.listen(snapshot, self._not_listening)
         self._lag.start()
         self._sampler.start()
@@ -93,7 +95,7 @@ class Sidecar:
         route_table.keep_away_from(control, snapshot)
         listeners = route_table.listeners.values()
         for listener in listeners:
-            await listener.start()
+            listener.start()
         route_table.resolve()
         self.state.phase = Phase.SERVING
         self.policy.start()

@@ -1,11 +1,13 @@
 """What all connections of one sidecar share: the wheel, the limits, the counts, and whoever is told of exchanges."""
 
 import itertools
+import math
 import os
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterator
 from typing import Protocol
+from weakref import WeakSet
 
 from sidecar.engine.breaker import BreakerState
 from sidecar.engine.outcome import Result
@@ -27,6 +29,23 @@ class ExchangeRecorder(Protocol):
 
     def record(self, record: ExchangeRecord) -> None:
         """Take note; must not block."""
+
+
+class PausedListener(Protocol):
+    """A listener that can go on."""
+
+    def resume(self) -> None:
+        """Accept connections again."""
+
+
+class IdleConnections(Protocol):
+    """Connections to a destination, of which some serve nobody now."""
+
+    def counts(self) -> tuple[int, int]:
+        """Connections in use, and idle ones."""
+
+    def close_idle(self) -> None:
+        """Close the idle ones."""
 
 
 class Tracer(Protocol):
@@ -55,10 +74,14 @@ class ProxyContext:
         "draining",
         "guard",
         "handshake_failures",
+        "joining",
         "limits",
         "loop",
+        "max_connections",
         "misdirected",
+        "paused",
         "policy_version",
+        "pools",
         "recorder",
         "rejections",
         "request_lines",
@@ -103,6 +126,14 @@ class ProxyContext:
         """Exchanges under way, and tunnels."""
         self.connections = 0
         """Client connections that are open."""
+        self.joining = 0
+        """Client connections that were accepted, and that their protocol has yet to be told of."""
+        self.max_connections: float = math.inf
+        """So many client connections and no more, over all listeners; each of them has a limit of its own beside it."""
+        self.paused: set[PausedListener] = set()
+        """Listeners that accept nothing because of `max_connections`."""
+        self.pools: WeakSet[IdleConnections] = WeakSet()
+        """Whose idle connections are closed where a file is needed for another one."""
         self.tunnels = 0
         """Tunnels that were opened since the start."""
         self.rejections = dict.fromkeys(REASONS, 0)
@@ -112,7 +143,20 @@ class ProxyContext:
         self.guard = EgressGuard()
         """Judges where requests may be sent."""
         self.misdirected = dict.fromkeys(MISDIRECTIONS, 0)
-        """Requests that were sent nowhere because of where they were addressed, by reason, since the start."""
+        """Requests that were sent nowhere though nothing is wrong with any destination, by reason, since the start."""
+
+    def resume_paused(self) -> None:
+        """A client connection has ended: those that waited for room look whether there is some."""
+        for listener in tuple(self.paused):
+            listener.resume()
+
+    def close_idle_connections(self) -> bool:
+        """Close what is idle of the pool with most of it, to have files for others. False when nothing is idle."""
+        pool = max(self.pools, key=lambda pool: pool.counts()[1], default=None)
+        if pool is None or not pool.counts()[1]:
+            return False
+        pool.close_idle()
+        return True
 
     def misdirect(self, error: Misdirected, head: RequestHead) -> None:
         """A request is sent nowhere: count it, and tell of it."""

@@ -17,7 +17,6 @@ from sidecar.engine.record import AttemptRecord, ExchangeRecord
 from sidecar.engine.retry import UPLOAD_SLOT_SECONDS, Admission
 from sidecar.engine.verdict import DELIVER, Deliver, Refusal, Retry, Verdict
 from sidecar.proxy.context import ProxyContext
-from sidecar.proxy.egress_guard import Barred
 from sidecar.proxy.exchange_phase import ExchangePhase
 from sidecar.proxy.observer import ExchangeObserver, ExchangeSummary
 from sidecar.proxy.pool import PendingConnection, UnfitConnection
@@ -32,6 +31,7 @@ from sidecar.proxy.tls import HandshakeFailed
 from sidecar.wire.handshake import HandshakeFailure
 from sidecar.wire.head import RequestHead, ResponseHead
 from sidecar.wire.malformed import Malformed
+from sidecar.wire.misdirected import Misdirected
 from sidecar.wire.retry_after import parse_retry_after
 from sidecar.wire.traceparent import parse_traceparent
 
@@ -284,9 +284,9 @@ class Exchange:
         now = self._context.clock()
         if isinstance(error, UnfitConnection):
             self._failed(Fault.PROTOCOL, now, sent=False)
-        elif isinstance(error, Barred):
+        elif isinstance(error, Misdirected):
             self._context.misdirected[error.reason] += 1
-            self._answer_unsent(error.status, error.reason, error.detail, now)
+            self._answer_unsent(error, now)
         else:
             reason = error.failure if isinstance(error, HandshakeFailed) else Fault.CONNECT_FAILURE
             self._not_connected(reason, now)
@@ -755,11 +755,12 @@ class Exchange:
             added = b"Retry-After: %d\r\n" % max(1, math.ceil(wait))
         self._answer(503, refusal.value, REFUSAL_DETAIL[refusal], now, Result.REFUSED, added)
 
-    def _answer_unsent(self, status: int, reason: str, detail: str, now: float, added: bytes = b"") -> None:
+    def _answer_unsent(self, error: Misdirected, now: float) -> None:
         """The attempt can not be made, which says nothing about the destination."""
-        self._attempt_over(now, reason)
+        self._attempt_over(now, error.reason)
         self.engine.retract(now)
-        self._answer(status, reason, detail, now, Result.REFUSED, added)
+        added = b"Retry-After: 1\r\n" if error.status == 503 else b""
+        self._answer(error.status, error.reason, error.detail, now, Result.REFUSED, added)
         if self.engine.destination.limiter.waiting:
             self._wake(now)
 

@@ -3,11 +3,12 @@
 import asyncio
 import errno
 import socket
-from asyncio import AbstractServer
+from functools import partial
 
 from sidecar.net import Address
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.downstream import Downstream
+from sidecar.proxy.open_files import exhausted
 from sidecar.proxy.route import Route
 from sidecar.proxy.router import Router
 from sidecar.proxy.tls import ServerTls
@@ -16,7 +17,9 @@ from sidecar.wire.head import RequestHead
 from sidecar.wire.recent import Recent
 
 _BACKLOG = 1024
-_BREATH = 0.1
+_BURST = 64
+"""Connections accepted in one turn of the loop, so that requests get theirs in a flood."""
+_PAUSE_SECONDS = 0.1
 
 
 class PortTaken(OSError):
@@ -49,7 +52,10 @@ def bind(address: Address) -> socket.socket:
 
 
 class Listener:
-    """One address. Over the limit of connections it stops accepting, and goes on when one has ended."""
+    """One address. Over the limit of connections it stops accepting, and goes on when one has ended.
+
+    It accepts by itself: an asyncio server takes everything there is in the kernel's queue before it can be stopped.
+    """
 
     def __init__(
         self,
@@ -65,13 +71,11 @@ class Listener:
         """On `ingress` the service is told who asked; with `tls` callers are spoken to in TLS."""
         self._context = context
         self._sock = sock
-        self._server: AbstractServer | None = None
-        self._restart: asyncio.Task[None] | None = None
         self._downstreams: set[Downstream] = set()
         self._handshakes: set[TlsHandshake] = set()
-        self._accepting: asyncio.Task[None] | None = None
-        self._room = asyncio.Event()
-        self._closed = False
+        self._joining: set[asyncio.Task[None]] = set()
+        """One for each connection that was accepted and has not `joined` yet."""
+        self._reading = self._closed = False
         self.router = router
         self.route = route
         self.connect = connect
@@ -92,30 +96,18 @@ class Listener:
         self.tls = tls if ingress else None
         self.known.clear()
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Accept connections."""
-        if self.tls is not None:
-            self._accepting = self._context.loop.create_task(self._accept())
-            return
-        self._server = await self._context.loop.create_server(
-            lambda: Downstream(self._context, self), sock=self._sock.dup(), backlog=_BACKLOG
-        )
+        self.resume()
 
     def joined(self, downstream: Downstream) -> None:
-        """A connection was accepted."""
+        """A connection was accepted, and has shaken hands where TLS is spoken."""
         self._downstreams.add(downstream)
-        if self._full and self._server is not None:
-            server, self._server = self._server, None
-            server.close()  # this copy of the socket; the kernel goes on queueing on ours
 
     def left(self, downstream: Downstream) -> None:
         """A connection is gone."""
         self._downstreams.discard(downstream)
-        if self._full:
-            return
-        self._room.set()
-        if self._server is None and self._accepting is None and not self._closed and self._restart is None:
-            self._restart = self._context.loop.create_task(self._accept_again())
+        self._make_room()
 
     def arrived(self, handshake: TlsHandshake) -> None:
         """A connection was accepted that has yet to shake hands."""
@@ -124,8 +116,18 @@ class Listener:
     def gone(self, handshake: TlsHandshake) -> None:
         """It has, and is a Downstream now, or it is closed."""
         self._handshakes.discard(handshake)
-        if not self._full:
-            self._room.set()
+        self._make_room()
+
+    def resume(self) -> None:
+        """Accept connections again, if there is room."""
+        self._context.paused.discard(self)
+        if self._closed or self._reading:
+            return
+        if self._full:
+            self._pause()
+        else:
+            self._reading = True
+            self._context.loop.add_reader(self._sock, self._accept)
 
     def close_idle(self) -> None:
         """Close the connections on which no request is under way."""
@@ -135,10 +137,8 @@ class Listener:
     def retire(self) -> None:
         """Stop listening; what is under way is finished."""
         self._closed = True
-        if self._server is not None:
-            self._server.close()
-        if self._accepting is not None:
-            self._accepting.cancel()
+        self._pause()
+        self._context.paused.discard(self)
         self._sock.close()
         self.close_idle()
 
@@ -147,36 +147,70 @@ class Listener:
         self.retire()
         for handshake in tuple(self._handshakes):
             handshake.abort()
+        for task in tuple(self._joining):
+            task.cancel()
         for downstream in tuple(self._downstreams):
             downstream.transport.abort()
 
+    def _accept(self) -> None:
+        """The kernel has connections for us."""
+        for _ in range(_BURST):
+            if self._full:
+                self._pause()
+                return
+            try:
+                sock, _ = self._sock.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if exhausted(error):
+                    self._pause()
+                    self._context.loop.call_later(_PAUSE_SECONDS, self.resume)  # one that is closed makes room
+                    return
+                continue  # gone while it was queueing
+            sock.setblocking(False)  # noqa: FBT003 - the standard library's signature
+            if self.tls is not None:
+                TlsHandshake(self._context, self, self.tls, sock)
+            else:
+                task = self._context.loop.create_task(self._join(sock))
+                self._joining.add(task)
+                self._context.joining += 1
+                task.add_done_callback(self._join_ended)
+
+    async def _join(self, sock: socket.socket) -> None:
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await self._context.loop.connect_accepted_socket(partial(Downstream, self._context, self), sock)
+        except OSError:
+            sock.close()
+        except BaseException:
+            sock.close()
+            raise
+
+    def _join_ended(self, task: asyncio.Task[None]) -> None:
+        self._joining.discard(task)
+        self._context.joining -= 1
+        self._make_room()  # until now it was counted twice
+
     @property
     def _full(self) -> bool:
-        return len(self._downstreams) + len(self._handshakes) >= self._context.limits.connections
+        """Whether there is no room on this listener, or among all."""
+        here = len(self._downstreams) + len(self._handshakes) + len(self._joining)
+        return here >= self._context.limits.connections or self._full_among_all
 
-    async def _accept(self) -> None:
-        """Take connections that TLS is spoken on; each shows the certificate that is in use when it comes."""
-        loop = self._context.loop
-        while True:
-            if self._full:
-                self._room.clear()
-                await self._room.wait()
-                continue
-            try:
-                sock, _ = await loop.sock_accept(self._sock)
-            except OSError:
-                if self._closed:
-                    return
-                await asyncio.sleep(_BREATH)  # out of files, most likely: one that is closed makes room
-                continue
-            if self.tls is None:
-                sock.close()
-            else:
-                TlsHandshake(self._context, self, self.tls, sock)
+    @property
+    def _full_among_all(self) -> bool:
+        return self._context.connections + self._context.joining >= self._context.max_connections
 
-    async def _accept_again(self) -> None:
-        try:
-            if not self._closed:
-                await self.start()
-        finally:
-            self._restart = None
+    def _pause(self) -> None:
+        """Accept nothing until `resume`, which whoever leaves another listener calls if that is what it waits for."""
+        if self._reading:
+            self._reading = False
+            self._context.loop.remove_reader(self._sock)
+        if self._full_among_all and not self._closed:
+            self._context.paused.add(self)
+
+    def _make_room(self) -> None:
+        """One has ended: the next one may be accepted here, or by a listener that has waited for room among all."""
+        self._context.resume_paused()
+        self.resume()

@@ -21,6 +21,7 @@ from sidecar.engine.endpoint import HealthRecord, P2CBalancer
 from sidecar.net import Endpoint, bracketed
 from sidecar.proxy.codecs import HTTP1, Codecs, NewConnection
 from sidecar.proxy.context import ProxyContext
+from sidecar.proxy.open_files import OutOfFiles, exhausted
 from sidecar.proxy.resolver import DnsLookupLimit, Resolver
 from sidecar.proxy.stream import ConnectionWaiter, Stream, UpstreamConnection
 from sidecar.proxy.timers import Timer
@@ -29,6 +30,9 @@ from sidecar.proxy.tls import SHUTDOWN_SECONDS, ClientTls, HandshakeFailed, fail
 _STAGGER: Final = 0.25  # RFC 8305 §5: the connection attempt delay
 _MAX_RACE: Final = 4
 """Addresses tried for one connection, one every _STAGGER."""
+
+_CLOSED_WITHIN: Final = 0.005
+"""Seconds in which the file of a connection is free after it was closed: a few turns of the loop."""
 
 
 class UnfitConnection(ConnectionError):
@@ -123,10 +127,16 @@ class ResolvedAddress(HealthRecord):
         """Close what is idle, and what is leased when it comes back."""
         self._closed = True
         self._timer.disarm()
+        self.close_idle()
+
+    def close_idle(self) -> None:
+        """Close what is idle."""
         spare, self.spare = self.spare, []
         for connection in spare:
             if connection.idle():
                 connection.close()
+            elif not self._closed:
+                self.spare.append(connection)
 
     def await_stream(self, waiter: ConnectionWaiter, *, fresh: bool) -> PendingConnection:
         """Wait for a stream, and open a connection unless enough are being opened."""
@@ -162,7 +172,13 @@ class ResolvedAddress(HealthRecord):
 
     async def _connect(self) -> None:
         try:
-            connection = await self.connect()
+            try:
+                connection = await self.connect()
+            except OutOfFiles:
+                if not self._endpoint_pool.close_idle_connections():
+                    raise
+                await asyncio.sleep(_CLOSED_WITHIN)
+                connection = await self.connect()
         except OSError as error:
             # Those that the others which are being opened can serve are theirs; this one's are told.
             others = len(self._connects) - 1
@@ -255,6 +271,10 @@ class EndpointPool:
         """Monotonic seconds."""
         return self._context.clock()
 
+    def close_idle_connections(self) -> bool:
+        """Close connections of any destination that serve nobody now. False when there are none."""
+        return self._context.close_idle_connections()
+
     @property
     def max_idle(self) -> float:
         """Seconds for which a connection may wait for another request."""
@@ -322,6 +342,8 @@ class EndpointPool:
                 sock.close()
             for new in made:
                 new.give_up()  # uvloop never tells a connection that was made while its maker was cancelled
+            if exhausted(error):
+                raise OutOfFiles from error
             now = context.clock()
             if isinstance(error, OSError) or now - began >= _STAGGER:
                 # Whoever lost patience: what takes so long is not the one to try next.
@@ -390,7 +412,7 @@ class EndpointPool:
 class Pool(P2CBalancer[ResolvedAddress]):
     """The endpoints of one destination."""
 
-    __slots__ = ("_codecs", "_context", "_dns_lookup_limit", "_endpoint_pools", "_tls")
+    __slots__ = ("__weakref__", "_codecs", "_context", "_dns_lookup_limit", "_endpoint_pools", "_tls")
 
     def __init__(
         self,
@@ -412,6 +434,7 @@ class Pool(P2CBalancer[ResolvedAddress]):
         self._dns_lookup_limit = dns_lookup_limit
         self._codecs = codecs
         self._endpoint_pools = [self._endpoint_pool(endpoint) for endpoint in endpoints]
+        context.pools.add(self)
         self._gather()
 
     @property
@@ -448,6 +471,11 @@ class Pool(P2CBalancer[ResolvedAddress]):
         """Close what is idle, and look nothing up any more."""
         for endpoint_pool in self._endpoint_pools:
             endpoint_pool.close()
+
+    def close_idle(self) -> None:
+        """Close what is idle."""
+        for address in self.addresses:
+            address.close_idle()
 
     def counts(self) -> tuple[int, int]:
         """Connections in use, and idle ones."""

@@ -9,6 +9,7 @@ from typing import Final, cast
 import aiohappyeyeballs
 
 from sidecar.proxy.context import ProxyContext
+from sidecar.proxy.open_files import OutOfFiles, exhausted
 from sidecar.proxy.read_gate import ReadGate
 from sidecar.proxy.resolver import Resolver
 from sidecar.wire.authority import parse_authority
@@ -139,6 +140,8 @@ async def connect_tunnel(context: ProxyContext, target: bytes) -> Transport:
             sock.close()
         if isinstance(error, Misdirected) or not isinstance(error, OSError):
             raise
+        if exhausted(error):
+            raise OutOfFiles from error
         raise Misdirected(502, "connect_failure", "no connection to the target could be made") from error
     return transport
 

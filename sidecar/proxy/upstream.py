@@ -295,11 +295,11 @@ class Upstream(asyncio.Protocol):
         """Whether bytes have come already, of a connection on which nothing has been asked yet."""
         if self.transport.get_extra_info("ssl_object") is not None:
             return False  # TLS has words of its own after a handshake
-        with socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno())) as sock:
-            try:
+        try:
+            with socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno())) as sock:
                 return bool(sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-            except OSError:
-                return False
+        except OSError:
+            return False  # out of files among others: what has come will be read, and judged then
 
     def _loss(self) -> Loss:
         """How a response that was not complete ended with its connection."""

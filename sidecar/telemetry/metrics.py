@@ -337,7 +337,7 @@ METRICS: Final = (
         "sidecar_misdirected_requests_total",
         MetricType.COUNTER,
         "Requests sent nowhere: for a host that no destination names (unlisted), for the sidecar itself (loop), for "
-        "a refused address, or a CONNECT that found nobody (connect_failure).",
+        "a refused address, a CONNECT that found nobody (connect_failure), or for want of files here (out_of_files).",
         (Label("reason", MISDIRECTIONS),),
         process=lambda process: [((reason,), process.source.misdirected.get(reason, 0)) for reason in MISDIRECTIONS],
     ),

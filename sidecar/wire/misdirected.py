@@ -1,8 +1,8 @@
-"""Requests that go nowhere because of where they are addressed."""
+"""Requests that go nowhere though nothing is wrong with any destination."""
 
 
 class Misdirected(Exception):
-    """A request whose target is refused or can not be had; its connection may be used on.
+    """A request whose target is refused, or that can not be sent for a reason of our own; its connection stays usable.
 
     `status` is its answer's, `reason` a metric label from a closed set, `detail` a sentence for its caller.
     """
@@ -14,5 +14,5 @@ class Misdirected(Exception):
         self.detail = detail
 
 
-MISDIRECTIONS = ("unlisted", "loop", "address_refused", "connect_failure")
-"""Every word that `Misdirected.reason` can be; the last one is that of a CONNECT."""
+MISDIRECTIONS = ("unlisted", "loop", "address_refused", "connect_failure", "out_of_files")
+"""Every word that `Misdirected.reason` can be; `connect_failure` is that of a CONNECT."""

@@ -1,9 +1,7 @@
 """The ingress listener: in TLS and in clear, on real sockets and on the loop the proxy runs on."""
 
 import asyncio
-import errno
 import gc
-import os
 import socket
 import ssl
 import weakref
@@ -17,10 +15,9 @@ from sidecar.governance.documents.tls_version import TlsVersion
 from sidecar.governance.policy.ingress import INGRESS_BASELINE
 from sidecar.governance.policy.tls import Termination
 from sidecar.governance.trust.certificates import CertificateFiles, Certificates
-from sidecar.net import Address
-from sidecar.proxy.listener import Listener, bind
 from sidecar.proxy.tls import ClientTls, ServerTls, client_context, terminating
 from tests.fakes.certificates import HOST, authority, certificate, server_context
+from tests.fakes.files import no_file_left
 from tests.fakes.house import House, house, read_response
 from tests.fakes.loops import on_uvloop
 from tests.fakes.origin import Origin, Request, hanging_up, replying, response
@@ -420,36 +417,16 @@ async def test_the_same_bytes_of_two_callers_are_told_apart() -> None:
     assert told == ["127.0.0.1", "127.0.0.2", "127.0.0.1"]
 
 
-class Exhausted:
-    """A loop whose first accepts fail, as they do where no file can be opened any more."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, failures: int) -> None:
-        self._loop = loop
-        self.failures = failures
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._loop, name)
-
-    async def sock_accept(self, sock: socket.socket) -> object:
-        if self.failures:
-            self.failures -= 1
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        return await self._loop.sock_accept(sock)
-
-
 @on_uvloop
 async def test_a_listener_that_can_not_open_files_for_a_while_serves_again_when_it_can() -> None:
     async with Origin(replying(response(200))) as app:
         async with house([app.port], POLICY, ingress=True, ingress_tls=shown()) as proxy:
-            proxy.own.retire()
-            exhausted = Exhausted(asyncio.get_running_loop(), 2)
-            proxy.context.loop = exhausted  # type: ignore[assignment]
-            sock = bind(Address("127.0.0.1", 0))
-            again = Listener(proxy.context, sock, proxy.router, proxy.route, connect=False, ingress=True, tls=shown())
-            await again.start()
-            proxy.own = again
+            waiting = socket.socket()
+            waiting.setblocking(False)
+            with no_file_left():
+                waiting.connect_ex(("127.0.0.1", proxy.own.address.port))
+                await asyncio.sleep(0.2)
             answer = await call(proxy, GET)
-            again.close()
+            waiting.close()
 
     assert answer.startswith(b"HTTP/1.1 200 ")
-    assert exhausted.failures == 0
