@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
-from sidecar.net import canonical_host
+from sidecar.net import bracketed, canonical_host
 from sidecar.wire.authority import parse_authority
 
 T = TypeVar("T")
@@ -16,7 +16,6 @@ class HostTable(Generic[T]):
 
     def __init__(self, hosts: Mapping[str, T]) -> None:
         """`hosts` are as in a Host header, with a port or for any."""
-        self.hosts = sorted(hosts)
         self._by_host: dict[str, T] = {}
         self._by_port: dict[tuple[str, int], T] = {}
         for written, value in hosts.items():
@@ -25,6 +24,8 @@ class HostTable(Generic[T]):
                 self._by_host[canonical_host(host)] = value
             else:
                 self._by_port[canonical_host(host), port] = value
+        self.hosts = [*sorted(self._by_host), *(f"{bracketed(host)}:{port}" for host, port in sorted(self._by_port))]
+        """What it knows, those for any port first."""
 
     def find(self, host: str, port: int) -> T | None:
         """The value for `host`, lower-cased and without brackets, at `port`; None when nothing has it."""

@@ -39,5 +39,5 @@ def test_other_hosts_lead_nowhere(host: str) -> None:
     assert HostTable({"payments": "here"}).find(host, 80) is None
 
 
-def test_its_hosts_are_told_in_order() -> None:
-    assert HostTable({"b": 1, "a:1": 2}).hosts == ["a:1", "b"]
+def test_its_hosts_are_told_in_order_those_for_any_port_first() -> None:
+    assert HostTable({"c": 0, "b": 1, "a:1": 2, "[::1]:9": 3}).hosts == ["b", "c", "[::1]:9", "a:1"]
