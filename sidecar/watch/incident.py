@@ -106,6 +106,22 @@ class Incident:
         return self.attempts / sent if sent > 0 else None
 
     @property
+    def limited(self) -> int:
+        """Requests and retries for which our in-flight limit had no slot."""
+        return self.refusals.get("concurrency_limit", 0)
+
+    @property
+    def failed_share(self) -> float:
+        """Of the attempts that were sent, the share that failed."""
+        failed = sum(rate * width for rate, width in zip(self.curves.failed_attempts, self.curves.widths, strict=True))
+        return failed / self.attempts if self.attempts else 0.0
+
+    @property
+    def is_our_doing(self) -> bool:
+        """Our limit held requests back while the destination answered well what it was sent."""
+        return self.limited >= max(ENOUGH_BAD, BAD_SHARE * self.requests) and self.failed_share < BAD_SHARE
+
+    @property
     def held_back(self) -> int:
         """Attempts that budget, breaker and limit did not let out: counted."""
         return sum(self.refusals.get(reason, 0) for reason in OURS)

@@ -54,7 +54,8 @@ def _lead(one: Incident, when: Clock) -> str:
         )
     worst = max(one.episodes, key=lambda episode: episode.bad)
     sentences = [_what_happened(worst, when), _what_we_did(one), _what_was_held(one, worst)]
-    title = f"<h1>{_text(one.name)} was in trouble for {_duration(worst.callers.seconds)}</h1>"
+    trouble = "was held back by the sidecar" if one.is_our_doing else "was in trouble"
+    title = f"<h1>{_text(one.name)} {trouble} for {_duration(worst.callers.seconds)}</h1>"
     return title + f'<p class="lead">{" ".join(sentence for sentence in sentences if sentence)}</p>'
 
 
@@ -70,6 +71,13 @@ def _what_happened(worst: Episode, when: Clock) -> str:
 
 
 def _what_we_did(one: Incident) -> str:
+    if one.is_our_doing:
+        failed = _share(one.attempts * one.failed_share, one.attempts)
+        return (
+            f"The sidecar was the cause: its in-flight limit had no slot for {_count(one.limited)} requests or "
+            f"retries, while {_text(one.name)} answered well what it was sent ({failed} failed). What to do: "
+            "concurrency_limit in refusals.md."
+        )
     return (
         f"Retries never took the load over {one.worst_amplification:.2f} attempts per request; the budget allowed "
         f"{one.bound_then:.2f}."

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 from sidecar.watch.incident import Incident, Span, incidents
 from sidecar.watch.incident_page import page
-from tests.watch.documents import BEGAN, after_a_storm
+from tests.watch.documents import BEGAN, after_a_limit_of_ours, after_a_storm
 
 SPAN = Span(BEGAN, BEGAN + 90)
 
@@ -34,6 +34,21 @@ def test_it_says_what_happened_what_we_did_and_what_it_would_have_been() -> None
     assert f"there would have been {episode.without:,.0f} or more" in words
     assert "When it answered well again, callers were served" in words
     assert "all times UTC" in words
+
+
+def test_where_our_limit_was_the_cause_it_says_so() -> None:
+    (told,) = incidents(after_a_limit_of_ours(), BEGAN, BEGAN + 20)
+
+    words = words_of(written(told))
+
+    assert told.is_our_doing
+    assert "payments was held back by the sidecar for 10 s" in words
+    assert "The sidecar was the cause: its in-flight limit had no slot for 100 requests or retries" in words
+    assert "answered well what it was sent (0 % failed)" in words
+
+
+def test_a_storm_of_the_destination_is_not_blamed_on_our_limit() -> None:
+    assert not any(one.is_our_doing for one in incidents(after_a_storm(), SPAN.begins, SPAN.ends))
 
 
 def test_the_estimate_is_called_one_and_its_formula_and_assumptions_stand_there() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from msgspec import UNSET, structs
 
+from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.documents.document import AuthorityDocument, PolicyDocument, SidecarDocument
 from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.documents.yaml import parse
@@ -24,6 +25,7 @@ from sidecar.governance.policy.bootstrap import from_file as bootstrap_from_file
 from sidecar.governance.policy.delivery import Delivery
 from sidecar.governance.policy.guardrails import written
 from sidecar.governance.policy.platform_policy import Platform
+from sidecar.governance.policy.resolve import Origin
 from sidecar.governance.policy.snapshot import Snapshot, compiled
 from sidecar.governance.policy.waivers import Grant, State, ends_at, state_of
 
@@ -151,6 +153,7 @@ class _Bench:
             users = [snapshot for policy, snapshot in self._snapshots if policy == name]
             self._notes.extend(_grant_notes(platform, users, self._now))
             self._notes.extend(_expiry_note(platform, self._now))
+            self._notes.extend(_timeout_notes(platform.defaults.policy, platform.defaults.provenance))
         return Judgement(tuple(judged.values()), _ordered(self._findings), _ordered(self._notes))
 
     def _other(self, candidate: Candidate) -> Judged:
@@ -185,6 +188,8 @@ class _Bench:
         else:
             self._snapshots.append((against, snapshot))
             self._notes.extend(snapshot.waiting)
+            for destination in snapshot.destinations.values():
+                self._notes.extend(_timeout_notes(destination.policy, destination.provenance))
             for left_out in snapshot.left_out.values():
                 self._findings.extend(left_out)
         return Judged(candidate.name, DocumentKind.SIDECAR, summary, against)
@@ -253,6 +258,26 @@ def _expiry_note(platform: Platform, now: datetime) -> Iterator[Finding]:
     else:
         return
     yield Finding(platform.tree.file, platform.tree.line(("expires",)), "expires", rule)
+
+
+def _timeout_notes(policy: DestinationPolicy, provenance: Mapping[str, Origin]) -> Iterator[Finding]:
+    """That no retry can follow a slow attempt, or that healthy answers will be taken for late ones."""
+    timeout, attempt = provenance["timeout"], provenance["per_attempt_timeout"]
+    last = attempt if attempt.line is not None else timeout
+    if last.file is None or policy.retry.max_attempts < 2:
+        return
+    if policy.per_attempt_timeout >= policy.timeout:
+        rule = (
+            f"per_attempt_timeout ({attempt.value}, {attempt.place}) is not below timeout ({timeout.value}, "
+            f"{timeout.place}): no retry can follow an attempt that is slow"
+        )
+        yield Finding(last.file, last.line, "timeout" if last is timeout else "per_attempt_timeout", rule)
+    elif timeout.file is not None and attempt.line is None and policy.timeout > DestinationPolicy().timeout:
+        rule = (
+            f"is raised to {timeout.value} without per_attempt_timeout ({attempt.value}, built in): an answer that "
+            f"takes longer than that counts as late; raise both where answers are slow"
+        )
+        yield Finding(timeout.file, timeout.line, "timeout", rule)
 
 
 def _grant_notes(platform: Platform, users: Sequence[Snapshot], now: datetime) -> Iterator[Finding]:

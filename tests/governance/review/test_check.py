@@ -211,3 +211,31 @@ def test_an_authority_that_is_wrong_is_a_finding() -> None:
     judgement = judged(authority="policy: {fil: policy.yaml}\n")
 
     assert [finding.field for finding in judgement.findings] == ["policy.fil", "policy"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "noted"),
+    [
+        ("{timeout: 2s}", "per_attempt_timeout (2s, built in) is not below timeout (2s, sidecar.yaml:6)"),
+        (
+            "{per_attempt_timeout: 10s}",
+            "per_attempt_timeout (10s, sidecar.yaml:6) is not below timeout (10s, built in)",
+        ),
+        ("{timeout: 20s}", "is raised to 20s without per_attempt_timeout (2s, built in)"),
+    ],
+)
+def test_timeouts_that_make_healthy_answers_late_are_noted_at_their_line(overrides: str, noted: str) -> None:
+    judgement = judged(policy=POLICY, sidecar=SIDECAR + f"    overrides: {overrides}\n")
+
+    (note,) = [str(note) for note in judgement.notes]
+    assert note.startswith("sidecar.yaml:6: ")
+    assert noted in note
+
+
+@pytest.mark.parametrize(
+    "overrides", ["{timeout: 3s}", "{timeout: 20s, per_attempt_timeout: 5s}", "{budget: {ratio: 0.1}}"]
+)
+def test_timeouts_that_go_together_are_no_note(overrides: str) -> None:
+    judgement = judged(policy=POLICY, sidecar=SIDECAR + f"    overrides: {overrides}\n")
+
+    assert judgement.notes == ()
