@@ -16,6 +16,7 @@ from sidecar.engine.shadow import Shadow
 from sidecar.governance.documents.document import INGRESS_NAME
 from sidecar.governance.policy.snapshot import Snapshot
 from sidecar.governance.trust.certificates import CertificateStore
+from sidecar.idempotency.gate import IngressGate
 from sidecar.net import Address, Endpoint
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.egress_guard import EgressGuard
@@ -50,8 +51,15 @@ class _RouteSettings:
 class RouteTable:
     """`routes` has a route for each destination and, where there is an ingress, the one to the service, by name."""
 
-    def __init__(self, context: ProxyContext, certificates: CertificateStore, snapshot: Snapshot) -> None:
-        """`certificates` has the files that the snapshot names."""
+    def __init__(
+        self,
+        context: ProxyContext,
+        certificates: CertificateStore,
+        snapshot: Snapshot,
+        gate: IngressGate | None = None,
+    ) -> None:
+        """`certificates` has the files that the snapshot names; `gate` keeps the contract of the service's routes."""
+        self.gate = gate
         self.context = context
         self.routes: dict[str, Route] = {}
         self.listeners: dict[Address, Listener] = {}
@@ -142,6 +150,9 @@ class RouteTable:
         }
         for name in before.keys() - self.routes.keys():
             before[name].pool.close()
+        if self.gate is not None and snapshot.ingress is not None:
+            self.gate.routes = snapshot.ingress.routes
+            self.routes[INGRESS_NAME].gate = self.gate
         return Router(
             {name: route for name, route in self.routes.items() if route.role is Role.EGRESS},
             {host: name for name, destination in snapshot.destinations.items() for host in destination.hosts},

@@ -13,11 +13,13 @@ import uvloop
 from sidecar.admin.server import AdminServer
 from sidecar.admin.token import AdminToken
 from sidecar.app.build import RouteTable
+from sidecar.app.key_gate import GateKeeping, gate_of
 from sidecar.app.reload import PolicyInForce, wall_clock
 from sidecar.app.state import Phase, RunningState
 from sidecar.governance.loading.loader import Loaded, PolicyLoader
 from sidecar.governance.loading.updater import SnapshotSource
 from sidecar.governance.trust.certificates import CertificateStore
+from sidecar.idempotency.store import UnfitStore
 from sidecar.net import Address
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.open_files import caller_connections, raise_limit
@@ -58,7 +60,9 @@ class Sidecar:
         access_log = AccessLog(log, limit, time.monotonic, loop.call_later)
         self._context = ProxyContext(loop, Recorders(access_log, history))
         self._lag = LoopLag(loop, time.monotonic)
-        self.route_table = RouteTable(self._context, certificates, loaded.snapshot)
+        gate = gate_of(loaded.snapshot.ingress)
+        self._gate_keeping = None if gate is None else GateKeeping(gate, self._tell)
+        self.route_table = RouteTable(self._context, certificates, loaded.snapshot, gate)
         self._sampler = Sampler(loop, history, lambda: self.route_table.destinations)
         self.policy = PolicyInForce(source, loaded, self.route_table, certificates, log, wall)
         self.state = RunningState(self.route_table, self.policy, certificates, history, self._lag, log)
@@ -68,7 +72,8 @@ class Sidecar:
     async def start(self) -> None:
         """Bind everything and serve. Raises OSError, its message naming what can not be had; nothing is bound then.
 
-        Raises TracingUnavailable where traces are asked for without the extra that they need.
+        Raises UnfitStore where the store of idempotency keys would lose keys, and TracingUnavailable where traces are
+        asked for without the extra that they need.
         """
         snapshot = self.policy.snapshot
         if (traces := snapshot.traces) is not None:
@@ -76,7 +81,7 @@ class Sidecar:
             self._context.tracer = self.state.tracing = self._tracing
         try:
             await self._start()
-        except OSError:
+        except (OSError, UnfitStore):
             await self.close()
             raise
 
@@ -85,6 +90,8 @@ class Sidecar:
         route_table = self.route_table
         self._context.max_connections = caller_connections(raise_limit())
         route_table.listen(snapshot, self._not_listening)
+        if self._gate_keeping is not None:
+            await self._gate_keeping.start()
         self._lag.start()
         self._sampler.start()
         admin = await self._admin.start(snapshot.admin)
@@ -135,6 +142,8 @@ class Sidecar:
         self._lag.stop()
         self._sampler.stop()
         self.policy.stop()
+        if self._gate_keeping is not None:
+            await self._gate_keeping.stop()
         await self._admin.stop()
         self._token.remove()
         if self._tracing is not None and not await asyncio.to_thread(self._tracing.close, _LAST_SPANS_SECONDS):
@@ -163,6 +172,9 @@ class Sidecar:
         while context.connections and context.clock() < until and not (context.busy or self._ended.is_set()):  # noqa: ASYNC110
             await asyncio.sleep(_DRAIN_LOOK)
         self._log.lifecycle("stop", abandoned=context.busy)
+
+    def _tell(self, level: str, event: str, **fields: object) -> None:
+        getattr(self._log.logger, level)(event, **fields)
 
     def _not_listening(self, address: Address, reason: str) -> None:
         self._log.logger.warning("not_listening", address=str(address), reason=reason)

@@ -120,6 +120,8 @@ class PolicyInForce:
         logger = self._log.logger
         if not listens or snapshot.admin != before.admin:
             logger.warning("restart_needed", reason="addresses to listen on have changed")
+        if _key_store_differs(before, snapshot):
+            logger.warning("restart_needed", reason="where idempotency keys are kept has changed")
         if snapshot.traces != before.traces:
             logger.warning("restart_needed", reason="where traces go has changed")
         self._tell_left_out(before.left_out)
@@ -154,6 +156,13 @@ class PolicyInForce:
             for finding in findings:
                 if finding not in told.get(name, ()):
                     self._log.logger.error("override_left_out", destination=name, finding=str(finding))
+
+
+def _key_store_differs(before: Snapshot, after: Snapshot) -> bool:
+    was, now = before.ingress, after.ingress
+    if was is None or now is None:
+        return False
+    return was.key_store != now.key_store or bool(was.routes) != bool(now.routes)
 
 
 def _moved(before: Snapshot, after: Snapshot) -> list[str]:

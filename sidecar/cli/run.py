@@ -13,6 +13,7 @@ from sidecar.cli.authority import authority_option
 from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.loading.loader import PolicyLoader
 from sidecar.governance.policy.bootstrap import Bootstrap, from_flags
+from sidecar.idempotency.store import UnfitStore
 from sidecar.telemetry.log import Format, LogLevel, configure
 from sidecar.telemetry.tracing import TracingUnavailable
 
@@ -64,7 +65,7 @@ def run(
     except OSError as error:
         log.close()
         _give_up(f"sidecar: {error.strerror or error}")
-    except TracingUnavailable as error:
+    except (TracingUnavailable, UnfitStore) as error:
         log.close()
         _give_up(str(error))
 

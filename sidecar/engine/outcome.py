@@ -43,9 +43,7 @@ class Result(IntEnum):
     REFUSED = 4
     """Never sent: the breaker or the concurrency limit refused the original."""
     ABANDONED = 5
-    """The caller left before there was an answer."""
-    SUPERSEDED = 6
-    """Called off, because the other of two attempts of the same request was answered well before it."""
+    """The caller left, or the attempt was given up for a retry."""
 
     @property
     def label(self) -> str:

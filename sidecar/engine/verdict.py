@@ -34,13 +34,7 @@ class Retry:
     cause: str
 
 
-@dataclass(frozen=True, slots=True)
-class Await:
-    """Go on awaiting the other attempt of the same request: this one is over, and has come to nothing."""
-
-
-Verdict = Deliver | Retry | Await
+Verdict = Deliver | Retry
 
 DELIVER = Deliver(None)
-AWAIT = Await()
 REFUSED = {refusal: Deliver(refusal) for refusal in Refusal}

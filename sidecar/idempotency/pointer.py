@@ -1,4 +1,4 @@
-"""JSON pointers (RFC 6901) into bodies."""
+"""The values that JSON pointers (RFC 6901) lead to in bodies."""
 
 import re
 from collections.abc import Mapping
@@ -8,14 +8,6 @@ ABSENT: Final = object()
 """Stands for a value that is not there: None is one that may be."""
 
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,9}")
-_ESCAPE: Final = re.compile(r"~(?![01])")
-
-
-def tokens_of(pointer: str) -> tuple[str, ...]:
-    """The reference tokens. Raises ValueError with the rule it breaks."""
-    if not pointer.startswith("/") or _ESCAPE.search(pointer):
-        raise ValueError("must be a JSON pointer like /event/id (RFC 6901)")
-    return tuple(token.replace("~1", "/").replace("~0", "~") for token in pointer[1:].split("/"))
 
 
 def value_at(document: object, tokens: tuple[str, ...]) -> object:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from msgspec import structs
+
 from sidecar.idempotency.ledger import Applied, Complete, Doubt, Event, Release, Renew, apply
 from sidecar.idempotency.record import KeyRecord
 from sidecar.idempotency.store import Store, StoredKey, StoreUnavailable
@@ -17,6 +19,8 @@ STORE_TIMEOUT_SECONDS: Final = 2.0
 _TRIES: Final = 32
 """Swaps that may fail because others were quicker: each means that one of them went on."""
 _PAUSE_SECONDS: Final = 0.002
+_SKEW_SECONDS: Final = 5.0
+"""Between the store's clock and what it was carried on to, from which a time that was written is corrected."""
 _LOST_ANSWERS: Final = 1
 """Times a transition is asked for again when the store did not answer."""
 
@@ -84,6 +88,8 @@ class Register:
     async def _apply(self, key: bytes, event: Event) -> Applied:
         current = _expected(event)
         now = self.now()
+        if self._ahead is None:  # what it would be guessed by is another clock
+            current, now = await self._ask(key)
         for attempt in range(_TRIES):
             applied = apply(current, event, now)
             if not applied.changed or applied.record is None:
@@ -98,7 +104,15 @@ class Register:
             swapped = await self.store.swap(key, current, applied.record)
             self._heard(swapped.now, sent)
             if swapped.done:
-                return applied
+                if abs(swapped.now - now) <= _SKEW_SECONDS:
+                    return applied
+                # The store's clock is not the one it was: a failover, or a machine that slept. What was written with
+                # the old one must not end by the new one.
+                restamped = structs.replace(applied.record, at=swapped.now, revision=applied.record.revision + 1)
+                again = await self.store.swap(key, applied.record, restamped)
+                if again.done:
+                    return Applied(applied.ruling, restamped, changed=True)
+                swapped = again
             current, now = swapped.current, swapped.now
             if attempt:
                 await asyncio.sleep(_PAUSE_SECONDS * attempt)

@@ -10,8 +10,10 @@ from asyncio import Transport
 from typing import Final, Protocol, cast
 
 from sidecar.proxy.context import ProxyContext
+from sidecar.proxy.contract_answer import CONTRACT_PATH, ContractAnswer
 from sidecar.proxy.dry_run import DryRun
 from sidecar.proxy.exchange import Exchange
+from sidecar.proxy.gated_exchange import GatedExchange
 from sidecar.proxy.observer import ExchangeObserver, PairOfObservers
 from sidecar.proxy.problem import Problem
 from sidecar.proxy.read_gate import ReadGate, unsent_bytes
@@ -105,7 +107,7 @@ class Downstream(asyncio.Protocol):
         self._port = port
         self._reader = RequestReader(limits.head_bytes, limits.headers, limits.target_bytes, context.request_shapes)
         self._state = _HEAD
-        self._exchange: Exchange | None = None
+        self._exchange: Exchange | GatedExchange | ContractAnswer | None = None
         self._chunked_out = self._close_after = False  # of the response that is being written
         self._ahead = b""
         self._forwarding: tuple[bytes, bytes] | None = None
@@ -373,12 +375,14 @@ class Downstream(asyncio.Protocol):
 
     def _serve(self, head: RequestHead, route: Route, rest: bytes) -> None:
         """A request has been read and routed; `rest` is what followed its head."""
-        # A gate that executes each idempotency key once belongs here: nothing has been sent.
         now = self._context.clock()
         self._state = _BUSY
         self._request = head
         context = self._context
-        if context.tracer is None and route.shadow is None:
+        exchange: Exchange | GatedExchange | ContractAnswer
+        if route.gate is not None and (gated := _gated(context, self, route, head)) is not None:
+            exchange = self._exchange = gated
+        elif context.tracer is None and route.shadow is None:
             exchange = self._exchange = Exchange(context, self, route, head, now)
         else:
             head, observer = _observed(context, route, head)
@@ -558,6 +562,21 @@ class Downstream(asyncio.Protocol):
             self.timer.arm(now + self._context.limits.idle_timeout)
         else:
             self.transport.abort()
+
+
+def _gated(
+    context: ProxyContext, writer: "Downstream", route: Route, head: RequestHead
+) -> GatedExchange | ContractAnswer | None:
+    """The exchange of a request under the Idempotency-Key contract; None for all others."""
+    gate = route.gate
+    assert gate is not None
+    if head.target == CONTRACT_PATH and head.method in (b"GET", b"HEAD"):
+        return ContractAnswer(writer, head, gate)
+    keyed = gate.route_of(head.method, head.target)
+    if keyed is None:
+        return None
+    head, observer = _observed(context, route, head)
+    return GatedExchange(context, writer, route, head, gate, keyed, observer)
 
 
 def _observed(context: ProxyContext, route: Route, head: RequestHead) -> tuple[RequestHead, ExchangeObserver | None]:

@@ -4,12 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.governance.documents.json_pointer import JsonPointer
 from sidecar.idempotency.fingerprint import FINGERPRINT_VERSION, RequestBody, fingerprint_of
-from sidecar.idempotency.pointer import tokens_of
 
 
 def of(body: bytes, *ignored: str, content_type: bytes = b"application/json", target: bytes = b"/pay") -> bytes:
-    return fingerprint_of(b"POST", target, RequestBody(body, content_type), [tokens_of(each) for each in ignored])
+    return fingerprint_of(
+        b"POST", target, RequestBody(body, content_type), [JsonPointer(each).tokens for each in ignored]
+    )
 
 
 def test_json_is_compared_by_what_it_says() -> None:

@@ -107,3 +107,31 @@ async def test_a_store_that_does_not_answer_is_unavailable_in_time() -> None:
 
     with pytest.raises(StoreUnavailable, match="in time"):
         await register.apply(KEY, claim())
+
+
+async def test_a_register_that_was_never_opened_writes_no_time_of_another_clock() -> None:
+    store = CountedStore()
+    register = Register(store, clock=lambda: 5.0)
+
+    first = await register.apply(KEY, claim(1))
+    second = await register.apply(KEY, claim(2))
+
+    assert first.record is not None
+    assert first.record.at == 1000.0
+    assert second.ruling is LedgerRuling.IN_FLIGHT
+
+
+@pytest.mark.parametrize("step", [-1e6, 1e6])
+async def test_a_time_written_by_a_clock_that_has_stepped_since_is_corrected(step: float) -> None:
+    now = 1e9
+    store = MemoryStore(clock=lambda: now)
+    register = Register(store, clock=lambda: 5.0)
+    await register.open()
+    now += step
+
+    first = await register.apply(KEY, claim(1))
+    second = await register.apply(KEY, claim(2))
+
+    assert first.record is not None
+    assert first.record.at == now
+    assert second.ruling is LedgerRuling.IN_FLIGHT

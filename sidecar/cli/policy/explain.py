@@ -18,7 +18,14 @@ from sidecar.governance.documents.document import INGRESS_NAME
 from sidecar.governance.documents.settings import SETTINGS
 from sidecar.governance.policy.resolve import Origin, Source
 from sidecar.governance.policy.snapshot import Snapshot
-from sidecar.governance.review.explain import WHOSE, Explanation, explain_destination, explain_settings, explain_sidecar
+from sidecar.governance.review.explain import (
+    WHOSE,
+    Explanation,
+    explain_destination,
+    explain_route,
+    explain_settings,
+    explain_sidecar,
+)
 
 UNLISTED: Final = "unlisted"
 SIDECAR: Final = "sidecar"
@@ -54,9 +61,9 @@ def explain(
 ) -> None:
     """Say of each number where it comes from: built in, default, platform, override or exception, with file and line.
 
-    DESTINATION is one of the sidecar file, `ingress` for the way to the service itself, `unlisted` for hosts that none
-    of them names, or `sidecar` for what belongs to no destination. With a SETTING, or the beginning of some (`budget`),
-    everything is told about it.
+    DESTINATION is one of the sidecar file, `ingress` for the way to the service itself, `ingress.ROUTE` for the
+    contract of one of its routes, `unlisted` for hosts that none of them names, or `sidecar` for what belongs to no
+    destination. With a SETTING, or the beginning of some (`budget`), everything is told about it.
     """
     snapshot = snapshot_of(config, policy, authority, now, "policy explain")
     everything = _everything(snapshot)
@@ -87,6 +94,9 @@ def _everything(snapshot: Snapshot) -> dict[str, list[Explanation]]:
     }
     if snapshot.ingress is not None:
         everything[INGRESS_NAME] = list(explain_settings(snapshot, snapshot.ingress.resolution))
+        for route in snapshot.ingress.routes:
+            if route.contract is not None:
+                everything[f"{INGRESS_NAME}.{route.name}"] = list(explain_route(snapshot, route))
     everything[UNLISTED] = list(explain_settings(snapshot, snapshot.documents.platform.defaults))
     everything[SIDECAR] = list(explain_sidecar(snapshot))
     return everything

@@ -126,7 +126,7 @@ class Decoder:
                 self.lacking((*path, name), "is required")
         if any(field.required and name not in given for name, field in fields.items()):
             return INVALID
-        return info.cls(**given)
+        return info.cls(**{fields[word].name: value for word, value in given.items()})
 
     def _dict(self, value: object, key_type: inspect.Type, value_type: inspect.Type, path: Path) -> object:
         if not isinstance(value, dict):

@@ -11,6 +11,13 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from sidecar.governance.documents.decoder import Decoder
 from sidecar.governance.documents.finding import Finding, dotted
+from sidecar.governance.documents.ingress_routes import (
+    IngressKeySettings,
+    IngressRouteEntry,
+    RoutesFile,
+    check_key_settings,
+    check_routes,
+)
 from sidecar.governance.documents.public_key import KeyName, PublicKey
 from sidecar.governance.documents.settings import Document, Settings
 from sidecar.governance.documents.tls_version import TlsVersion
@@ -241,6 +248,8 @@ class IngressSettings(Document, frozen=True, kw_only=True):
 
     listen: Address
     app: Endpoint
+    routes: list[IngressRouteEntry] | RoutesFile = field(default_factory=list)
+    idempotency: IngressKeySettings | UnsetType = UNSET
     tls: IngressTlsSettings | UnsetType = UNSET
     overrides: Settings = Settings()
 
@@ -316,8 +325,8 @@ def read_sidecar(tree: Tree, findings: list[Finding]) -> SidecarDocument | None:
         if entry.tls is not UNSET:
             _check_tls(entry.tls, entry.endpoints, ("destinations", name, "tls"), decoder)
         _check_key(entry, ("destinations", name), decoder)
-    if sidecar.ingress is not UNSET and sidecar.ingress.overrides.idempotency_key is not UNSET:
-        decoder.lacking(("ingress", "overrides", "idempotency_key"), "is for destinations, not for the service itself")
+    if sidecar.ingress is not UNSET:
+        _check_ingress(sidecar.ingress, decoder)
     if sidecar.policy is not UNSET:
         _check_policy_settings(sidecar.policy, decoder, tree)
     if sidecar.drain > 3600:
@@ -325,7 +334,18 @@ def read_sidecar(tree: Tree, findings: list[Finding]) -> SidecarDocument | None:
     return sidecar
 
 
+def _check_ingress(ingress: IngressSettings, decoder: Decoder) -> None:
+    if ingress.overrides.idempotency_key is not UNSET:
+        decoder.lacking(("ingress", "overrides", "idempotency_key"), "is for destinations, not for the service itself")
+    if isinstance(ingress.routes, list):
+        check_routes(ingress.routes, ("ingress", "routes"), decoder)
+    if ingress.idempotency is not UNSET:
+        check_key_settings(ingress.idempotency, ("ingress", "idempotency"), decoder)
+
+
 def _check_key(entry: DestinationEntry, here: Path, decoder: Decoder) -> None:
+    if entry.overrides.idempotency is not UNSET:
+        decoder.lacking((*here, "overrides", "idempotency"), "is for the service itself: see ingress.routes")
     if entry.overrides.idempotency_key is not UNSET:
         decoder.lacking((*here, "overrides", "idempotency_key"), f"stands beside overrides, in {dotted(here)}")
     usual = IdempotencyKeySettings()

@@ -6,7 +6,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final, Literal
 
-from msgspec import UNSET, Struct, UnsetType, inspect, structs
+from msgspec import UNSET, Struct, UnsetType, field, inspect, structs
 
 from sidecar.engine.policy import IDEMPOTENT_METHODS, LimitKind
 from sidecar.governance.documents.units import Duration, Size
@@ -91,6 +91,20 @@ class KeySettings(Document, frozen=True, kw_only=True):
     retention: Duration | UnsetType = UNSET
 
 
+ContractClass = Literal["at_most_once", "reexecute_ok", "best_effort"]
+AfterRetention = Literal["new", "reject"]
+
+
+class ContractSettings(Document, frozen=True, kw_only=True):
+    """`idempotency`: the terms on which the service's own ingress runs a request with an Idempotency-Key."""
+
+    class_: ContractClass | UnsetType = field(default=UNSET, name="class")
+    required: bool | UnsetType = UNSET
+    retention: Duration | UnsetType = UNSET
+    after_retention: AfterRetention | UnsetType = UNSET
+    wait: Duration | UnsetType = UNSET
+
+
 class Settings(Document, frozen=True, kw_only=True):
     """What one destination is governed by, as far as it is given: `defaults`, `overrides`."""
 
@@ -103,6 +117,7 @@ class Settings(Document, frozen=True, kw_only=True):
     concurrency: ConcurrencySettings | UnsetType = UNSET
     tls: VerificationSettings | UnsetType = UNSET
     idempotency_key: KeySettings | UnsetType = UNSET
+    idempotency: ContractSettings | UnsetType = UNSET
 
 
 ORDERED: Final = (inspect.IntType, inspect.FloatType, inspect.CustomType)
@@ -122,20 +137,20 @@ def held(value: object) -> object:
 
 
 def _given(settings: Document, prefix: str) -> Iterator[tuple[str, object]]:
-    for field in structs.fields(settings):
-        value = getattr(settings, field.name)
+    for each in structs.fields(settings):
+        value = getattr(settings, each.name)
         if isinstance(value, Document):
-            yield from _given(value, f"{prefix}{field.encode_name}.")
+            yield from _given(value, f"{prefix}{each.encode_name}.")
         elif value is not UNSET:
-            yield prefix + field.encode_name, value
+            yield prefix + each.encode_name, value
 
 
 def _types(info: inspect.Type, prefix: str) -> Iterator[tuple[str, inspect.Type]]:
     if not isinstance(info, inspect.StructType):
         yield prefix, info
         return
-    for field in info.fields:
-        yield from _types(field.type, f"{prefix}.{field.encode_name}" if prefix else field.encode_name)
+    for each in info.fields:
+        yield from _types(each.type, f"{prefix}.{each.encode_name}" if prefix else each.encode_name)
 
 
 SETTINGS: Final[Mapping[str, inspect.Type]] = dict(_types(inspect.type_info(Settings), ""))

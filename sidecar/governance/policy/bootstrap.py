@@ -34,9 +34,25 @@ from sidecar.governance.documents.document import (
     read_sidecar,
 )
 from sidecar.governance.documents.finding import Finding, InvalidDocument, shown
-from sidecar.governance.documents.yaml import Tree, parse
+from sidecar.governance.documents.ingress_routes import IngressRouteEntry, RouteTableDocument, check_routes
+from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES, Tree, parse
+from sidecar.governance.documents.yaml import Path as DocumentPath
 from sidecar.governance.policy.authority import Authority
 from sidecar.net import Address, Endpoint, HostPort
+
+
+@dataclass(frozen=True, slots=True)
+class RouteEntries:
+    """`ingress.routes`, and where they stand: `at` in `tree`, the sidecar file's or that of a `file` of its own."""
+
+    entries: tuple[IngressRouteEntry, ...] = ()
+    tree: Tree | None = None
+    at: DocumentPath = ()
+    file: Path | None = None
+    content: bytes = b""
+
+
+NO_ROUTES = RouteEntries()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +70,7 @@ class Bootstrap:
     listen: Mapping[str, tuple[Address, ...]]
     """The addresses of each destination's own."""
     warnings: tuple[str, ...]
+    routes: "RouteEntries" = NO_ROUTES
     authority: Authority | None = None
     """The platform's word about where the policy is; None where the service says so itself."""
 
@@ -120,7 +137,41 @@ def from_file(file: Path, content: bytes, findings: list[Finding]) -> Bootstrap:
         hosts={name: frozenset(hosts) for name, hosts in hosts_of(sidecar.destinations).items()},
         listen={name: () if entry.listen is UNSET else (entry.listen,) for name, entry in sidecar.destinations.items()},
         warnings=_shared(sidecar.destinations),
+        routes=_routes(sidecar, tree, file.parent, findings),
     )
+
+
+def _routes(sidecar: SidecarDocument, tree: Tree, folder: Path, findings: list[Finding]) -> RouteEntries:
+    if sidecar.ingress is UNSET:
+        return NO_ROUTES
+    routes = sidecar.ingress.routes
+    entries = RouteEntries(tuple(routes), tree, ("ingress", "routes")) if isinstance(routes, list) else None
+    if entries is None:
+        assert not isinstance(routes, list)
+        entries = read_route_file(folder / routes.file, findings)
+    if any(entry.contracted for entry in entries.entries) and sidecar.ingress.idempotency is UNSET:
+        rule = "needs ingress.idempotency.store: where keys are kept"
+        findings.append(Finding(tree.file, tree.line(("ingress",)), "ingress.routes", rule))
+    return entries
+
+
+def read_route_file(file: Path, findings: list[Finding]) -> RouteEntries:
+    """A route table in a file of its own; what is wrong is added to `findings`."""
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(SIZE_CEILING_BYTES + 1)
+        tree = parse(content, str(file))
+    except OSError as error:
+        findings.append(Finding(str(file), None, "", f"can not be read: {error.strerror or error}"))
+        return RouteEntries(file=file)
+    except InvalidDocument as error:
+        findings.extend(error.findings)
+        return RouteEntries(file=file)
+    decoder = Decoder(tree, findings)
+    table = decoder.document(RouteTableDocument, {"version": 1})
+    entries = [] if table is None else table.routes
+    check_routes(entries, ("routes",), decoder)
+    return RouteEntries(tuple(entries), tree, ("routes",), file, content)
 
 
 def from_flags(

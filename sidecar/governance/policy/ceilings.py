@@ -26,6 +26,8 @@ CEILINGS: Final[Mapping[str, tuple[float, float]]] = {
     "concurrency.max_in_flight": (1, 10_000),
     "concurrency.max_waiting": (0, 10_000),
     "idempotency_key.retention": (Duration(0), Duration(365 * 86400)),
+    "idempotency.retention": (Duration(1), Duration(365 * 86400)),
+    "idempotency.wait": (Duration(0), Duration(60)),
 }
 """The least and the most of settings for which the engine itself has no bound of this kind."""
 

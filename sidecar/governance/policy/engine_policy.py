@@ -117,6 +117,11 @@ def settings_of(policy: DestinationPolicy) -> dict[str, object]:
         "tls.verify": True,
         "idempotency_key.honours": policy.honours_keys,
         "idempotency_key.retention": Duration(policy.key_retention),
+        "idempotency.class": "at_most_once",
+        "idempotency.required": True,
+        "idempotency.retention": Duration(86400),
+        "idempotency.after_retention": "new",
+        "idempotency.wait": Duration(0),
     }
 
 

@@ -109,6 +109,7 @@ BASELINE_GUARDRAILS: Mapping[str, Bound] = {
     "tls.verify": Bound("built in", only=frozenset({True})),
     "idempotency_key.honours": Bound("built in", only=frozenset({False})),
     "idempotency_key.retention": Bound("built in", high=Duration(86400)),
+    "idempotency.retention": Bound("built in", low=Duration(3600), floor=Duration(60)),
 }
 """In force for every setting that a policy document has no guardrail for: what is not said is not loosened.
 

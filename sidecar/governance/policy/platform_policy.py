@@ -11,6 +11,7 @@ from sidecar.engine.policy import InvalidPolicy
 from sidecar.governance.documents.document import INGRESS_NAME, LimitSettings, Rollout, read_policy
 from sidecar.governance.documents.finding import Finding, InvalidDocument, dotted, shown
 from sidecar.governance.documents.limits import WireLimits
+from sidecar.governance.documents.settings import Settings
 from sidecar.governance.documents.units import BodyLimit, Duration
 from sidecar.governance.documents.yaml import Tree, parse
 from sidecar.governance.policy.delivery import Delivery
@@ -42,6 +43,8 @@ class Platform:
     dry_run: bool = False
     ingress: Layer | None = None
     """What `destinations.ingress` says about the way to the service itself."""
+    contract: Layer | None = None
+    """What `defaults.idempotency` says about the contract of the service's own routes."""
 
     @classmethod
     def read(cls, delivery: Delivery | None, findings: list[Finding]) -> "Platform":
@@ -87,6 +90,7 @@ class Platform:
             expires=None if policy.expires is UNSET else policy.expires,
             rollout=None if policy.rollout is UNSET else policy.rollout,
             dry_run=policy.dry_run,
+            contract=Layer(Source.DEFAULT, Settings(idempotency=policy.defaults.idempotency), tree, ("defaults",)),
             ingress=(
                 Layer(Source.PLATFORM, policy.destinations[INGRESS_NAME], tree, ("destinations", INGRESS_NAME))
                 if INGRESS_NAME in policy.destinations

@@ -27,6 +27,7 @@ from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES, Tree
 from sidecar.governance.policy.bootstrap import Bootstrap
 from sidecar.governance.policy.bootstrap import from_file as bootstrap_from_file
 from sidecar.governance.policy.bootstrap import from_flags as bootstrap_from_flags
+from sidecar.governance.policy.contract import IngressRoute, KeyStore, key_store_of, routes_of
 from sidecar.governance.policy.delivery import Delivery
 from sidecar.governance.policy.guardrails import written
 from sidecar.governance.policy.ingress import INGRESS_BASELINE
@@ -93,6 +94,9 @@ class IngressSnapshot:
     provenance: Mapping[str, Origin]
     resolution: Resolution
     """How it came to its settings, layer by layer."""
+    routes: tuple[IngressRoute, ...] = ()
+    """The first that matches a request is its route."""
+    key_store: KeyStore | None = None
     tls: Termination | None = None
     left_out: tuple[Finding, ...] = ()
     """Overrides that are not in force: see `Snapshot.left_out`."""
@@ -349,11 +353,13 @@ def _ingress(documents: Documents, now: datetime, *, forgiving: bool) -> Ingress
         return None
     resolution = INGRESS_BASELINE
     findings: list[Finding] = []
+    if platform.contract is not None:
+        resolution = resolution.under(platform.contract, platform.bounds, [])  # judged with the other defaults
     if platform.ingress is not None:
         resolution = resolution.under(platform.ingress, platform.bounds, findings)
+    exemptions = Exemptions(platform.grants, bootstrap.sidecar.service, INGRESS_NAME, now, forgiving)
     if bootstrap.tree is not None:
         overrides = Layer(Source.OVERRIDE, settings.overrides, bootstrap.tree, ("ingress", "overrides"))
-        exemptions = Exemptions(platform.grants, bootstrap.sidecar.service, INGRESS_NAME, now, forgiving)
         resolution = resolution.under(overrides, platform.bounds, findings, exemptions)
     return IngressSnapshot(
         listen=settings.listen,
@@ -361,6 +367,16 @@ def _ingress(documents: Documents, now: datetime, *, forgiving: bool) -> Ingress
         policy=resolution.policy,
         provenance=resolution.provenance,
         resolution=resolution,
+        routes=routes_of(
+            bootstrap.routes.entries,
+            bootstrap.routes.tree,
+            bootstrap.routes.at,
+            resolution,
+            platform.bounds,
+            exemptions,
+            findings,
+        ),
+        key_store=None if settings.idempotency is UNSET else key_store_of(settings.idempotency, bootstrap.path),
         tls=None if settings.tls is UNSET else termination_of(settings.tls, bootstrap),
         left_out=tuple(findings),
     )
@@ -395,10 +411,22 @@ def _snapshot(
     return Snapshot(
         version=platform.version,
         owner=platform.owner,
-        digest=digest_of([bootstrap.content, b"" if authority is None else authority.content, platform.content]),
+        digest=digest_of(
+            [
+                bootstrap.content,
+                bootstrap.routes.content,
+                b"" if authority is None else authority.content,
+                platform.content,
+            ]
+        ),
         files=tuple(
             file
-            for file in (bootstrap.file, None if authority is None else authority.file, bootstrap.policy_file)
+            for file in (
+                bootstrap.file,
+                bootstrap.routes.file,
+                None if authority is None else authority.file,
+                bootstrap.policy_file,
+            )
             if file is not None
         ),
         service=sidecar.service,

@@ -74,6 +74,11 @@ LOOSER: Final[Mapping[str, int]] = {
     "tls.verify": LESS,
     "idempotency_key.honours": MORE,
     "idempotency_key.retention": MORE,
+    "idempotency.class": NEITHER,
+    "idempotency.required": LESS,
+    "idempotency.retention": LESS,
+    "idempotency.after_retention": NEITHER,
+    "idempotency.wait": NEITHER,
 }
 """Of which of two values of a setting more, or less, is the looser."""
 

@@ -10,6 +10,7 @@ from sidecar.governance.documents.limits import WireLimits, limit_text
 from sidecar.governance.documents.meaning import POLICY_MEANINGS, SETTING_MEANINGS, SIDECAR_MEANINGS
 from sidecar.governance.documents.yaml import Tree
 from sidecar.governance.policy.bootstrap import Bootstrap
+from sidecar.governance.policy.contract import IngressRoute
 from sidecar.governance.policy.guardrails import written
 from sidecar.governance.policy.resolve import Origin, Resolution, Source
 from sidecar.governance.policy.snapshot import DestinationSnapshot, Snapshot
@@ -76,6 +77,14 @@ def explain_settings(snapshot: Snapshot, resolution: Resolution) -> Iterator[Exp
         )
 
 
+def explain_route(snapshot: Snapshot, route: IngressRoute) -> Iterator[Explanation]:
+    """Every term of the Idempotency-Key contract of one of the service's own routes; none where it has no contract."""
+    if route.resolution is not None:
+        for explanation in explain_settings(snapshot, route.resolution):
+            if explanation.field.startswith("idempotency."):
+                yield explanation
+
+
 def explain_sidecar(snapshot: Snapshot) -> Iterator[Explanation]:
     """Every number that belongs to no destination: of the policy as such, of the wire, of the sidecar's own life."""
     platform, bootstrap = snapshot.documents.platform, snapshot.documents.bootstrap
@@ -113,6 +122,9 @@ def _sidecar_numbers(bootstrap: Bootstrap) -> Iterator[tuple[str, str]]:
         yield "policy.timeout", written(settings.timeout)
     if settings is not None and settings.keys:
         yield "policy.required", written(settings.required)
+    if sidecar.ingress is not UNSET and sidecar.ingress.idempotency is not UNSET:
+        for name in ("replicas", "max_request", "max_response", "lease"):
+            yield f"ingress.idempotency.{name}", written(getattr(sidecar.ingress.idempotency, name))
     if sidecar.telemetry.traces is not UNSET:
         yield "telemetry.traces.sample", written(sidecar.telemetry.traces.sample)
     yield "drain", written(sidecar.drain)

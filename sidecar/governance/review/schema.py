@@ -14,9 +14,11 @@ from msgspec import Struct, inspect
 from sidecar.engine.policy import BUDGET_RATIO_CEILING, MAX_ATTEMPTS_CEILING, RETRYABLE_CLIENT_ERRORS
 from sidecar.governance.documents.decoder import LIST_CEILING
 from sidecar.governance.documents.document import AuthorityDocument, Guardrail, PolicyDocument, SidecarDocument
+from sidecar.governance.documents.json_pointer import JsonPointer
 from sidecar.governance.documents.limits import LIMIT_BOUNDS, limit_rule
 from sidecar.governance.documents.meaning import POLICY_MEANINGS, SECTION_MEANINGS, SETTING_MEANINGS, SIDECAR_MEANINGS
 from sidecar.governance.documents.public_key import PublicKey
+from sidecar.governance.documents.route_match import PathTemplate
 from sidecar.governance.documents.settings import ORDERED, SETTINGS, Settings
 from sidecar.governance.documents.tls_version import TlsVersion
 from sidecar.governance.documents.units import BodyLimit, Duration, Size
@@ -80,6 +82,8 @@ WRITTEN: Final[Mapping[type, Schema]] = {
         "pattern": "^https?://[^/?#@ ]+/[^?# ]+$",
         "examples": ["http://collector:4318/v1/traces"],
     },
+    PathTemplate: {"type": "string", "pattern": "^/[^?# ]*$", "examples": ["/v1/payments/{id}"]},
+    JsonPointer: {"type": "string", "pattern": "^/", "examples": ["/event/id"]},
     TlsVersion: {"enum": ["1.2", "1.3", 1.2, 1.3]},
     PublicKey: {"type": "string", "pattern": "^[A-Za-z0-9+/]{43}=$"},
 }

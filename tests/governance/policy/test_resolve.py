@@ -175,6 +175,11 @@ VALUES: dict[str, SearchStrategy[object]] = {
     "tls.verify": strategies.sampled_from(["true", "false"]),
     "idempotency_key.honours": strategies.sampled_from(["true", "false"]),
     "idempotency_key.retention": strategies.sampled_from(["0s", "1h", "24h", "48h", "9000h"]),
+    "idempotency.class": strategies.sampled_from(["at_most_once", "reexecute_ok", "best_effort"]),
+    "idempotency.required": strategies.sampled_from(["true", "false"]),
+    "idempotency.retention": strategies.sampled_from(["0s", "1m", "1h", "24h", "9000h"]),
+    "idempotency.after_retention": strategies.sampled_from(["new", "reject"]),
+    "idempotency.wait": strategies.sampled_from(["0s", "5s", "2m"]),
 }
 
 

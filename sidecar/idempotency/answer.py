@@ -1,0 +1,85 @@
+"""An answer as it is kept, to be given again byte for byte: status, allow-listed fields, body."""
+
+from hashlib import sha256
+from typing import Final, Protocol
+
+from msgspec import DecodeError, Struct, ValidationError, msgpack
+
+KEPT_FIELDS: Final = frozenset(
+    (
+        b"cache-control",
+        b"content-disposition",
+        b"content-encoding",
+        b"content-language",
+        b"content-location",
+        b"content-type",
+        b"date",
+        b"etag",
+        b"expires",
+        b"last-modified",
+        b"link",
+        b"location",
+        b"vary",
+    )
+)
+"""Fields that belong to the answer. Cookies, and what is about one connection or one caller, are not given again."""
+
+
+class StoredAnswer(Struct, frozen=True, array_like=True):
+    """`line` is the status line's end, b"201 Created"; `fields` are lines ended by CRLF, without Content-Length.
+
+    `body` None: it was too large to keep, and `length` and `digest` (SHA-256) are all that is known of it.
+    """
+
+    status: int
+    line: bytes
+    fields: bytes
+    body: bytes | None
+    length: int
+    digest: bytes
+
+
+class UnreadableAnswer(Exception):
+    """A kept answer that can not be read: encrypted with another key, or damaged."""
+
+
+class AnswerSeal(Protocol):
+    """Encrypts what is kept. `key` is the digest that the record is known by; an answer opens under no other."""
+
+    def seal(self, answer: bytes, key: bytes) -> bytes:
+        """What is stored."""
+
+    def open(self, stored: bytes, key: bytes) -> bytes:
+        """What was sealed. Raises UnreadableAnswer."""
+
+
+_encode = msgpack.Encoder().encode
+_decode = msgpack.Decoder(StoredAnswer).decode
+
+
+def kept_fields(fields: bytes) -> bytes:
+    """Those of a response's field lines that are given again."""
+    return b"".join(
+        line + b"\r\n" for line in fields.split(b"\r\n") if line.partition(b":")[0].strip().lower() in KEPT_FIELDS
+    )
+
+
+def answer_of(status: int, line: bytes, fields: bytes, body: bytes) -> StoredAnswer:
+    """An answer that is kept whole."""
+    return StoredAnswer(status, line, kept_fields(fields), body, len(body), sha256(body).digest())
+
+
+def encode_answer(answer: StoredAnswer, key: bytes, seal: AnswerSeal | None) -> bytes:
+    """The answer as the ledger keeps it."""
+    written = _encode(answer)
+    return written if seal is None else seal.seal(written, key)
+
+
+def decode_answer(stored: bytes, key: bytes, seal: AnswerSeal | None) -> StoredAnswer | None:
+    """What `encode_answer` wrote; None for an answer that was erased. Raises UnreadableAnswer."""
+    if not stored:
+        return None
+    try:
+        return _decode(stored if seal is None else seal.open(stored, key))
+    except (DecodeError, ValidationError, UnicodeDecodeError) as error:
+        raise UnreadableAnswer(str(error)) from None
