@@ -11,7 +11,7 @@ from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import FailureClass, Fault
 from sidecar.engine.policy import DestinationPolicy, RetryPolicy
 from sidecar.engine.retry import Admission, Exchange
-from sidecar.engine.verdict import Refusal, Retry
+from sidecar.engine.verdict import Deliver, Refusal, Retry
 from sidecar.governance.policy.resolve import Origin
 from sidecar.governance.policy.snapshot import DestinationSnapshot, Snapshot
 from sidecar.proxy.host_table import HostTable
@@ -163,14 +163,14 @@ def _played(
     while admission is Admission.GO:
         now += way.policy.per_attempt_timeout if outcome.fault is Fault.TIMEOUT else outcome.took
         if outcome.fault is Fault.TIMEOUT:
-            verdict = exchange.on_slow(now)
+            verdict = exchange.on_late(now)
         elif outcome.fault is not None:
             verdict = exchange.on_fault(now, outcome.fault, sent=outcome.fault is not Fault.CONNECT_FAILURE)
         else:
             assert outcome.status is not None
             verdict = exchange.on_status(now, outcome.status, outcome.retry_after)
         if not isinstance(verdict, Retry):
-            yield None, verdict.refusal
+            yield None, verdict.refusal if isinstance(verdict, Deliver) else None
             return
         now += verdict.delay
         admission = exchange.depart(now)

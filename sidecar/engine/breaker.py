@@ -1,5 +1,6 @@
 """The circuit breaker: a destination that fails fast is left alone, and let back in step by step."""
 
+import math
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
@@ -40,6 +41,7 @@ class Breaker:
         "_attempts",
         "_failures",
         "_policy",
+        "_probe_seconds",
         "_probes",
         "_rand",
         "_since",
@@ -52,8 +54,12 @@ class Breaker:
         "transitions",
     )
 
-    def __init__(self, policy: BreakerPolicy, rand: Callable[[], float], now: float) -> None:
+    def __init__(
+        self, policy: BreakerPolicy, rand: Callable[[], float], now: float, probe_seconds: float = math.inf
+    ) -> None:
+        """`probe_seconds` is the longest that half-open waits for its probes, whatever they are waiting for."""
         self._policy = policy
+        self._probe_seconds = probe_seconds
         self._rand = rand
         width = policy.window / BUCKETS
         self._attempts = Window(width, now)
@@ -75,6 +81,8 @@ class Breaker:
         """The state at `now`. An open breaker stays open until somebody asks to be let through."""
         if self._state is RECOVERING and now - self._since >= self._policy.ramp:
             self._close(now)
+        elif self._state is HALF_OPEN and self._probes and now - self._since >= self._probe_seconds:
+            self._trip(now)  # its probes are as good as failed
         return self._state
 
     def admit(self, now: float) -> bool:
@@ -158,8 +166,14 @@ class Breaker:
         if generation == self.generation and self._state is HALF_OPEN:
             self._trip(now)
 
-    def adopt(self, policy: BreakerPolicy, now: float) -> None:
+    def release_probe(self, generation: int) -> None:
+        """An attempt is no probe any more, and neither failed nor answered: another one may be."""
+        if generation == self.generation and self._state is HALF_OPEN and self._probes:
+            self._probes -= 1
+
+    def adopt(self, policy: BreakerPolicy, now: float, probe_seconds: float = math.inf) -> None:
         """Another policy from now on; state and counts stay."""
+        self._probe_seconds = probe_seconds
         if policy.window != self._policy.window:
             width = policy.window / BUCKETS
             self._attempts = self._attempts.resized(width, now)

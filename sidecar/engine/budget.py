@@ -1,9 +1,13 @@
 """The retry budget: retries are paid for by requests, so load cannot multiply."""
 
+from typing import Final
+
 from sidecar.engine.policy import BudgetPolicy
 from sidecar.engine.window import BUCKETS, Window
 
 _EPSILON = 1e-9  # 0.1 * 30 is a little less than 3
+FREE_RECONNECTS: Final = 2
+"""Per window, whatever else was spent: a pooled connection that turns out to be closed now and then is no load."""
 
 
 class RetryBudget:
@@ -21,9 +25,14 @@ class RetryBudget:
     A retry counts from the decision until it leaves, and from then on as if it had been decided at that instant. What
     the dependency sees is departures, and those that are told to come back at the same time would else meet in one
     window though they were paid in two. (One held back for longer than the window does not count in between.)
+
+    Reconnects, which replace a stale connection, are free while there are at most FREE_RECONNECTS in a window. Beyond
+    that they are paid by the first line, without the second. So in any window, whatever kind the attempts are of,
+
+        attempts <= requests * (1 + ratio) + min_retries + FREE_RECONNECTS
     """
 
-    __slots__ = ("_granted", "_policy", "_retries", "exhausted", "requests")
+    __slots__ = ("_granted", "_policy", "_reconnects", "_retries", "exhausted", "requests")
 
     def __init__(self, policy: BudgetPolicy, now: float) -> None:
         self._policy = policy
@@ -32,6 +41,7 @@ class RetryBudget:
         """Original requests that were admitted: the deposits."""
         self._retries = Window(width, now, BUCKETS + 1)
         self._granted = Window(width, now, 1)
+        self._reconnects = Window(width, now, BUCKETS + 1)
         self.exhausted = 0
         """Withdrawals that were refused since the start."""
 
@@ -46,6 +56,20 @@ class RetryBudget:
             return False
         self._retries.add(now)
         self._granted.add(now)
+        return True
+
+    def withdraw_reconnect(self, now: float) -> bool:
+        """Pay for one reconnect, which leaves at once. False, and nothing spent, if the budget is short."""
+        self._reconnects.advance(now)
+        if self._reconnects.total < FREE_RECONNECTS:
+            self._reconnects.add(now)
+            return True
+        policy = self._policy
+        left = policy.ratio * self.requests_in_window(now) + policy.min_retries - self.retries_in_window(now)
+        if left + _EPSILON < 1:
+            self.exhausted += 1
+            return False
+        self._retries.add(now)
         return True
 
     def refund(self, withdrawn_at: float) -> None:
@@ -89,6 +113,7 @@ class RetryBudget:
             self.requests = self.requests.resized(width, now, min(1.0, policy.window / self._policy.window))
             self._retries = self._retries.resized(width, now)
             self._granted = self._granted.resized(width, now)
+            self._reconnects = self._reconnects.resized(width, now)
         self._policy = policy
 
 

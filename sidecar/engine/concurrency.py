@@ -1,251 +1,543 @@
 """The in-flight limit: the control that decides whether a fleet recovers.
 
-A dependency that works on requests whose callers have gone has to be given time to drain its queue, and nobody knows
-the right number in advance. So the limit follows what is seen: it falls when attempts fail, time out or take far longer
-than they lately did, and rises while they are answered as usual. Its first law is to do no harm: bad news among good
-news is not congestion, and a destination that answers as usual is not held back by a limit that has not found its size.
+A dependency that works on requests whose callers have gone has to be given time to drain its queue. But latency alone
+is no evidence of a queue: what is slow may simply be slow. So no limit is in force until there is evidence that only
+trouble gives, and one that is in force is lifted as soon as it holds nobody back or is proven to be in vain:
+
+    | from     | evidence                                                           | to       |
+    | -------- | ------------------------------------------------------------------ | -------- |
+    | OPEN     | no good answer for `silence`, though attempts are in flight        | STALLED  |
+    | OPEN     | a run of slow answers                                              | WATCH    |
+    | OPEN     | a run of answers that get slower and slower                        | HELD     |
+    | any      | failures in a row, without a good answer between                   | HELD     |
+    | STALLED  | an answer, and originals wait                                      | RESUMING |
+    | RESUMING | much quicker than before the stall, or slower than that            | HELD     |
+    | WATCH    | slower and slower, or more in flight than twice as much            | HELD     |
+    | WATCH    | an answer that is not slow; or it is not getting slower: relearn   | OPEN     |
+    | HELD     | as slow with less in flight (or no slower with more): relearn      | WATCH    |
+    | HELD     | brisk answers, and no failure for REOPEN_SECONDS                   | OPEN     |
+    | any      | no original has waited for REOPEN_SECONDS and two latencies        | OPEN     |
+
+Own; the figures behind the constants are in docs/storms.md and docs/simulate.md.
 """
 
 import math
-from collections import deque
-from heapq import heapify, heappop, heappush
+from enum import Enum
 from typing import Final
 
+from sidecar.engine.latency import SILENCE_SECONDS, SLOW_FACTOR, UsualLatency
+from sidecar.engine.orphans import OrphanedSlots
 from sidecar.engine.policy import ConcurrencyPolicy, LimitKind
-from sidecar.engine.wait_queue import Waiter, WaitQueue
+from sidecar.engine.trial import COHORT_SAMPLES, RUN_SAMPLES, TREND_SHARE, Cohort, SlowRun, slower_than
+from sidecar.engine.wait_queue import PATIENCE_TOLERANCE, Waiter, WaitQueue
 
 FALL_FACTOR: Final = 0.7
 FALL_INTERVAL_SECONDS: Final = 0.1
-"""Seconds between two falls, and without any good answer before one: a burst of bad news is one piece of news."""
-SLOW_FACTOR: Final = 4.0
-BRISK_FACTOR: Final = 2.0
-JITTER_SECONDS: Final = 0.005
-"""Seconds that are nothing: below a few milliseconds the scheduler's jitter is many times the service time."""
-SLOW_ANSWERS_IN_A_ROW: Final = 12
-"""Slow answers in a row that are no accident. By Markov's inequality at most a quarter of all answers take over four
-times their mean, whatever mix of cheap and dear requests they are: twelve in a row are 6e-8."""
+"""Between two falls, and without any good answer before one: a burst of bad news is one piece of news."""
+FAILURES_IN_A_ROW: Final = 3
+"""Without a good answer between: fewer may be an accident."""
 COOLDOWN_SECONDS: Final = 5.0
-"""Seconds after a fall in which an original over the limit waits for a place instead of making one."""
+"""After a fall, before a limit over what is known to be good rises by whole slots again."""
+REOPEN_SECONDS: Final = 1.0
+"""After the last fall, or the last waiter: from then on a limit that holds nobody back is lifted."""
 OUTAGE_SECONDS: Final = 3.0
-"""Seconds without a good answer after which a limit falls under what used to be in flight."""
-RECLAIM_INTERVAL_SECONDS: Final = 0.05
-"""Seconds between two orphaned places that come back without a good answer: how soon the end of a hang is noticed.
-With 25 ms as much is saved and a third more is wasted, with 100 ms a third less is saved (tests/engine/fleet.py)."""
-_LEAP: Final = 4.0  # places gained by one good answer while originals wait and nothing is known yet
-_KNOWN_GOOD: Final = 2.0  # times what used to be in flight: up to there, one place for every good answer
-_PERIOD: Final = 2.0
-_PERIODS: Final = 4
-_MIN_SAMPLES: Final = 10
-_LATELY: Final = 0.05
-_LATELY_AT_FIRST: Final = 0.25
+"""Without a good answer: a limit may fall below what used to be in flight, since a short hang is over before."""
+KNOWN_GOOD_FACTOR: Final = 2.0
+"""Times what used to be in flight: up to there a limit rises by one slot for every brisk answer."""
+WATCH_FACTOR: Final = 2.0
+"""Times what is in flight when slowness is first suspected, and two standard deviations: a healthy destination is as
+slow as it gets by then and needs no more, and one that is overloaded gets there at once."""
+WATCH_SECONDS: Final = 1.0
+"""For how long slowness is watched at least; twice the present latency if that is longer."""
+RESUME_GROWTH: Final = 2.0
+"""Slots more for each answer after a stall that is no slower than those before it."""
+SAME_FACTOR: Final = 1.3
+"""Attempts of before and after a stall that differ by less: it was none."""
+HOLD_FACTOR: Final = 0.6
+"""Times what was in flight, when a queue is found, and again for the trial whether less in flight is any quicker."""
+IN_VAIN: Final = 0.85
+"""Times as slow as before, with HOLD_FACTOR in flight: no quicker. A queue gives HOLD_FACTOR."""
+LEAST_REDUCTION: Final = 0.75
+"""Times what was in flight before: a trial with more than that shows nothing."""
+CLEARLY_SLOW_FACTOR: Final = 1.5
+"""Times `slow`: what a limit in force has to bring down. Less is no reason for a trial or a fall."""
+RETRIAL_SECONDS: Final = 4.0
+"""And two latencies, for which a limit may go on being in force without a brisk answer before it is tried again."""
+STALL_PROBE_FACTOR: Final = 2.0
+"""Times the silence before: when one more slot is given during a stall, so that one attempt that hangs for itself does
+not hold the others back."""
+PACE: Final = 1.25
+"""Times the usual rate: how fast waiters are released. A recovering dependency is not hit by all of them at once."""
+PACE_BURST_SECONDS: Final = 0.02
+"""Of the pace that may be released at once, for hosts whose timers tick."""
+FORGET_PATIENCE_SECONDS: Final = 3600.0
+_NEVER: Final = math.inf
+
+
+class LimitState(Enum):
+    """How much evidence of trouble there is. The limit is `max_in_flight` while OPEN."""
+
+    OPEN = "open"
+    WATCH = "watch"
+    """Slow, and it may be a queue: what is in flight may double, not more."""
+    STALLED = "stalled"
+    """No answers at all: what is in flight stays there, the others wait."""
+    RESUMING = "resuming"
+    """The first answers after a stall."""
+    HELD = "held"
+    """There is a queue, or there are only failures: less in flight, until it is brisk or as slow with less."""
+
+
+OPEN: Final = LimitState.OPEN
+WATCH: Final = LimitState.WATCH
+STALLED: Final = LimitState.STALLED
+RESUMING: Final = LimitState.RESUMING
+HELD: Final = LimitState.HELD
 
 
 class ConcurrencyLimit:
-    """One per destination. Holds the number in flight, the limit, and the originals that wait.
-
-    What is usual is the lower median of the mean latencies of the last four periods of two seconds, and that of the
-    mean numbers in flight. Means, because the fastest kind of request must not make the others look slow. An answer
-    is brisk up to twice the usual latency and slow over four times that, plus JITTER_SECONDS. A destination that
-    becomes slower for good is usual again when those periods are over.
-
-    The limit falls by FALL_FACTOR, at most once per FALL_INTERVAL_SECONDS: on a failure or a timeout if there was
-    no good answer for as long, and after SLOW_ANSWERS_IN_A_ROW slow answers in a row. It falls under what is
-    usually in flight only after OUTAGE_SECONDS seconds of failures and timeouts without a good answer: a short hang
-    is over before fewer at once could help, and slowness alone does not prove that it would. It rises by 1/limit
-    per brisk answer while half of it is in use, and by one while originals wait and it is small or nothing was
-    wrong lately.
-
-    A caller who leaves a slow attempt takes nothing off the dependency, which goes on working on it. Its place
-    would be taken by the next at once, and so on: in a hang of 5 s whose callers wait for 3 s the queue of the dead
-    is worked on for seconds after it. So such a place is *orphaned*, and still counts as in flight.
-    """
+    """One per destination. Holds the number in flight, the limit, and the originals that wait."""
 
     __slots__ = (
-        "_brisk",
-        "_freed_at",
+        "_adaptive",
+        "_after",
+        "_before",
+        "_changed",
+        "_failures",
+        "_judged_at",
         "_last_fall",
         "_last_good",
-        "_orphaned",
-        "_period_began",
-        "_period_count",
-        "_period_sum",
-        "_periods",
+        "_last_waiting",
+        "_limit_before",
+        "_orphans",
+        "_paced_at",
+        "_patience",
+        "_patience_known_at",
         "_policy",
-        "_reclaimed_at",
-        "_rises",
-        "_slow",
-        "_slow_run",
+        "_probe_at",
+        "_probe_wait",
+        "_proven",
+        "_run",
+        "_since",
+        "_size",
+        "_timeout",
+        "_trial_factor",
         "_usual",
-        "_usually_in_flight",
+        "_watch_until",
         "in_flight",
         "limit",
+        "looks_at",
+        "silence",
+        "stalls_at",
+        "state",
         "waiting",
     )
 
-    def __init__(self, policy: ConcurrencyPolicy, now: float) -> None:
+    def __init__(
+        self, policy: ConcurrencyPolicy, now: float, *, timeout: float = 10.0, unknown_silence: float = 2.0
+    ) -> None:
+        """`timeout` bounds how long callers wait; `unknown_silence` is a stall before anything is known. Seconds."""
         self.in_flight = 0
         self.waiting = WaitQueue()
-        self._orphaned: list[tuple[float, float]] = []  # a heap: until when, since when
-        self._reclaimed_at = -math.inf
-        self._freed_at = -math.inf
-        self._last_fall = -math.inf
-        self._last_good = -math.inf
-        self._slow_run = 0
-        self._usual = self._brisk = self._slow = math.inf  # seconds; nothing is slow before the usual is known
-        self._usually_in_flight = 0.0
-        self._periods: deque[tuple[float, float]] = deque(maxlen=_PERIODS)  # mean latency, mean number in flight
-        self._period_began = now
-        self._period_sum = 0.0
-        self._period_count = 0
+        self.looks_at = _NEVER
+        """When a slot may become free for a waiter without an answer: an orphan's, a probe's, or by pace."""
+        self.state = OPEN
+        self._timeout = self._patience = timeout
+        self._patience_known_at = -_NEVER
+        self._usual = UsualLatency(timeout, unknown_silence, now)
+        self.silence = self._usual.silence
+        """Seconds without a good answer that are a stall."""
+        self.stalls_at = _NEVER
+        """When the silence since the first attempt after the last good answer is a stall; infinity: no attempt."""
+        self._orphans = OrphanedSlots()
+        self._last_fall = self._last_good = self._last_waiting = -_NEVER
+        self._failures = 0
+        self._run = SlowRun()
+        # Of the state that is not OPEN:
+        self._size = 0.0  # in flight when it began
+        self._since = _NEVER  # only attempts sent from then on are judged
+        self._before = self._after = Cohort()
+        self._watch_until = self._judged_at = _NEVER
+        self._proven = False
+        self._changed = False
+        self._trial_factor = HOLD_FACTOR
+        self._limit_before = 0.0
+        self._probe_at = _NEVER
+        self._probe_wait = 0.0
+        self._paced_at = -_NEVER
         self.limit = 0.0
         self._policy = policy
-        self._rises = True
-        self.adopt(policy, now)
+        self._adaptive = True
+        self.adopt(policy, now, timeout=timeout)
 
-    def adopt(self, policy: ConcurrencyPolicy, now: float) -> None:
+    def adopt(self, policy: ConcurrencyPolicy, now: float, *, timeout: float | None = None) -> None:
         """Another policy from now on; what is known stays. A fixed limit is `initial`, inside the policy's bounds."""
-        del now
         self._policy = policy
-        self._rises = policy.limit is LimitKind.ADAPTIVE
-        limit = self.limit if self._rises and self.limit else float(policy.initial)
-        self.limit = min(max(limit, policy.min_in_flight), policy.max_in_flight)
+        self._adaptive = policy.limit is LimitKind.ADAPTIVE
+        if timeout is not None and timeout != self._timeout:
+            self._timeout = timeout
+            self._be_patient(min(timeout, self._patience) if self._patience_known_at > -_NEVER else timeout, now)
+        if not self._adaptive:
+            self.state = OPEN
+            self.limit = float(min(max(policy.initial, policy.min_in_flight), policy.max_in_flight))
+        elif self.state is OPEN:
+            self.limit = float(policy.max_in_flight)
+        else:
+            self.limit = min(max(self.limit, 1.0), float(policy.max_in_flight))
 
-    def grow_if_healthy(self, now: float) -> bool:
-        """Make room for one more because nothing speaks against it: answers are coming in as usual this very moment.
+    # Going out
 
-        This is how a healthy destination is never held back by a limit that has not found its size yet; in a hang no
-        answers come, and the limit stays.
-        """
-        lately = _LATELY_AT_FIRST if self._usual == math.inf else max(_LATELY, self._usual)
-        if (
-            not self._rises
-            or now - self._last_good > lately
-            or now - self._last_fall < COOLDOWN_SECONDS
-            or max(self.limit, self.in_flight) >= self._policy.max_in_flight
-        ):
-            return False
-        self.limit = max(self.limit, self.in_flight + 1.0)
-        return True
-
-    def answered(self, seconds: float, now: float) -> None:
-        """An attempt in flight ended with a good answer after `seconds`."""
-        self.in_flight -= 1
-        if not self._rises:
+    def stall(self, now: float) -> None:
+        """`stalls_at` has passed, and an original wants to leave: no more in flight than there are now."""
+        if not self._adaptive or self.state in {STALLED, RESUMING, HELD}:
             return
-        self._period_sum += seconds
-        self._period_count += 1
-        if now - self._period_began >= _PERIOD:
-            self._end_period(now)
-        if seconds > self._slow:
-            self._slow_run += 1
-            if self._slow_run >= SLOW_ANSWERS_IN_A_ROW:
-                self._fall(now, self._usually_in_flight)
-            return
-        self._slow_run = 0
-        self._last_good = now
-        if seconds > self._brisk:
-            return
-        limit = self.limit
-        if limit < self._policy.max_in_flight:
-            unknown = self._usual == math.inf
-            small = unknown or limit < _KNOWN_GOOD * self._usually_in_flight
-            if self.waiting and (small or now - self._last_fall >= COOLDOWN_SECONDS):
-                leap = _LEAP if unknown else 1.0
-                self.limit = min(limit + leap, float(self._policy.max_in_flight))
-            elif 2 * (self.in_flight + 1) >= limit:
-                self.limit = limit + 1 / limit
-
-    def failed(self, now: float) -> None:
-        """An attempt in flight ended in a failure."""
-        self.in_flight -= 1
-        self.fall(now)
-
-    def released(self) -> None:
-        """An attempt in flight ended in a way that says nothing."""
-        self.in_flight -= 1
-
-    def orphan(self, seconds: float, patience: float, now: float) -> None:
-        """The caller of an attempt in flight has left after `seconds`, and the dependency does not know it.
-
-        If it was slow, by what is usual or by `patience`, its place stays taken until `reclaim` says otherwise.
-        """
-        if not self._rises or seconds <= min(self._slow, patience):
-            self.in_flight -= 1
-            return
-        if not self._orphaned:
-            self._freed_at = now
-        heappush(self._orphaned, (now + seconds, now))
-
-    def reclaim(self, now: float) -> None:
-        """Give orphaned slots back: all left before the last good answer, else one per RECLAIM_INTERVAL_SECONDS.
-
-        And each after as long again as it was taken before: callers who are always gone too early halve what is let
-        through, and no more. Nobody asks while there is room, so that no answer has to see to it.
-        """
-        orphaned = self._orphaned
-        count = len(orphaned)
-        if self._reclaimed_at < self._last_good:
-            self._reclaimed_at = self._last_good
-            orphaned[:] = [place for place in orphaned if place[1] > self._last_good]
-            heapify(orphaned)
-        if orphaned and now - self._freed_at >= RECLAIM_INTERVAL_SECONDS:
-            heappop(orphaned)
-            self._freed_at = now
-        while orphaned and orphaned[0][0] <= now:
-            heappop(orphaned)
-        self.in_flight -= count - len(orphaned)
-
-    @property
-    def orphaned(self) -> int:
-        """How many of the places taken are orphaned, as far as anybody has asked."""
-        return len(self._orphaned)
-
-    @property
-    def awaited(self) -> int:
-        """Attempts in flight whose answers somebody awaits: all places taken but the orphaned ones."""
-        return self.in_flight - len(self._orphaned)
-
-    @property
-    def reclaims_at(self) -> float:
-        """When the next orphaned place will be given back; infinity if there is none."""
-        return min(self._orphaned[0][0], self._freed_at + RECLAIM_INTERVAL_SECONDS) if self._orphaned else math.inf
+        self.state = STALLED
+        self.limit = min(self.limit, max(float(self.in_flight), self._floor))
+        self._probe_wait = self.silence
+        self._probe_at = now + self._probe_wait
 
     def crowded(self, now: float) -> bool:
-        """Whether all places are taken."""
-        if self._orphaned:
+        """Whether all slots are taken."""
+        if self._orphans:
             self.reclaim(now)
-        return self.in_flight >= int(self.limit)
+        if self.in_flight < int(self.limit):
+            return False
+        if self.state is WATCH:  # it had enough when it was as slow as now, and wants more
+            self._hold(self._size, now)
+        elif self.state is STALLED and now >= self._probe_at:
+            self._probe_wait *= STALL_PROBE_FACTOR
+            self._probe_at = now + self._probe_wait
+            self.limit = self.in_flight + 1.0
+            return False
+        return True
 
-    def fall(self, now: float) -> None:
-        """Bad news: less at once from now on."""
-        self._fall(now, self._usually_in_flight if now - self._last_good < OUTAGE_SECONDS else 0.0)
+    def paced(self, now: float) -> bool:
+        """Whether a waiter has to wait a little longer, although there is a slot: others were just released."""
+        return now < self._paced_at
+
+    def released_waiter(self, now: float) -> None:
+        """A waiter is about to leave for the slot that it waited for."""
+        if self._usual.rate > 0.0 and self.state is not OPEN:
+            apart = 1.0 / (PACE * self._usual.rate)
+            self._paced_at = max(self._paced_at, now - PACE_BURST_SECONDS) + apart
 
     def enqueue(self, waiter: Waiter, now: float) -> bool:
         """Let an original wait; False if too many do."""
         if len(self.waiting) >= self._policy.max_waiting:
             return False
         self.waiting.add(waiter, now)
+        self._last_waiting = now
         return True
 
-    def _fall(self, now: float, least: float) -> None:
-        if (
-            self._rises
-            and now - self._last_fall >= FALL_INTERVAL_SECONDS
-            and now - self._last_good >= FALL_INTERVAL_SECONDS
-        ):
-            self._last_fall = now
-            self.limit = min(self.limit, max(self.limit * FALL_FACTOR, least, float(self._policy.min_in_flight)))
+    def look_again(self, now: float) -> None:
+        """`paced` or `crowded` has just kept a waiter back: put down in `looks_at` when that may be over."""
+        if now < self._paced_at:
+            self.looks_at = self._paced_at
+        elif self.state is STALLED:
+            self.looks_at = min(self._orphans.reclaims_at, self._probe_at)
+        else:
+            self.looks_at = self._orphans.reclaims_at
+
+    # Coming back
+
+    def answered(self, seconds: float, now: float) -> None:
+        """An attempt in flight ended with a good answer after `seconds`."""
+        self.in_flight -= 1
+        self.stalls_at = _NEVER
+        if not self._adaptive:
+            return
+        self._failures = 0
+        usual = self._usual
+        usual.total += seconds
+        usual.count += 1
+        if now >= usual.ends:
+            self._end_period(now)
+        if self.state is OPEN:
+            self._last_good = now
+            if seconds <= usual.slow:
+                if self._run.latencies:
+                    self._run.clear()
+            else:
+                self._suspect(seconds, now)
+        else:
+            self._judge(seconds, now)
+
+    def failed(self, now: float) -> None:
+        """An attempt in flight ended in a failure."""
+        self.in_flight -= 1
+        self._failures += 1
+        if self._failures >= FAILURES_IN_A_ROW:
+            self._fall(now, self._usual.in_flight if now - self._last_good < OUTAGE_SECONDS else 0.0)
+
+    def released(self) -> None:
+        """An attempt in flight ended in a way that says nothing."""
+        self.in_flight -= 1
+
+    def release_slot(self) -> None:
+        """An attempt in flight gives its slot to others for a while."""
+        self.in_flight -= 1
+        if not self.in_flight:
+            self.stalls_at = _NEVER
+
+    def deserted(self, seconds: float, now: float) -> None:
+        """A caller has left `seconds` after its request came: so long do callers wait, if it did not leave at once.
+
+        Until an answer is taken by one that has waited for longer, or FORGET_PATIENCE_SECONDS have passed.
+        """
+        if seconds < max(SILENCE_SECONDS, SLOW_FACTOR * self._usual.seconds if self._usual.known else 0.0):
+            return
+        self._patience_known_at = now
+        self._be_patient(min(seconds, self._patience), now)
+
+    def orphan(self, seconds: float, patience: float, now: float) -> None:
+        """An attempt in flight is not awaited any more after `seconds`, and the dependency does not know it.
+
+        If it was slow, by what is usual or by `patience`, its slot stays taken until `reclaim` says otherwise.
+        """
+        if not self._adaptive or seconds <= min(self._usual.slow, patience):
+            self.in_flight -= 1
+            return
+        self._orphans.add(seconds, now)
+
+    def reclaim(self, now: float) -> None:
+        """Give orphaned slots back. Not asked while there is room, so that no answer has to see to it."""
+        self.in_flight -= self._orphans.reclaim(self._last_good, now)
+
+    @property
+    def usual_room(self) -> float:
+        """Twice what used to be in flight, of which a recovering breaker gives out its share."""
+        return max(float(self._policy.initial), KNOWN_GOOD_FACTOR * self._usual.in_flight + 1.0)
+
+    @property
+    def orphaned(self) -> int:
+        """How many of the slots taken are orphaned, as of the last `reclaim`."""
+        return len(self._orphans)
+
+    @property
+    def awaited(self) -> int:
+        """Attempts in flight whose answers are awaited."""
+        return self.in_flight - len(self._orphans)
+
+    # Private, in the order of the states
+
+    @property
+    def _floor(self) -> float:
+        """What a limit that is only beginning may always have in flight."""
+        policy = self._policy
+        if not self._usual.known:
+            return float(max(policy.initial, policy.min_in_flight))
+        return max(1.0, min(float(policy.initial), KNOWN_GOOD_FACTOR * self._usual.in_flight + 1.0))
 
     def _end_period(self, now: float) -> None:
-        if self._period_count >= _MIN_SAMPLES:
-            in_flight = self._period_sum / (now - self._period_began)  # Little's law
-            self._periods.append((self._period_sum / self._period_count, in_flight))
-            # Each by itself: a period that a hang made longer has the usual latency and next to nothing in flight.
-            middle = (len(self._periods) - 1) // 2
-            self._usual = sorted(latency for latency, _ in self._periods)[middle]
-            self._usually_in_flight = sorted(in_flight for _, in_flight in self._periods)[middle]
-            self._brisk = BRISK_FACTOR * self._usual + JITTER_SECONDS
-            self._slow = SLOW_FACTOR * self._usual + JITTER_SECONDS
-        self._period_sum = 0.0
-        self._period_count = 0
-        self._period_began = now
+        self._usual.end_period(now, limited=self.state is not OPEN)
+        if self._patience < self._timeout and now - self._patience_known_at > FORGET_PATIENCE_SECONDS:
+            self._be_patient(self._timeout, now)
+        self.silence = self._usual.silence
+
+    def _be_patient(self, patience: float, now: float) -> None:
+        if patience == self._patience:
+            return
+        self._patience = patience
+        silence = self.silence
+        self._usual.be_patient(patience)
+        self.silence = self._usual.silence
+        self.stalls_at += self.silence - silence
+        del now
+
+    def _suspect(self, seconds: float, now: float) -> None:
+        """A slow answer while the limit is open."""
+        if seconds > PATIENCE_TOLERANCE * self._patience:
+            self._be_patient(self._timeout, now)
+        run = self._run
+        if not run.add(seconds, now) or len(run) < RUN_SAMPLES:
+            return
+        lasted = now - run.began
+        if lasted >= TREND_SHARE * seconds and run.rises:
+            self._hold(self.in_flight + 1.0, now)
+        elif lasted >= 2.0 * run.mean:
+            self._watch(self.in_flight + 1.0, now)
+
+    def _watch(self, size: float, now: float) -> None:
+        self.state = WATCH
+        self._size = size
+        latency = self._run.mean if self._run else 0.0
+        self._watch_until = now + max(WATCH_SECONDS, 2.0 * latency)
+        room = WATCH_FACTOR * size + 2.0 * math.sqrt(size) + 1.0
+        self.limit = min(float(self._policy.max_in_flight), room)
+
+    def _judge(self, seconds: float, now: float) -> None:
+        """A good answer while a limit is in force."""
+        if self.waiting:
+            self._last_waiting = now
+        elif now - self._last_waiting >= REOPEN_SECONDS + 2.0 * seconds and now - self._last_fall >= REOPEN_SECONDS:
+            if self.state is RESUMING and self._after.count >= COHORT_SAMPLES:
+                self._learn(self._after.mean, now)
+            self._open()  # it holds nobody back
+        state = self.state
+        if state is OPEN or (state is STALLED and not self.waiting):
+            self._open()
+            self._last_good = now
+            if seconds > self._usual.slow:
+                self._suspect(seconds, now)
+        elif state is STALLED:
+            self.state = RESUMING
+            self.waiting.forget_trend()
+            self._since = now
+            self._before, self._after = Cohort(), Cohort()
+            self._resume(seconds, now)
+        elif state is RESUMING:
+            self._resume(seconds, now)
+        elif state is WATCH:
+            self._watch_on(seconds, now)
+        else:
+            self._hold_on(seconds, now)
+
+    def _resume(self, seconds: float, now: float) -> None:
+        """An answer after a stall.
+
+        Each answer that is no slower than those of before the stall makes room for two: in flight doubles once per
+        latency, as in TCP's slow start, and a destination that is slow and not stalled is soon open again.
+        """
+        self._last_good = now
+        if now - seconds < self._since:
+            self._before.add(seconds)
+            self._grow_for_waiters()
+            return
+        self._after.add(seconds)
+        same = SAME_FACTOR * self._before.mean
+        if self._after.count < COHORT_SAMPLES:
+            return
+        if self._after.count == COHORT_SAMPLES and self._after.mean * 2.0 < self._before.mean:
+            self._hold(float(self.in_flight), now)
+        elif seconds <= same:
+            self._run.clear()
+            self._grow_for_waiters()
+        elif self._run.add(seconds, now) and len(self._run) >= RUN_SAMPLES // 2:
+            self._hold(float(self.in_flight), now)
+
+    def _grow_for_waiters(self) -> None:
+        if self.waiting:
+            self.limit = min(self.limit + RESUME_GROWTH, float(self._policy.max_in_flight))
+
+    def _watch_on(self, seconds: float, now: float) -> None:
+        self._last_good = now
+        run = self._run
+        if seconds <= self._usual.slow:
+            self._open()
+            return
+        run.add(seconds, now)
+        if now < self._watch_until:
+            return
+        if run.rises:
+            self._hold(self._size, now)
+        else:
+            self._learn(run.mean, now)
+            self._open()
+
+    def _hold_on(self, seconds: float, now: float) -> None:
+        usual = self._usual
+        if seconds > usual.slow:
+            if seconds <= CLEARLY_SLOW_FACTOR * usual.slow:
+                self._run.clear()
+                return
+            self._run.add(seconds, now)
+            if not self._proven:
+                self._try(seconds, now)
+            elif now >= self._judged_at + RETRIAL_SECONDS + 2.0 * seconds:
+                self._begin_trial(1.0 / HOLD_FACTOR)
+            elif len(self._run) >= RUN_SAMPLES // 2:
+                self._run.clear()
+                self._fall(now, usual.in_flight)
+            return
+        self._run.clear()
+        self._last_good = now
+        if seconds > usual.brisk:
+            return
+        most = float(self._policy.max_in_flight)
+        if self.waiting:
+            if self.limit < KNOWN_GOOD_FACTOR * usual.in_flight or now - self._last_fall >= COOLDOWN_SECONDS:
+                self.limit = min(self.limit + 1.0, most)
+            elif 2 * (self.in_flight + 1) >= self.limit:
+                self.limit = min(self.limit + 1 / self.limit, most)
+        elif now - self._last_fall >= REOPEN_SECONDS:
+            self._open()
+
+    def _hold(self, size: float, now: float) -> None:
+        """It gets slower and slower: less at once, until it is brisk, or as slow with less."""
+        self.state = HELD
+        self._run.clear()
+        self._size = max(size, self.in_flight + 1.0)
+        least = float(self._policy.min_in_flight)
+        self.limit = min(self.limit, max(HOLD_FACTOR * self._size, least))
+        self._begin_trial(HOLD_FACTOR)
+        if self._size <= 2.0 * least:
+            self._prove(now)  # too little in flight for a trial with less
+
+    def _begin_trial(self, factor: float) -> None:
+        self._proven = self._changed = False
+        self._trial_factor = factor
+        self._since = _NEVER
+        self._before, self._after = Cohort(), Cohort()
+
+    def _try(self, seconds: float, now: float) -> None:
+        """Compare the latency under this limit with that under `_trial_factor` times it.
+
+        Only attempts that were sent when no more was in flight than the limit in question allows are compared.
+        """
+        if now - seconds < self._since:
+            if self._since == _NEVER and self.in_flight <= int(self.limit):
+                self._since = now
+            return
+        if not self._changed:
+            self._before.add(seconds)
+            if self._before.count >= COHORT_SAMPLES:
+                self._changed = True
+                self._since = _NEVER
+                self._limit_before = self.limit
+                limit = max(self._trial_factor * self.limit, float(self._policy.min_in_flight))
+                self.limit = min(limit, float(self._policy.max_in_flight))
+                if self._trial_factor > 1.0:
+                    self._since = now
+                elif self.limit > LEAST_REDUCTION * self._limit_before:
+                    self._prove(now)  # too little in flight for a trial with less
+            return
+        self._after.add(seconds)
+        if self._trial_factor < 1.0:
+            in_vain = slower_than(self._after, self._before, IN_VAIN)
+        else:
+            slower = slower_than(self._after, self._before, 1.0 / IN_VAIN)
+            in_vain = None if slower is None else not slower
+        if in_vain:
+            size = max(self._size, self._limit_before) + len(self.waiting)
+            self._learn(self._after.mean, now)
+            self._watch(size, now)
+        elif in_vain is not None:
+            if self._trial_factor > 1.0:
+                self.limit = self._limit_before
+            self._prove(now)
+
+    def _prove(self, now: float) -> None:
+        self._proven = True
+        self._judged_at = now
+
+    def _learn(self, seconds: float, now: float) -> None:
+        self._usual.relearn(seconds, float(self.in_flight), now)
+        self.silence = self._usual.silence
+
+    def _open(self) -> None:
+        self.state = OPEN
+        self._run.clear()
+        self.limit = float(self._policy.max_in_flight)
+
+    def _fall(self, now: float, least: float) -> None:
+        if not self._adaptive:
+            return
+        if now - self._last_fall < FALL_INTERVAL_SECONDS or now - self._last_good < FALL_INTERVAL_SECONDS:
+            return
+        self._last_fall = now
+        if self.state in {OPEN, WATCH}:
+            self.state = HELD
+            self._proven = True
+            self._judged_at = now
+            self.limit = min(self.limit, max(float(self.in_flight), self._floor))
+        self.limit = min(self.limit, max(self.limit * FALL_FACTOR, least, float(self._policy.min_in_flight)))

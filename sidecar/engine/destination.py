@@ -1,15 +1,18 @@
 """What all exchanges with one destination share: its policy, budget, breaker, limit and tally."""
 
 from collections.abc import Callable
+from typing import Final
 
 from sidecar.engine.breaker import CLOSED, HALF_OPEN, OPEN, Breaker
 from sidecar.engine.budget import RetryBudget
 from sidecar.engine.concurrency import ConcurrencyLimit
+from sidecar.engine.lateness import Lateness
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.tally import Tally
 from sidecar.engine.wait_queue import Waiter
 from sidecar.engine.window import Window
 
+_NEVER: Final = float("inf")
 _PROBING = frozenset({OPEN, HALF_OPEN})  # of which the next to be admitted is a probe, unless it is refused
 OUTLIER_FAILURES = 5
 """Fast failures in a row at one endpoint while others answer: where 1 % of all answers are failures, once in 10^10."""
@@ -28,6 +31,7 @@ class Destination:
         "budget",
         "draining",
         "failing",
+        "lateness",
         "limiter",
         "name",
         "policy",
@@ -41,8 +45,11 @@ class Destination:
         self.policy = policy
         self.rand = rand
         self.budget = RetryBudget(policy.budget, now)
-        self.breaker = Breaker(policy.breaker, rand, now)
-        self.limiter = ConcurrencyLimit(policy.concurrency, now)
+        self.breaker = Breaker(policy.breaker, rand, now, policy.per_attempt_timeout)
+        self.limiter = ConcurrencyLimit(
+            policy.concurrency, now, timeout=policy.timeout, unknown_silence=policy.per_attempt_timeout
+        )
+        self.lateness = Lateness()
         self.tally = Tally()
         self.draining = False
         self.requests_lately = Window(_TRAFFIC_BUCKET, now)
@@ -55,46 +62,57 @@ class Destination:
         self.policy = policy
         self.failing = _failing(policy)
         self.budget.adopt(policy.budget, now)
-        self.breaker.adopt(policy.breaker, now)
-        self.limiter.adopt(policy.concurrency, now)
+        self.breaker.adopt(policy.breaker, now, policy.per_attempt_timeout)
+        self.limiter.adopt(policy.concurrency, now, timeout=policy.timeout)
 
     def has_capacity(self, now: float) -> bool:
         """Whether one more may be in flight: under the limit, or the part of it that a recovery leaves."""
         limiter = self.limiter
+        share = self.breaker.share(now)
+        if share >= 1.0:
+            return not limiter.crowded(now)
         if limiter.orphaned:
             limiter.reclaim(now)
-        return limiter.in_flight < max(1, int(limiter.limit * self.breaker.share(now)))
+        return limiter.in_flight < max(1, int(min(limiter.limit, limiter.usual_room) * share))
 
     def next_waiter(self, now: float) -> Waiter | None:
-        """The waiting original whose turn it is: there is room for it, or it is not to be held any longer.
+        """The waiting original whose turn it is: there is a slot for it, or it is not to be held any longer.
 
-        It is out of the line then; whoever called must let it `admit` again now, which does not let it wait again.
+        It is out of the queue then; the caller must let it `admit` again now, which does not let it wait again.
         """
-        line = self.limiter.waiting
-        if not line:
+        limiter = self.limiter
+        queue = limiter.waiting
+        if not queue:
             return None
         breaker = self.breaker
+        limiter.looks_at = _NEVER
         if not breaker.refuses(now):
-            return line.take(now) if breaker.state(now) in _PROBING or self.has_capacity(now) else None
-        oldest = line[0]
+            if breaker.state(now) in _PROBING:
+                return queue.take(now)
+            if limiter.paced(now) or not self.has_capacity(now):
+                limiter.look_again(now)
+                return None
+            limiter.released_waiter(now)
+            return queue.take(now)
+        oldest = queue[0]
         if breaker.held_until(oldest.waiting_since, now) is not None:
             return None
-        line.remove_waiter(oldest)
+        queue.remove_waiter(oldest)
         return oldest
 
     def next_to_rearm(self) -> Waiter | None:
-        """The oldest of those who wait, if a orphaned place comes back before its `wake_at`, now that instant.
+        """The oldest waiter if it may get a slot without an answer and before its `wake_at`, which is that instant now.
 
-        Nothing else would tell of it. To be asked when `next_waiter` has none any more.
+        To be asked when `next_waiter` has none any more: nothing else would tell of it.
         """
         limiter = self.limiter
-        if not (limiter.orphaned and limiter.waiting):
+        if not limiter.waiting:
             return None
         oldest = limiter.waiting[0]
-        reclaims_at = limiter.reclaims_at
-        if reclaims_at >= oldest.wake_at:
+        looks_at = limiter.looks_at
+        if looks_at >= oldest.wake_at:
             return None
-        oldest.wake_at = reclaims_at
+        oldest.wake_at = looks_at
         return oldest
 
     def is_outlier(self, row: int) -> bool:

@@ -19,7 +19,7 @@ _MAX_DOUBLINGS: Final = 10
 class HealthRecord:
     """One address: the attempts in flight there, its failures in a row, and until when it is ejected."""
 
-    __slots__ = ("_ejections", "consecutive_failures", "ejected_until", "in_flight")
+    __slots__ = ("_ejections", "answered_at", "consecutive_failures", "ejected_until", "in_flight", "late")
 
     def __init__(self) -> None:
         self._ejections = 0
@@ -28,6 +28,10 @@ class HealthRecord:
         """Monotonic seconds; before then other addresses are preferred."""
         self.consecutive_failures = 0
         """Attempts in a row that failed fast here."""
+        self.late = 0
+        """Late attempts here since the last good answer to an attempt of that time."""
+        self.answered_at = 0.0
+        """When the last good answer came: the host may store it instead of calling `record_success` (30 ns)."""
 
     def record_connect_failure(self, now: float) -> None:
         """No connection could be made: eject, for twice as long each time in a row."""
@@ -35,8 +39,8 @@ class HealthRecord:
 
     def record_connection(self) -> None:
         """A connection was made. This is no evidence about answers."""
-        if not self.consecutive_failures:
-            self.record_success()
+        if not (self.consecutive_failures or self.late):
+            self.reset()
 
     def record_failure(self, destination: Destination, now: float) -> None:
         """An attempt failed fast or was cut off: eject if only this address of the destination fails."""
@@ -44,10 +48,16 @@ class HealthRecord:
         if destination.is_outlier(self.consecutive_failures):
             self._eject(now, MAX_ANSWERING_EJECTION_SECONDS)
 
-    def record_timeout(self, now: float) -> None:
-        """An attempt is late: eject after EJECTING_TIMEOUTS in a row."""
-        self.consecutive_failures += 1
-        if self.consecutive_failures >= EJECTING_TIMEOUTS:
+    def record_timeout(self, began: float, now: float) -> None:
+        """An attempt that began at `began` is late: eject after EJECTING_TIMEOUTS in a row without an answer since.
+
+        An address that is slow and answers is never ejected for it: others may be no quicker.
+        """
+        if self.answered_at >= began:
+            self.late = 0
+            return
+        self.late += 1
+        if self.late >= EJECTING_TIMEOUTS:
             self._eject(now, MAX_ANSWERING_EJECTION_SECONDS)
 
     def reset(self) -> None:
@@ -55,11 +65,12 @@ class HealthRecord:
         self.ejected_until = 0.0
         self._ejections = 0
 
-    def record_success(self) -> None:
+    def record_success(self, now: float) -> None:
         """An attempt was answered well."""
+        self.answered_at = now
         self.consecutive_failures = 0
-        self._ejections = 0
-        self.ejected_until = 0.0
+        self.late = 0
+        self.reset()
 
     def _eject(self, now: float, max_seconds: float) -> None:
         if self.ejected_until > now:

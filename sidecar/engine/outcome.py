@@ -43,7 +43,9 @@ class Result(IntEnum):
     REFUSED = 4
     """Never sent: the breaker or the concurrency limit refused the original."""
     ABANDONED = 5
-    """The caller left, or the attempt was given up for a retry."""
+    """The caller left before there was an answer."""
+    SUPERSEDED = 6
+    """Called off, because the other of two attempts of the same request was answered well before it."""
 
     @property
     def label(self) -> str:

@@ -69,7 +69,10 @@ class RetryAfterPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """What may be tried again, and how often. `max_attempts` includes the first."""
+    """What may be tried again, and how often. `max_attempts` includes the first.
+
+    `window`: seconds after the request came within which a retry may still leave; the exchange's timeout is longer.
+    """
 
     max_attempts: int = 3
     statuses: frozenset[int] = frozenset({429, 503})
@@ -78,6 +81,7 @@ class RetryPolicy:
     backoff: BackoffPolicy = field(default_factory=BackoffPolicy)
     retry_after: RetryAfterPolicy = field(default_factory=RetryAfterPolicy)
     min_remaining: float = 0.05
+    window: float = 10.0
     replay_buffer_bytes: int = 65536
     wire_methods: frozenset[bytes] = field(init=False, repr=False, compare=False)
     """`methods` as heads have them."""
@@ -99,6 +103,7 @@ class RetryPolicy:
         require(Fault.PROTOCOL not in self.faults, "retry.faults", "must not name protocol", "protocol")
         unsafe = sorted(self.methods - IDEMPOTENT_METHODS)
         require(not unsafe, "retry.methods", "must be idempotent", ", ".join(unsafe))
+        require(0 < self.window <= 3600, "retry.window", "must be over 0s and at most 1h", self.window)
         require(self.min_remaining >= 0, "retry.min_remaining", "must not be negative", self.min_remaining)
         require(self.replay_buffer_bytes >= 0, "retry.replay_buffer", "must not be negative", self.replay_buffer_bytes)
         object.__setattr__(self, "wire_methods", frozenset(method.encode("ascii") for method in self.methods))

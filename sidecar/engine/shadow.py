@@ -88,7 +88,7 @@ class ShadowExchange:
         if not self._begin(now):
             return
         patient = now < self._patience
-        told = Deliver(None) if patient else self._twin.on_slow(now)
+        told = Deliver(None) if patient else self._twin.on_late(now)
         if isinstance(told, Retry) or isinstance(decided, Retry):
             self._compare(now, told, decided)
         elif not patient and told != decided:
@@ -132,8 +132,8 @@ class ShadowExchange:
         self._shadow.compared += 1
         self._align()
         twin = self._twin
-        overdue = now > self._patience and not twin._slow  # noqa: SLF001 - the same package
-        if overdue and isinstance(twin.on_slow(self._patience), Retry):
+        overdue = now > self._patience and not twin._is_late  # noqa: SLF001 - the same package
+        if overdue and isinstance(twin.on_late(self._patience), Retry):
             self._depart(now)
             self._let_go(now, Difference.RETRY)
             return False
@@ -158,7 +158,7 @@ class ShadowExchange:
                 self._let_go(now, Difference.RETRY)
         elif isinstance(decided, Retry):
             self._let_go(now, Difference.NO_RETRY)
-        else:
+        elif isinstance(told, Deliver) and isinstance(decided, Deliver):
             self._let_go(now, None if told.refusal is decided.refusal else Difference.REASON)
 
     def _depart(self, now: float) -> None:

@@ -16,6 +16,9 @@ class Tally:
         "attempts",
         "backoff_seconds",
         "connect_failures",
+        "late_answers",
+        "late_attempts",
+        "late_wins",
         "refusals",
         "request_seconds",
         "requests",
@@ -30,6 +33,9 @@ class Tally:
         self.retries: dict[str, int] = {}  # by cause: "status_503", "timeout"…
         self.refusals = dict.fromkeys(Refusal, 0)  # retries and originals that were refused
         self.connect_failures: dict[str, int] = {}  # by reason: "connect_failure", or the host's more precise word
+        self.late_attempts = 0  # without a head after per_attempt_timeout, or after what was learned
+        self.late_answers = 0  # of those, answered well in the end
+        self.late_wins = 0  # of those, answered before the retry that went beside them
         self.retry_successes = 0  # requests that succeeded at an attempt numbered 2 or more
         self.request_seconds = Histogram()
         self.attempt_seconds = Histogram()

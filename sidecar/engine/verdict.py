@@ -34,7 +34,13 @@ class Retry:
     cause: str
 
 
-Verdict = Deliver | Retry
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Go on awaiting the other attempt of the same request: this one is over, and has come to nothing."""
+
+
+Verdict = Deliver | Retry | Await
 
 DELIVER = Deliver(None)
+AWAIT = Await()
 REFUSED = {refusal: Deliver(refusal) for refusal in Refusal}

@@ -56,7 +56,7 @@ class WaitQueue(deque[Waiter]):
     def add(self, waiter: Waiter, now: float) -> None:
         """Append a waiter."""
         if not self:
-            self._forget()
+            self.forget_trend()
         self._count(1.0, now)
         self.append(waiter)
 
@@ -67,7 +67,7 @@ class WaitQueue(deque[Waiter]):
         with less are taken after all others, newest first; those with EXPIRED_SHARE or less are dropped.
         """
         if now - self._taken_at > STALL_SECONDS:
-            self._forget()
+            self.forget_trend()
         self._taken_at = now
         self._count(-1.0, now)
         if self and now - self[0].waiting_since > PATIENCE_TOLERANCE * self._patience:
@@ -104,7 +104,8 @@ class WaitQueue(deque[Waiter]):
         if index < self._expiring:
             self._expiring -= 1
 
-    def _forget(self) -> None:
+    def forget_trend(self) -> None:
+        """A stall is over: how fast waiters were added and taken in it says nothing about the time after it."""
         self._trend = self._seen = 0.0
         if not self:
             self._expiring = 0

@@ -14,8 +14,8 @@ from typing import Final
 from sidecar.engine import retry
 from sidecar.engine.outcome import AttemptKind, Fault, Result, result_of
 from sidecar.engine.record import AttemptRecord, ExchangeRecord
-from sidecar.engine.retry import Admission
-from sidecar.engine.verdict import DELIVER, Deliver, Refusal, Retry
+from sidecar.engine.retry import UPLOAD_SLOT_SECONDS, Admission
+from sidecar.engine.verdict import DELIVER, Deliver, Refusal, Retry, Verdict
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.exchange_phase import ExchangePhase
 from sidecar.proxy.observer import ExchangeObserver, ExchangeSummary
@@ -189,7 +189,7 @@ class Exchange:
             if body.full:
                 self._writer.read_gate.hold(ReadGate.BUFFER)
         if phase is _SENT:
-            self._writer.timer.arm(self._body_moment + self.engine.policy.idle_timeout)
+            self._arm_attempt()
 
     def on_request_end(self, trailers: bytes) -> None:
         """The request has been read to its end."""
@@ -202,9 +202,8 @@ class Exchange:
         now = self._context.clock()
         engine = self.engine
         # The clocks of the answer start when there is a whole question: a slow upload is not a slow dependency.
-        engine.deadline = now + engine.policy.timeout
+        engine.on_request_complete(now)
         if phase is _SENT:
-            engine.attempt_began = now
             self._arm_attempt()
 
     def on_request_malformed(self, error: Malformed) -> None:
@@ -323,8 +322,11 @@ class Exchange:
             if self._trail is not None:
                 self._note(now, str(status), engine.attempts)
             address = self._address
-            if address is not None and (address.consecutive_failures or status >= 500):  # 30 ns after good answers
-                self._judge_address(status, now)
+            if address is not None:
+                if address.consecutive_failures or address.late or status >= 500:  # 40 ns after good answers
+                    self._judge_address(status, now)
+                else:
+                    address.answered_at = now
             if complete and self._refusal is None and status >= 200:  # as most are: 80 ns less than by _deliver
                 engine.committed = True
                 self._status = head.status
@@ -340,7 +342,7 @@ class Exchange:
             if isinstance(verdict, Deliver):
                 self._refused(verdict.refusal, now)
                 self._deliver(head, body, complete, now)
-            else:
+            elif isinstance(verdict, Retry):
                 self._hold(head, body, complete=complete, now=now)
                 self._back_off(verdict, now)
         if engine.destination.limiter.waiting:
@@ -480,17 +482,22 @@ class Exchange:
         if self._overdue:
             self._writer.timer.arm(engine.deadline)
             return
-        patience = engine.attempt_began + engine.policy.per_attempt_timeout
-        self._writer.timer.arm(patience if patience < engine.deadline else engine.deadline)  # noqa: FURB136 - 80 ns
+        patience = engine.policy.per_attempt_timeout
+        learned = engine.lateness.seconds
+        late_at = engine.attempt_began + (learned if learned > patience else patience)  # noqa: FURB136 - 80 ns
+        self._writer.timer.arm(late_at if late_at < engine.deadline else engine.deadline)  # noqa: FURB136 - 80 ns
 
     def _arm_attempt(self) -> None:
         engine = self.engine
         if self._trailers is None:
-            self._writer.timer.arm(max(self._body_moment, engine.attempt_began) + engine.policy.idle_timeout)
+            at = max(self._body_moment, engine.attempt_began) + engine.policy.idle_timeout
+            if engine.holds_slot:
+                at = min(at, engine.attempt_began + UPLOAD_SLOT_SECONDS)
+            self._writer.timer.arm(at)
             return
         at = engine.deadline
         if not self._overdue:
-            at = min(at, engine.attempt_began + engine.policy.per_attempt_timeout)
+            at = min(at, engine.late_at)
         self._writer.timer.arm(at)
 
     def _late(self, now: float) -> None:
@@ -499,15 +506,19 @@ class Exchange:
             self._upload_late(now)
             return
         if now < engine.deadline and not self._overdue:
+            if now < engine.late_at:
+                self._arm_attempt()  # it was learned meanwhile that answers take longer
+                return
             self._overdue = True
             engine.replayable = self._body is None or self._body.replayable
-            verdict = engine.on_slow(now)
+            verdict = engine.on_late(now)
             if self._observer is not None:
                 self._observer.on_slow(now, verdict)
             if self.phase is _SENT and self._address is not None:
-                self._address.record_timeout(now)
+                self._address.record_timeout(engine.attempt_began, now)
             if isinstance(verdict, Retry):
                 self._attempt_over(now, "timeout")
+                engine.give_up_elder(now)
                 self._drop_attempt()
                 self._fault = Fault.TIMEOUT
                 self._back_off(verdict, now)
@@ -515,6 +526,7 @@ class Exchange:
                     self._wake(now)
             else:
                 # Its answer may still come, and what it has cost the dependency is not wasted.
+                assert isinstance(verdict, Deliver)
                 self._refused(verdict.refusal, now)
                 if self._trail is None:
                     self._trail = []  # slow is notable: its outcome is to be noted, whatever it will be
@@ -526,7 +538,13 @@ class Exchange:
 
     def _upload_late(self, now: float) -> None:
         """Neither more of the request's body has come for long, nor an answer."""
-        if now < max(self._body_moment, self.engine.attempt_began) + self.engine.policy.idle_timeout:
+        engine = self.engine
+        if engine.holds_slot and now >= engine.attempt_began + UPLOAD_SLOT_SECONDS:
+            engine.on_upload_slow(now)
+            self._arm_attempt()
+            if engine.destination.limiter.waiting:
+                self._wake(now)
+        elif now < max(self._body_moment, engine.attempt_began) + engine.policy.idle_timeout:
             self._arm_attempt()
         elif self._stream is not None and self._writer.read_gate.held & ReadGate.PEER:
             # Nothing of the body comes because the endpoint does not take what has come already.
@@ -560,6 +578,7 @@ class Exchange:
             self._fault = reason
             self._back_off(verdict, now)
         else:
+            assert isinstance(verdict, Deliver)
             if verdict.refusal is not None or fault is not Fault.TIMEOUT:
                 self._refused(verdict.refusal, now)
             self._deliver_fault(reason, now)
@@ -577,7 +596,7 @@ class Exchange:
         if isinstance(verdict, Deliver):
             self._refused(verdict.refusal, now)
 
-    def _judge_fault(self, now: float, fault: Fault, *, sent: bool) -> Deliver | Retry:
+    def _judge_fault(self, now: float, fault: Fault, *, sent: bool) -> Verdict:
         verdict = self.engine.on_fault(now, fault, sent=sent)
         if self._observer is not None:
             self._observer.on_fault(now, fault, verdict, sent=sent)
@@ -590,8 +609,8 @@ class Exchange:
         destination = self.engine.destination
         if status in self.engine.policy.breaker.statuses:
             address.record_failure(destination, now)
-        elif address.consecutive_failures and status not in destination.failing:
-            address.reset()
+        elif status not in destination.failing:
+            address.record_success(now)
 
     def _broken(self, fault: Fault) -> None:
         """The response has broken off after its head had come."""

@@ -81,7 +81,9 @@ class ConnectionOwner(Protocol):
     label: str
     in_flight: int
     open: int
+    answered_at: float
     consecutive_failures: int
+    late: int
 
     def record_connect_failure(self, now: float) -> None:
         """No connection could be had there, or not for long: others are preferred for a while."""
@@ -89,10 +91,10 @@ class ConnectionOwner(Protocol):
     def record_failure(self, destination: Destination, now: float) -> None:
         """An attempt there came to a fast failure."""
 
-    def record_timeout(self, now: float) -> None:
-        """An attempt there was not answered in time."""
+    def record_timeout(self, began: float, now: float) -> None:
+        """An attempt there, begun at `began`, is late."""
 
-    def reset(self) -> None:
+    def record_success(self, now: float) -> None:
         """An attempt there was answered as it should be."""
 
     def restore(self, connection: "UpstreamConnection", now: float) -> None:

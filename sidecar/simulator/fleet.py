@@ -19,11 +19,11 @@ from sidecar.engine.endpoint import HealthRecord, P2CBalancer
 from sidecar.engine.outcome import Fault, Result, result_of
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.retry import Admission, Exchange
-from sidecar.engine.verdict import Refusal, Retry, Verdict
+from sidecar.engine.verdict import Await, Refusal, Retry, Verdict
 from sidecar.simulator.agenda import TICK, Agenda, Lane
 from sidecar.simulator.models import Cache, Pace, Slowness, draw, slow_draws
 from sidecar.simulator.scenario import Scenario, Service, Trouble
-from sidecar.simulator.ungoverned import EndlessBudget, ungoverned
+from sidecar.simulator.ungoverned import EndlessBudget, FixedLateness, ungoverned
 
 SLOT: Final = 0.25
 """Seconds of one point of every curve."""
@@ -42,6 +42,7 @@ _GO: Final = Admission.GO
 _WAIT: Final = Admission.WAIT
 _OK: Final = 200
 _FOREVER: Final = math.inf
+_NO_TICKET: Final = -1
 _ABANDONED: Final = Result.ABANDONED
 _FAULT: Final = Result.FAULT
 _SLOWNESS: Final = frozenset({"hang", "brownout", "cold"})
@@ -222,7 +223,19 @@ class Job:
 class Call(Exchange):
     """One call of one pod: the engine's exchange, and the job that it is made for."""
 
-    __slots__ = ("dice", "ended", "epoch", "hop", "job", "kept", "place", "ticket", "tried")
+    __slots__ = (
+        "dice",
+        "elder_place",
+        "elder_ticket",
+        "ended",
+        "epoch",
+        "hop",
+        "job",
+        "kept",
+        "place",
+        "ticket",
+        "tried",
+    )
 
     def __init__(self, hop: Hop, job: Job, now: float, repeatable_until: float) -> None:
         super().__init__(job.pod.destinations[hop.index], now, repeatable_until)
@@ -233,6 +246,9 @@ class Call(Exchange):
         self.ticket = 0
         """Which attempt is listened to; a change makes everything void that was put down for the last one."""
         self.ended = False
+        self.elder_ticket = _NO_TICKET
+        """Of the late attempt that goes on beside its retry."""
+        self.elder_place: Place | None = None
         self.place: Place | None = None
         """Where an attempt is in flight, if there was a choice."""
         self.tried: tuple[Place, ...] = ()
@@ -320,7 +336,7 @@ class Fleet:
             hop = Hop(self.stations[callee], index, share, service.unsafe)
             asked = policy(service.name, callee)
             hop.policy = asked if self._governed else ungoverned(asked)
-            hop.slow = self._agenda.lane(hop.policy.per_attempt_timeout, self._slow)
+            hop.slow = self._agenda.lane(hop.policy.per_attempt_timeout, self._late)
             hop.requests = Curve(self._until)
             station.hops.append(hop)
         station.pods = [Pod(self._fresh(station), self._choices(station)) for _ in range(service.pods)]
@@ -335,6 +351,7 @@ class Fleet:
             destination = Destination(hop.callee.service.name, hop.policy, self._chance, self._agenda.now)
             if not self._governed:
                 destination.budget = EndlessBudget(hop.policy.budget, self._agenda.now)
+                destination.lateness = FixedLateness()
             destinations.append(destination)
         return destinations
 
@@ -426,6 +443,7 @@ class Fleet:
             call.ended = True
             call.hop.slow.drop(call)
             self._part(call)
+            self._part_elder(call)
             call.abandon(now)
             call.finish(now, _ABANDONED)
             if call.destination.limiter.waiting:
@@ -481,13 +499,37 @@ class Fleet:
             call.tried = (*call.tried, place)
         return place
 
+    @staticmethod
+    def _part_elder(call: Call) -> Place | None:
+        place, call.elder_place, call.elder_ticket = call.elder_place, None, _NO_TICKET
+        if place is not None:
+            place.in_flight -= 1
+        return place
+
+    @staticmethod
+    def _resume_elder(call: Call) -> None:
+        """The retry has come to nothing: the elder attempt is the current one again."""
+        call.ticket, call.elder_ticket = call.elder_ticket, _NO_TICKET
+        call.place, call.elder_place = call.elder_place, None
+
     def _answered(self, call: Call, ticket: int, status: int, retry_after: float | None = None) -> None:
-        if call.ticket == ticket and not call.ended and self._is_there(call):
-            now = self._agenda.now
+        if call.ended or not self._is_there(call):
+            return
+        now = self._agenda.now
+        if ticket == call.ticket:
             verdict = call.on_status(now, status, retry_after)
             if call.place is not None:
                 self._judge(call, call.place, status, now)
             self._heed(call, verdict, status)
+        elif ticket == call.elder_ticket:
+            verdict = call.on_elder_status(now, status, retry_after)
+            place = self._part_elder(call)
+            if place is not None:
+                self._judge(call, place, status, now)
+            if isinstance(verdict, Await):
+                self._wake_others(call)
+            else:
+                self._heed(call, verdict, status)
 
     @staticmethod
     def _judge(call: Call, place: Place, status: int, now: float) -> None:
@@ -496,41 +538,50 @@ class Fleet:
             place.record_connection()
         if status in call.policy.breaker.statuses:
             place.record_failure(call.destination, now)
-        elif place.consecutive_failures and status not in call.destination.failing:
-            place.record_success()
+        elif status not in call.destination.failing:
+            place.record_success(now)
 
-    def _slow(self, call: Call, ticket: int) -> None:
+    def _late(self, call: Call, ticket: int) -> None:
         if call.ticket != ticket or call.ended or not self._is_there(call):
             return
         now = self._agenda.now
         if now >= call.deadline:
             self._too_late(call, ticket)
             return
-        verdict = call.on_slow(now)
+        if now < call.late_at:
+            self._agenda.at(min(call.late_at, call.deadline), self._late, call, ticket)
+            return
+        verdict = call.on_late(now)
         if call.place is not None:
-            call.place.record_timeout(now)
+            call.place.record_timeout(call.attempt_began, now)
+        self._agenda.at(call.deadline, self._too_late, call, ticket)
         if isinstance(verdict, Retry):
+            if self._governed:
+                call.elder_ticket, call.elder_place, call.place = ticket, call.place, None
+                if call.elder_place is not None:
+                    call.tried = (*call.tried, call.elder_place)
+            else:
+                call.give_up_elder(now)  # a naive client gives an attempt up for the next one
             self._heed(call, verdict, 504)
-        else:
-            self._agenda.at(call.deadline, self._too_late, call, ticket)
 
     def _too_late(self, call: Call, ticket: int) -> None:
-        if call.ticket == ticket and not call.ended and self._is_there(call):
-            self._heed(call, call.on_fault(self._agenda.now, Fault.TIMEOUT, sent=True), 504)
+        if not call.ended and ticket in {call.ticket, call.elder_ticket} and self._is_there(call):
+            self._heed(call, call.on_deadline(self._agenda.now, sent=True), 504)
 
     def _heed(self, call: Call, verdict: Verdict, status: int) -> None:
         now = self._agenda.now
         call.hop.slow.drop(call)
         if call.place is not None:
             self._part(call)
-        if isinstance(verdict, Retry):
+        if isinstance(verdict, Await):
+            self._resume_elder(call)
+        elif isinstance(verdict, Retry):
             call.ticket += 1
             call.kept = status
             self._agenda.at(now + verdict.delay, self._depart, call, call.ticket)
         else:
             self._end(call, status, _FAULT if status in _FAULTS else result_of(status), verdict.refusal)
-        if call.destination.limiter.waiting:
-            self._wake(call.destination)
+        self._wake_others(call)
 
     def _depart(self, call: Call, ticket: int) -> None:
         if call.ticket != ticket or call.ended or not self._is_there(call):
@@ -538,12 +589,20 @@ class Fleet:
         admission = call.depart(self._agenda.now)
         if admission is _GO:
             self._send(call)
+        elif call.elder_ticket != _NO_TICKET:
+            self._resume_elder(call)
         else:
             assert isinstance(admission, Refusal)
-            self._end(call, call.kept, Result.SERVER_ERROR, admission)
+            self._end(call, call.kept, _FAULT if call.kept in _FAULTS else result_of(call.kept), admission)
+            self._wake_others(call)
+
+    def _wake_others(self, call: Call) -> None:
+        if call.destination.limiter.waiting:
+            self._wake(call.destination)
 
     def _end(self, call: Call, status: int, result: Result, refusal: Refusal | None) -> None:
         call.ended = True
+        self._part_elder(call)
         call.finish(self._agenda.now, result)
         if refusal is not None:
             self.refusals[refusal] += 1
@@ -602,7 +661,7 @@ class Fleet:
         elif station.service.workers:
             endpoint.idle += 1
         station.answers += 1
-        if call.ticket != ticket or call.ended:
+        if call.ended or ticket not in {call.ticket, call.elder_ticket}:
             station.wasted += 1
         if station.service.failing and self._chance() < station.service.failing:
             self._answered(call, ticket, 503)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from sidecar.engine.budget import RetryBudget
+from sidecar.engine.lateness import Lateness
 from sidecar.engine.policy import BreakerPolicy, ConcurrencyPolicy, DestinationPolicy, LimitKind
 
 NEVER: Final = 1_000_000_000
@@ -47,3 +48,10 @@ def direct(policy: DestinationPolicy) -> DestinationPolicy:
         per_attempt_timeout=PATIENCE_SECONDS,
         retry=replace(bare.retry, max_attempts=1),
     )
+
+
+class FixedLateness(Lateness):
+    """A client that never learns that answers take longer than its own time-out."""
+
+    def learn(self, seconds: float, now: float) -> None:
+        """Nothing."""

@@ -14,10 +14,10 @@ from random import Random
 from statistics import median
 
 from sidecar.engine.destination import Destination
-from sidecar.engine.outcome import Fault, Result, result_of
+from sidecar.engine.outcome import Result, result_of
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.retry import Admission, Exchange
-from sidecar.engine.verdict import Deliver, Refusal, Retry, Verdict
+from sidecar.engine.verdict import Await, Deliver, Refusal, Retry, Verdict
 
 Then = Callable[[], None]
 
@@ -110,7 +110,9 @@ class Call:
         self.began = fleet.agenda.now
         self.exchange = Exchange(destination, self.began, float("inf"))
         self.attempt = 0  # which one is listened to
+        self.elder = -1  # and which one beside it: a late one whose retry is under way
         self.waited = False
+        self.first_sent: float | None = None
         self.ended: float | None = None
         self.status = 0
         self.refusal: Refusal | None = None
@@ -153,43 +155,67 @@ class Call:
         self.attempt += 1
         attempt = self.attempt
         fleet.sent += 1
+        if self.first_sent is None:
+            self.first_sent = fleet.agenda.now
         fleet.dependency.ask(lambda status: self.answered(attempt, status))
-        fleet.agenda.at(fleet.agenda.now + exchange.policy.per_attempt_timeout, lambda: self.slow(attempt))
+        fleet.agenda.at(exchange.late_at, lambda: self.late(attempt))
         fleet.agenda.at(exchange.deadline, lambda: self.too_late(attempt))
 
     def answered(self, attempt: int, status: int) -> None:
-        if self.ended is None and self.attempt == attempt:
-            self.heed(self.exchange.on_status(self.fleet.agenda.now, status, None), status)
+        now = self.fleet.agenda.now
+        if self.ended is not None:
+            return
+        if attempt == self.elder:
+            self.elder = -1
+            verdict = self.exchange.on_elder_status(now, status, None)
+            if isinstance(verdict, Await):
+                self.fleet.wake(self.exchange.destination)
+            else:
+                self.heed(verdict, status)
+        elif self.attempt == attempt:
+            self.heed(self.exchange.on_status(now, status, None), status)
 
-    def slow(self, attempt: int) -> None:
+    def late(self, attempt: int) -> None:
         now = self.fleet.agenda.now
         if self.ended is None and self.attempt == attempt and now < self.exchange.deadline:
-            verdict = self.exchange.on_slow(now)
+            if now < self.exchange.late_at:
+                self.fleet.agenda.at(self.exchange.late_at, lambda: self.late(attempt))
+                return
+            verdict = self.exchange.on_late(now)
             if isinstance(verdict, Retry):
+                self.elder = attempt
                 self.heed(verdict, 504)
 
     def too_late(self, attempt: int) -> None:
-        if self.ended is None and self.attempt == attempt:
-            self.heed(self.exchange.on_fault(self.fleet.agenda.now, Fault.TIMEOUT, sent=True), 504)
+        if self.ended is None and attempt in {self.attempt, self.elder}:
+            self.heed(self.exchange.on_deadline(self.fleet.agenda.now, sent=True), 504)
 
     def heed(self, verdict: Verdict, status: int) -> None:
         agenda = self.fleet.agenda
-        if isinstance(verdict, Retry):
-            self.attempt += 1  # nobody listens to the last one any more
+        if isinstance(verdict, Await):
+            self.attempt, self.elder = self.elder, -1
+        elif isinstance(verdict, Retry):
+            self.attempt += 1  # the last one is not listened to any more
             self.status = status
-            agenda.at(agenda.now + verdict.delay, self.depart)
+            attempt = self.attempt
+            agenda.at(agenda.now + verdict.delay, lambda: self.depart(attempt))
         else:
             assert isinstance(verdict, Deliver)
             self.end(status, Result.FAULT if status == 504 else result_of(status), verdict.refusal)
         self.fleet.wake(self.exchange.destination)
 
-    def depart(self) -> None:
+    def depart(self, attempt: int) -> None:
+        if self.ended is not None or self.attempt != attempt:
+            return
         admission = self.exchange.depart(self.fleet.agenda.now)
         if admission is Admission.GO:
             self.send()
+        elif self.elder >= 0:
+            self.attempt, self.elder = self.elder, -1
         else:
             assert isinstance(admission, Refusal)
             self.end(self.status, Result.SERVER_ERROR, admission)
+            self.fleet.wake(self.exchange.destination)
 
     def end(self, status: int, result: Result, refusal: Refusal | None) -> None:
         now = self.fleet.agenda.now

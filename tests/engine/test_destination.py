@@ -3,8 +3,8 @@ import math
 import pytest
 
 from sidecar.engine.breaker import BreakerState
-from sidecar.engine.concurrency import RECLAIM_INTERVAL_SECONDS
 from sidecar.engine.destination import OUTLIER_FAILURES, Destination
+from sidecar.engine.orphans import RECLAIM_INTERVAL_SECONDS
 from sidecar.engine.policy import BreakerPolicy, BudgetPolicy, ConcurrencyPolicy, DestinationPolicy, LimitKind
 from sidecar.engine.retry import Admission, Exchange
 from sidecar.engine.verdict import Refusal
@@ -181,15 +181,15 @@ def test_a_new_policy_reaches_every_part_and_keeps_the_state() -> None:
     assert destination.breaker.state(0.2) is BreakerState.OPEN
 
 
-def test_the_oldest_who_waits_is_to_look_again_when_a_orphaned_place_comes_back() -> None:
-    destination = destination_with(DestinationPolicy(concurrency=ConcurrencyPolicy(initial=1, min_in_flight=1)))
+def test_the_oldest_who_waits_is_to_look_again_when_an_orphaned_slot_comes_back() -> None:
+    destination = destination_with()
+    destination.limiter.limit = 1.0
     left = request(destination)
-    waiting = [request(destination, now) for now in (1.0, 2.0)]
+    waiting = [request(destination, now) for now in (0.5, 1.0)]
     left.abandon(3.0)
 
-    found = destination.next_to_rearm()
-
-    assert found is waiting[0]
+    assert destination.next_waiter(3.0) is None
+    assert destination.next_to_rearm() is waiting[0]
     assert waiting[0].wake_at == 3.0 + RECLAIM_INTERVAL_SECONDS
     assert destination.next_to_rearm() is None
     assert destination.next_waiter(waiting[0].wake_at - 0.001) is None

@@ -51,5 +51,5 @@ def test_fast_failures_are_held_against_one_only_where_others_answer() -> None:
         standing.record_failure(destination, 1.0)
 
     assert standing.ejected_until == 2.0
-    standing.record_success()
+    standing.record_success(150.0)
     assert (standing.consecutive_failures, standing.ejected_until) == (0, 0.0)

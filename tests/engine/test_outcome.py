@@ -30,6 +30,7 @@ def test_the_words_that_are_shown_are_lower_case() -> None:
         "fault",
         "refused",
         "abandoned",
+        "superseded",
     ]
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from sidecar.engine.breaker import BreakerState
+from sidecar.engine.budget import FREE_RECONNECTS
 from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import AttemptKind, Fault, Result
 from sidecar.engine.policy import (
@@ -21,7 +22,7 @@ from sidecar.engine.policy import (
     RetryPolicy,
 )
 from sidecar.engine.retry import Admission, Exchange
-from sidecar.engine.verdict import DELIVER, REFUSED, Refusal, Retry, Verdict
+from sidecar.engine.verdict import AWAIT, DELIVER, REFUSED, Await, Refusal, Retry, Verdict
 from tests.fakes.dice import SeededDice
 
 GO, WAIT = Admission
@@ -57,7 +58,7 @@ def exhausted(destination: Destination) -> None:
 
 
 def crowded(destination: Destination) -> None:
-    destination.limiter.in_flight += 1000
+    destination.limiter.in_flight += 100_000
 
 
 # What is delivered
@@ -86,7 +87,7 @@ def test_a_fault_that_the_policy_does_not_list_is_delivered() -> None:
 
     verdicts = [
         in_flight(destination).on_fault(0.1, Fault.RESET, sent=True),
-        in_flight(destination).on_slow(2.0),
+        in_flight(destination).on_late(2.0),
     ]
 
     assert verdicts == [DELIVER, DELIVER]
@@ -318,7 +319,7 @@ def test_an_earlier_attempt_that_was_sent_is_not_forgotten() -> None:
 
 def test_a_slow_connect_does_not_make_an_unsafe_request_sent() -> None:
     exchange = in_flight(repeatable_until=UNSAFE)
-    exchange.on_slow(2.0)
+    exchange.on_late(2.0)
 
     verdict = exchange.on_fault(2.5, Fault.CONNECT_FAILURE, sent=False)
 
@@ -390,20 +391,186 @@ def test_a_retry_may_be_the_probe_of_a_breaker_whose_time_is_over() -> None:
 # Slow attempts
 
 
-def test_a_slow_attempt_is_given_up_when_a_retry_is_granted() -> None:
-    exchange = in_flight()
+def late(destination: Destination | None = None) -> Exchange:
+    """One whose attempt is late, and whose retry is granted."""
+    exchange = in_flight(destination)
+    assert isinstance(exchange.on_late(2.0), Retry)
+    return exchange
 
-    verdict = exchange.on_slow(2.0)
 
-    assert verdict == Retry(0.5 * 0.025, "timeout")
+def both(destination: Destination | None = None) -> Exchange:
+    """One whose late attempt and retry are both in flight."""
+    exchange = late(destination)
+    assert exchange.depart(2.1) is GO
+    return exchange
+
+
+def results(exchange: Exchange) -> dict[tuple[AttemptKind, Result], int]:
+    attempts = exchange.destination.tally.attempts
+    return {(kind, result): n for kind in AttemptKind for result in Result if (n := attempts[kind][result])}
+
+
+def reclaimed(destination: Destination) -> int:
+    destination.limiter.reclaim(100_000.0)
+    return destination.limiter.in_flight
+
+
+FIRST, RETRY = AttemptKind.FIRST, AttemptKind.RETRY
+
+
+def test_a_late_attempt_goes_on_beside_its_retry() -> None:
+    exchange = both()
+
+    assert exchange.elder is not None
+    assert (exchange.elder.number, exchange.attempt_number) == (1, 2)
+    assert exchange.destination.limiter.in_flight == 2
+    assert exchange.destination.tally.late_attempts == 1
+
+
+def test_the_retry_is_answered_first_and_the_elder_called_off() -> None:
+    exchange = both()
+
+    verdict = exchange.on_status(2.2, 200, None)
+
+    assert verdict is DELIVER
+    assert exchange.elder is None
+    assert results(exchange) == {(RETRY, Result.SUCCESS): 1, (FIRST, Result.SUPERSEDED): 1}
+    assert reclaimed(exchange.destination) == 0
+
+
+def test_the_elder_is_answered_first_and_the_retry_called_off() -> None:
+    exchange = both()
+
+    verdict = exchange.on_elder_status(2.2, 200, None)
+
+    assert verdict is DELIVER
+    assert results(exchange) == {(FIRST, Result.SUCCESS): 1, (RETRY, Result.SUPERSEDED): 1}
+    assert exchange.destination.tally.late_wins == 1
+    assert reclaimed(exchange.destination) == 0
+
+
+def test_the_elder_is_answered_during_the_back_off_and_the_token_comes_back() -> None:
+    exchange = late()
+    paid = exchange.destination.budget.retries_in_window(2.0)
+
+    verdict = exchange.on_elder_status(2.01, 200, None)
+
+    assert verdict is DELIVER
+    assert exchange.destination.budget.retries_in_window(2.01) == paid - 1
     assert exchange.destination.limiter.in_flight == 0
-    assert exchange.destination.tally.attempts[AttemptKind.FIRST][Result.FAULT] == 1
+
+
+@pytest.mark.parametrize("ending", [503, Fault.RESET])
+def test_a_failure_of_the_retry_leaves_the_elder_awaited(ending: int | Fault) -> None:
+    exchange = both()
+
+    verdict = (
+        exchange.on_fault(2.2, ending, sent=True)
+        if isinstance(ending, Fault)
+        else exchange.on_status(2.2, ending, None)
+    )
+    answer = exchange.on_status(3.0, 200, None)
+
+    assert verdict is AWAIT
+    assert answer is DELIVER
+    assert exchange.destination.limiter.in_flight == 0
+    assert exchange.destination.tally.attempts[FIRST][Result.SUCCESS] == 1
+
+
+@pytest.mark.parametrize("ending", [503, Fault.RESET])
+def test_a_failure_of_the_elder_leaves_the_retry_awaited(ending: int | Fault) -> None:
+    exchange = both()
+
+    verdict = (
+        exchange.on_elder_fault(2.2, ending, sent=True)
+        if isinstance(ending, Fault)
+        else exchange.on_elder_status(2.2, ending, None)
+    )
+    answer = exchange.on_status(3.0, 200, None)
+
+    assert verdict is AWAIT
+    assert answer is DELIVER
+    assert exchange.destination.limiter.in_flight == 0
+
+
+def test_a_failure_of_the_elder_during_the_back_off_is_judged_anew_and_its_wish_is_heard() -> None:
+    exchange = late()
+    paid = exchange.destination.budget.retries_in_window(2.0)
+
+    verdict = exchange.on_elder_status(2.01, 429, 3.0)
+
+    assert verdict == Retry(3.0 + 0.5 * 0.025, "status_429")
+    assert exchange.destination.budget.retries_in_window(2.01) == paid
+    assert exchange.elder is None
+
+
+def test_a_retry_that_may_not_leave_makes_the_elder_the_current_attempt_again() -> None:
+    exchange = late()
+    exchange.destination.draining = True
+
+    admission = exchange.depart(2.1)
+    answer = exchange.on_status(3.0, 200, None)
+
+    assert admission is Refusal.DRAINING
+    assert answer is DELIVER
+    assert exchange.destination.tally.attempts[FIRST][Result.SUCCESS] == 1
+    assert exchange.destination.limiter.in_flight == 0
+
+
+def test_there_are_never_three_at_once() -> None:
+    exchange = both()
+
+    verdict = exchange.on_late(4.2)
+
+    assert verdict is DELIVER
+    assert exchange.attempts == 2
+
+
+@pytest.mark.parametrize("departed", [False, True])
+def test_at_the_deadline_both_are_over(departed: bool) -> None:
+    exchange = both() if departed else late()
+
+    verdict = exchange.on_deadline(60.0, sent=True)
+
+    assert verdict is REFUSED[Refusal.DEADLINE]
+    assert exchange.destination.limiter.in_flight == 0
+    assert exchange.destination.tally.attempts[FIRST][Result.FAULT] == 1
+
+
+@pytest.mark.parametrize("departed", [False, True])
+def test_a_caller_that_leaves_takes_both_with_it(departed: bool) -> None:
+    exchange = both() if departed else late()
+    exchange.abandon(2.2)
+
+    assert reclaimed(exchange.destination) == 0
+    assert exchange.destination.tally.attempts_total == 1 + departed
+
+
+def test_an_attempt_that_can_not_be_kept_is_given_up_for_its_retry() -> None:
+    exchange = late()
+
+    exchange.give_up_elder(2.0)
+
+    assert exchange.elder is None
+    assert exchange.destination.limiter.in_flight == 0
+    assert exchange.depart(2.1) is GO
+
+
+def test_what_is_late_is_learned_from_late_answers() -> None:
+    exchange = in_flight(repeatable_until=UNSAFE)
+    exchange.on_late(2.0)
+    exchange.on_status(8.0, 200, None)
+
+    later = Exchange(exchange.destination, 10.0, IDEMPOTENT)
+    later.admit(10.0)
+
+    assert later.late_at == 10.0 + 1.25 * 8.0
 
 
 def test_a_slow_attempt_without_a_retry_is_left_running() -> None:
     exchange = in_flight(repeatable_until=UNSAFE)
 
-    slow = exchange.on_slow(2.0)
+    slow = exchange.on_late(2.0)
     answer = exchange.on_status(3.0, 200, None)
 
     assert slow is REFUSED[Refusal.NOT_IDEMPOTENT]
@@ -412,23 +579,109 @@ def test_a_slow_attempt_without_a_retry_is_left_running() -> None:
     assert exchange.destination.tally.attempts[AttemptKind.FIRST][Result.SUCCESS] == 1
 
 
-def test_a_slow_attempt_lowers_the_limit_once() -> None:
+def test_a_late_attempt_lowers_no_limit() -> None:
+    """Latency is no evidence of a queue."""
     exchange = in_flight(repeatable_until=UNSAFE)
+    before = exchange.destination.limiter.limit
 
-    exchange.on_slow(2.0)
-    exchange.on_slow(4.0)
-    exchange.on_fault(10.0, Fault.TIMEOUT, sent=True)
+    exchange.on_late(2.0)
 
-    assert exchange.destination.limiter.limit == 20 * 0.7
+    assert exchange.destination.limiter.limit == before
 
 
-def test_a_slow_attempt_does_not_need_a_second_place() -> None:
+def test_a_retry_beside_a_late_attempt_needs_a_slot_of_its_own() -> None:
     policy = DestinationPolicy(concurrency=ConcurrencyPolicy(LimitKind.FIXED, min_in_flight=1, max_in_flight=1))
     exchange = in_flight(destination_with(policy))
 
-    verdict = exchange.on_slow(2.0)
+    verdict = exchange.on_late(2.0)
+
+    assert verdict is REFUSED[Refusal.CONCURRENCY_LIMIT]
+
+
+def test_no_retry_leaves_after_the_window_for_retries() -> None:
+    exchange = in_flight(destination_with(DestinationPolicy(timeout=60.0)))
+
+    verdict = exchange.on_status(10.0, 503, None)
+
+    assert verdict is REFUSED[Refusal.DEADLINE]
+    assert exchange.deadline > 10.0
+
+
+# Uploads
+
+
+def test_a_slow_upload_gives_its_slot_back_until_its_body_has_ended() -> None:
+    exchange = in_flight()
+    limiter = exchange.destination.limiter
+
+    exchange.on_upload_slow(1.0)
+    during = limiter.in_flight
+    exchange.on_request_complete(30.0)
+
+    assert (during, limiter.in_flight) == (0, 1)
+    assert (exchange.attempt_began, exchange.deadline) == (30.0, 30.0 + exchange.policy.timeout)
+
+
+@pytest.mark.parametrize("ending", ["status", "fault", "deadline", "gone", "stale"])
+def test_however_a_slow_upload_ends_it_leaves_in_flight_once(ending: str) -> None:
+    exchange = in_flight()
+    exchange.on_upload_slow(1.0)
+
+    match ending:
+        case "status":
+            exchange.on_status(2.0, 413, None)
+        case "fault":
+            exchange.on_fault(2.0, Fault.RESET, sent=True)
+        case "deadline":
+            exchange.on_deadline(60.0, sent=True)
+        case "gone":
+            exchange.abandon(2.0)
+        case _:
+            assert exchange.reconnect(2.0)
+            exchange.on_status(2.1, 200, None)
+
+    assert reclaimed(exchange.destination) == 0
+
+
+def test_an_upload_in_progress_is_no_probe() -> None:
+    destination = destination_with()
+    opened(destination)
+    upload = Exchange(destination, 1.0, UNSAFE)
+    assert upload.admit(1.0) is GO
+
+    upload.on_upload_slow(2.0)
+    other = Exchange(destination, 2.0, IDEMPOTENT)
+
+    assert other.admit(2.0) is GO
+    other.on_status(2.1, 200, None)
+    assert destination.breaker.state(2.1) is BreakerState.RECOVERING
+
+
+def test_a_probe_is_waited_for_no_longer_than_one_attempt() -> None:
+    destination = destination_with()
+    opened(destination)
+    assert Exchange(destination, 1.0, UNSAFE).admit(1.0) is GO
+
+    assert destination.breaker.state(3.0) is BreakerState.OPEN
+
+
+# Verdicts at trailers, refused streams
+
+
+def test_a_stream_that_was_refused_unprocessed_is_sent_again_whatever_its_method() -> None:
+    exchange = in_flight(repeatable_until=UNSAFE)
+
+    verdict = exchange.on_fault(0.1, Fault.RESET, sent=False)
 
     assert isinstance(verdict, Retry)
+
+
+def test_a_verdict_may_come_at_the_trailers() -> None:
+    exchange, committed = in_flight(), in_flight()
+    committed.committed = True
+
+    assert isinstance(exchange.on_status(0.5, 503, None), Retry)
+    assert committed.on_status(0.5, 503, None) is REFUSED[Refusal.COMMITTED]
 
 
 def test_a_slow_probe_opens_the_breaker_again() -> None:
@@ -437,7 +690,7 @@ def test_a_slow_probe_opens_the_breaker_again() -> None:
     probe = Exchange(destination, 1.0, UNSAFE)
     assert probe.admit(1.0) is GO
 
-    probe.on_slow(3.0)
+    probe.on_late(3.0)
 
     assert destination.breaker.state(3.0) is BreakerState.OPEN
 
@@ -857,7 +1110,9 @@ class Outage(RuleBasedStateMachine):
         self.paused: list[Call] = []
         self.waiting: dict[Exchange, Call] = {}
         self.originals: list[float] = []
-        self.retries: list[float] = []
+        self.retries: list[float] = []  # by when they were granted
+        self.attempts: list[float] = []  # by when they left
+        self.elders: list[Call] = []
 
     @rule(count=st.sampled_from([1, 3, 20]), retention=st.sampled_from([IDEMPOTENT, UNSAFE, 0.05, 0.3]))
     def requests_come(self, count: int, retention: float) -> None:
@@ -872,7 +1127,9 @@ class Outage(RuleBasedStateMachine):
         match admission:
             case Admission.GO:
                 self.originals.append(self.now)
+                self.attempts.append(self.now)
                 self.flying.append(call)
+                self.check_the_budget()
             case Admission.WAIT:
                 self.waiting[call.exchange] = call
             case Refusal():
@@ -891,30 +1148,75 @@ class Outage(RuleBasedStateMachine):
         self.call_waiters()
 
     def end(self, call: Call, ending: str) -> None:
+        """The current attempt ends, or is late."""
         exchange = call.exchange
         wish = 0.4 if ending.endswith("wish") else None
         if ending == "stale":
             call.sent = True
-            again = exchange.reconnect(self.now)
-            assert not again or self.now <= exchange.repeatable_until
-            if again:
+            if exchange.reconnect(self.now):
+                assert self.now <= exchange.repeatable_until
+                self.attempts.append(self.now)
                 return
             ending = "reset"
         before = self.destination.budget.retries_in_window(self.now)
         if ending == "slow":
-            verdict = exchange.on_slow(self.now)
+            verdict = exchange.on_late(self.now)
             call.sent = call.sent or isinstance(verdict, Retry)
+            if isinstance(verdict, Retry):
+                assert call not in self.elders
+                self.elders.append(call)
+            else:
+                return
         elif ending[0].isdigit():
             call.sent = True
             verdict = exchange.on_status(self.now, int(ending[:3]), wish)
+        elif ending == "timeout":
+            self.time_is_up(call)
+            return
         else:
             fault = {"connect": Fault.CONNECT_FAILURE}.get(ending) or Fault(ending)
             call.sent = call.sent or ending != "connect"
             verdict = exchange.on_fault(self.now, fault, sent=ending != "connect")
-        self.obey(call, verdict, wish or 0.0, before, left_running=ending == "slow")
+        self.obey(call, verdict, wish or 0.0, before)
 
-    def obey(self, call: Call, verdict: Verdict, wish: float, before: int, *, left_running: bool) -> None:
+    def end_elder(self, call: Call, ending: str) -> None:
+        exchange = call.exchange
+        wish = 0.4 if ending.endswith("wish") else None
+        before = self.destination.budget.retries_in_window(self.now)
+        self.elders.remove(call)
+        if call in self.paused:
+            before -= call.granted_at > self.now - self.policy.budget.window + ROUNDING
+        call.sent = True
+        if ending[0].isdigit():
+            verdict = exchange.on_elder_status(self.now, int(ending[:3]), wish)
+        else:
+            verdict = exchange.on_elder_fault(self.now, Fault.RESET, sent=True)
+        if isinstance(verdict, Await):
+            assert call in self.flying
+            return
+        if call in self.paused:
+            self.paused.remove(call)
+            self.retries.remove(call.granted_at)
+            self.flying.append(call)  # for `obey`: the retry is over, whatever it was
+        self.obey(call, verdict, wish or 0.0, before)
+
+    def time_is_up(self, call: Call) -> None:
+        call.exchange.on_deadline(self.now, sent=True)
+        self.over(call)
+
+    def over(self, call: Call) -> None:
+        for place in (self.flying, self.paused, self.elders):
+            if call in place:
+                place.remove(call)
+                if place is self.paused:
+                    self.retries.remove(call.granted_at)
+        call.exchange.finish(self.now, Result.FAULT)
+
+    def obey(self, call: Call, verdict: Verdict, wish: float, before: int) -> None:
         after = self.destination.budget.retries_in_window(self.now)
+        if isinstance(verdict, Await):
+            self.elders.remove(call)  # it is the current one again
+            return
         if isinstance(verdict, Retry):
             assert after == before + 1
             self.flying.remove(call)
@@ -927,15 +1229,16 @@ class Outage(RuleBasedStateMachine):
             self.check_the_budget()
             return
         assert after == before
-        if not left_running:
-            self.flying.remove(call)
-            call.exchange.finish(self.now, Result.FAULT)
+        self.over(call)
 
     def check_the_budget(self) -> None:
+        """Of all attempts, of whatever kind, and of those that are granted and have not left yet."""
         since = self.now - self.policy.budget.window
         requests = sum(at > since - ROUNDING for at in self.originals)
-        retries = sum(at > since + ROUNDING for at in self.retries)
-        assert retries <= self.policy.budget.ratio * requests + self.policy.budget.min_retries + ROUNDING
+        pending = sum(call.granted_at > since + ROUNDING for call in self.paused)
+        attempts = sum(at > since + ROUNDING for at in self.attempts) + pending
+        floor = self.policy.budget.min_retries + FREE_RECONNECTS
+        assert attempts <= (1 + self.policy.budget.ratio) * requests + floor + ROUNDING
 
     def call_waiters(self) -> None:
         while waiter := self.destination.next_waiter(self.now):
@@ -951,8 +1254,8 @@ class Outage(RuleBasedStateMachine):
                 self.now = max(self.now, call.due + late)
                 self.depart(call)
         self.now = max(self.now, until)
-        for call in [call for call in self.flying if call.exchange.deadline <= self.now]:
-            self.end(call, "timeout")
+        for call in [call for call in self.flying + self.paused if call.exchange.deadline <= self.now]:
+            self.time_is_up(call)
         for call in [call for call in self.waiting.values() if call.exchange.wake_at <= self.now]:
             del self.waiting[call.exchange]
             self.heed(call, call.exchange.wake(self.now))
@@ -967,12 +1270,25 @@ class Outage(RuleBasedStateMachine):
             if call.granted_at > self.now - self.policy.budget.window + ROUNDING:
                 assert self.destination.budget.retries_in_window(self.now) == before - 1
             self.retries.remove(call.granted_at)
+            if call in self.elders:
+                self.elders.remove(call)
+                self.flying.append(call)
+                assert exchange.elder is None
+                return
             exchange.finish(self.now, Result.FAULT)
             return
         assert call.not_before <= self.now <= exchange.deadline
         assert not call.sent or self.now <= exchange.repeatable_until
         assert exchange.attempts <= self.policy.retry.max_attempts + 1  # and a reconnect
+        self.attempts.append(self.now)
         self.flying.append(call)
+        self.check_the_budget()
+
+    @rule(ending=st.sampled_from(["200", "503", "429 wish", "reset"]), which=st.sampled_from([0, -1]))
+    def an_elder_ends(self, ending: str, which: int) -> None:
+        if self.elders:
+            self.end_elder(self.elders[which], ending)
+            self.call_waiters()
 
     @rule(late=st.sampled_from([0.0, 0.001, 0.015]), last=st.booleans())
     def time_passes_to_a_departure(self, late: float, last: bool) -> None:
@@ -1008,6 +1324,8 @@ class Outage(RuleBasedStateMachine):
 
     def leave(self, call: Call) -> None:
         call.exchange.abandon(self.now)
+        if call in self.elders:
+            self.elders.remove(call)
         if call in self.flying:
             self.flying.remove(call)
         elif call in self.paused:
@@ -1022,18 +1340,18 @@ class Outage(RuleBasedStateMachine):
 
     @invariant()
     def as_many_are_in_flight_as_the_host_sees(self) -> None:
-        assert self.destination.limiter.awaited == len(self.flying)
+        assert self.destination.limiter.awaited == len(self.flying) + len(self.elders)
 
     @invariant()
     def no_more_wait_than_the_host_sees(self) -> None:
         assert set(self.destination.limiter.waiting) <= set(self.waiting)
 
     @invariant()
-    def half_open_has_a_probe_in_flight_and_no_more_than_probes(self) -> None:
+    def half_open_has_no_more_in_flight_than_probes(self) -> None:
         breaker = self.destination.breaker
         if breaker.state(self.now) is BreakerState.HALF_OPEN:
             probing = sum(call.exchange._generation == breaker.generation for call in self.flying)
-            assert 1 <= probing <= self.policy.breaker.probes
+            assert probing <= self.policy.breaker.probes
 
     def teardown(self) -> None:
         if not hasattr(self, "destination"):

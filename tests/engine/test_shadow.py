@@ -161,7 +161,7 @@ def test_a_candidate_that_is_more_patient_would_not_have_given_the_attempt_up() 
     pair = Pair(PATIENT, POLICY)
     pair.begin()
 
-    verdict = pair.exchange.on_slow(2.0)
+    verdict = pair.exchange.on_late(2.0)
     pair.twin.slow(2.0, verdict)
 
     assert isinstance(verdict, Retry)

@@ -78,7 +78,7 @@ async def test_an_endpoint_that_can_not_be_reached_is_left_alone_longer_each_tim
     assert first == 101.0
     assert second - first == 2.0
     assert pool.choose((), 100.5) is pool.addresses[1]
-    address.record_success()
+    address.record_success(150.0)
     assert address.ejected_until == 0.0
 
 
@@ -97,7 +97,7 @@ async def test_an_endpoint_that_alone_fails_fast_is_left_alone_and_looked_at_wit
     assert ejected_until == 101.0
     assert again_until == 103.0
     assert pool.choose((), 102.0) is good
-    bad.record_success()
+    bad.record_success(150.0)
     assert (bad.ejected_until, bad.consecutive_failures) == (0.0, 0)
 
 
@@ -136,7 +136,7 @@ async def test_where_none_is_up_all_are_forgiven_so_that_the_first_to_be_well_is
             address.record_connect_failure(100.0 + 40 * again)
 
     pool.choose((), 270.0)
-    pool.addresses[0].record_success()
+    pool.addresses[0].record_success(150.0)
 
     assert {pool.choose((), 270.0).label for _ in range(40)} == {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}
     pool.addresses[1].record_connect_failure(270.0)
@@ -152,19 +152,30 @@ async def test_of_many_that_fail_together_the_first_has_told() -> None:
     assert pool.addresses[0].ejected_until == 101.0
 
 
-async def test_an_endpoint_that_keeps_two_in_a_row_waiting_is_left_alone_for_a_while() -> None:
+async def test_an_endpoint_that_answers_nothing_while_two_in_a_row_wait_is_left_alone_for_a_while() -> None:
     pool = await pool_of(1, 2)
     slow, good = pool.addresses
 
-    slow.record_timeout(100.0)
+    slow.record_timeout(98.0, 100.0)
     once = slow.ejected_until
-    slow.record_success()
-    slow.record_timeout(101.0)
+    slow.record_success(100.5)
+    slow.record_timeout(100.6, 101.0)
     between = slow.ejected_until
-    slow.record_timeout(102.0)
+    slow.record_timeout(100.7, 102.0)
 
     assert (once, between, slow.ejected_until) == (0.0, 0.0, 103.0)
     assert pool.choose((), 102.5) is good
+
+
+async def test_an_endpoint_that_is_slow_and_answers_is_never_left_alone_for_it() -> None:
+    pool = await pool_of(1, 2)
+    slow = pool.addresses[0]
+
+    for second in range(100, 200):
+        slow.record_timeout(second - 2.0, second)
+        slow.answered_at = second - 1.0
+
+    assert slow.ejected_until == 0.0
 
 
 async def test_endpoints_that_stay_over_a_reload_keep_their_state() -> None:

@@ -18,6 +18,8 @@ from tests.fakes.documents import NOW
 
 ROOT = Path(__file__).parents[2]
 STORMS = scenarios()
+BETTER = 10.0
+"""Points by which the simulated dependency, which has no sockets to lose time on, may do better during a storm."""
 
 
 def measured(storm: str, subject: str) -> dict[str, float | None]:
@@ -106,7 +108,8 @@ def test_a_storm_comes_to_in_virtual_time_what_it_came_to_on_sockets(name: str) 
         "after": (storm.ends, storm.seconds, 2.0),
     }
     for part, (begins, ends, bound) in parts.items():
-        assert abs(success(played, begins, ends) - (on_sockets[part] or 0.0)) <= bound, part
+        difference = success(played, begins, ends) - (on_sockets[part] or 0.0)
+        assert -bound <= difference <= (BETTER if part == "during" else bound), part
 
 
 @pytest.mark.parametrize("name", ["hang", "brownout"])
