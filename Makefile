@@ -85,7 +85,9 @@ format: $(DEV) ## rewrite the code as the formatter and the safe fixes of the li
 docs: $(DEV) ## write the pages that are made from the code
 	@$(BIN)/python -m sidecar.telemetry.metrics > docs/metrics.md
 	@$(BIN)/python -m sidecar.governance.review.reference > docs/settings.md
-	@for d in policy sidecar authority; do $(BIN)/sidecar policy schema $$d > config/$$d.schema.json; done
+	@for d in policy sidecar authority gate; do $(BIN)/sidecar policy schema $$d > config/$$d.schema.json; done
+	@cp config/gate.yaml sidecar/review/gate.yaml
+	@$(BIN)/python -m sidecar.review.pages docs/gate
 	@$(BIN)/python deploy/grafana/build.py > deploy/grafana/dashboard.json
 	@rm -rf sidecar/admin/runbooks && cp -r docs/runbooks sidecar/admin/runbooks
 	@cp docs/refusals.md sidecar/admin/refusals.md

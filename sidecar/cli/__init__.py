@@ -18,6 +18,7 @@ _COMMANDS: Final = {
     "init": "Write a commented sidecar file and policy to begin with.",
     "explain": "Say what would happen to a request, and which rule decides.",
     "policy": "Check, compare and explain policies.",
+    "gate": "Judge API descriptions: is every operation that moves money safe to repeat?",
     "simulate": "Simulate a fleet under a policy: does a blip stay a blip?",
 }
 

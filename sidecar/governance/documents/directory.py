@@ -12,6 +12,9 @@ from typing import Final
 POLICY_NAME: Final = "policy.yaml"
 """What the policy is called in a directory of which only the name is given."""
 
+GATE_NAME: Final = "gate.yaml"
+"""What the rules of `sidecar gate` are called. They lie beside a policy and are no part of it."""
+
 _SUFFIXES: Final = (".yaml", ".yml")
 _LOOKED_AT: Final = 1000
 _NAMED: Final = 5
@@ -24,7 +27,7 @@ def unread_documents(directory: Path) -> tuple[str, ...]:
         for entry in islice(entries, _LOOKED_AT):
             name = entry.name
             hidden = name.startswith(".")
-            if name.endswith(_SUFFIXES) and name != POLICY_NAME and not hidden and entry.is_file():
+            if name.endswith(_SUFFIXES) and name not in {POLICY_NAME, GATE_NAME} and not hidden and entry.is_file():
                 found.append(name)
     if not found:
         return ()

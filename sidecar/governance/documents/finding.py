@@ -13,13 +13,17 @@ FINDINGS_CEILING = 100
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One broken rule. `line` is None for the file as a whole; `value` is what was given, None when nothing was."""
+    """One broken rule. `line` is None for the file as a whole; `value` is what was given, None when nothing was.
+
+    `rule_id` is the stable id of the rule where whoever found it knows it.
+    """
 
     file: str
     line: int | None
     field: str
     rule: str
     value: str | None = None
+    rule_id: str = ""
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"

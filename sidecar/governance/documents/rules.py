@@ -126,4 +126,6 @@ RULES: Final[tuple[Rule, ...]] = (
 
 def rule_of(finding: Finding) -> Rule:
     """The kind of rule that a finding is about."""
+    if finding.rule_id:
+        return next(rule for rule in RULES if rule.id == finding.rule_id)
     return next(rule for rule in RULES if rule.mark.search(finding.rule))

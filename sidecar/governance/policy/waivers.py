@@ -7,9 +7,9 @@ own value.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from msgspec import UNSET
 
@@ -27,6 +27,10 @@ LONGEST_HARD = timedelta(days=30)
 APPROVERS_HARD = 2
 
 
+SOON = timedelta(days=7)
+"""An exception that ends within this is noted."""
+
+
 class State(Enum):
     """An exception at one instant."""
 
@@ -35,26 +39,85 @@ class State(Enum):
     EXPIRED = "expired"
 
 
-def live(exception: PolicyException, now: datetime) -> bool:
+class Waiver(Protocol):
+    """What every exception says of itself, whatever it is from: a guardrail of a policy, or a rule of the gate."""
+
+    @property
+    def owner(self) -> str:
+        """Who asked for it, and answers for it."""
+
+    @property
+    def approved_by(self) -> list[str]:
+        """Who agreed."""
+
+    @property
+    def not_before(self) -> date:
+        """Its first day."""
+
+    @property
+    def expires(self) -> date:
+        """The first day after its last."""
+
+
+def live(exception: Waiver, now: datetime) -> bool:
     """Whether the exception holds at `now`, an aware time: from 00:00 UTC of not_before until 00:00 UTC of expires."""
     return begins_at(exception) <= now < ends_at(exception)
 
 
-def state_of(exception: PolicyException, now: datetime) -> State:
+def state_of(exception: Waiver, now: datetime) -> State:
     """What `live` says, and on which side of its life an exception is that is not."""
     if live(exception, now):
         return State.LIVE
     return State.PENDING if now < begins_at(exception) else State.EXPIRED
 
 
-def begins_at(exception: PolicyException) -> datetime:
+def begins_at(exception: Waiver) -> datetime:
     """The first instant of its life."""
     return datetime.combine(exception.not_before, time(), UTC)
 
 
-def ends_at(exception: PolicyException) -> datetime:
+def ends_at(exception: Waiver) -> datetime:
     """The first instant after its life."""
     return datetime.combine(exception.expires, time(), UTC)
+
+
+def life_rule(exception: Waiver, bound: str, now: datetime) -> str | None:
+    """What is to be known about the life of an exception at `now`; None where there is nothing.
+
+    `bound` is what holds again when it is over, as in `the guardrail`.
+    """
+    match state_of(exception, now):
+        case State.EXPIRED:
+            return f"is over since {exception.expires}: take it out"
+        case State.PENDING:
+            return f"is not live before {exception.not_before}"
+        case State.LIVE if ends_at(exception) - now <= SOON:
+            return f"ends in {span_text(ends_at(exception) - now)}: {bound} holds again from {exception.expires}"
+        case State.LIVE:
+            return None
+
+
+def span_text(span: timedelta) -> str:
+    """A span in days, or in hours where it is less than two of them."""
+    if span >= timedelta(days=2):
+        return f"{span.days} days"
+    hours = max(1, round(span.total_seconds() / 3600))
+    return f"{hours} hour{'' if hours == 1 else 's'}"
+
+
+def check_waiver(exception: Waiver, path: Path, decoder: Decoder, *, hard: str | None) -> None:
+    """Find what is wrong with the approval and the term of an exception that stands at `path`.
+
+    `hard` says why two people must approve and a month must do, as in `the guardrail is hard (policy.yaml:9)`; None
+    where one approver and 90 days are enough.
+    """
+    _check_approval(exception, (*path, "approved_by"), decoder, hard=hard)
+    longest = LONGEST if hard is None else LONGEST_HARD
+    if exception.expires <= exception.not_before:
+        decoder.broken((*path, "expires"), "must be after not_before", exception.expires.isoformat())
+    elif exception.expires - exception.not_before > longest:
+        rule = f"must be at most {longest.days} days after not_before" + ("" if hard is None else f": {hard}")
+        decoder.broken((*path, "expires"), rule, exception.expires.isoformat())
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,16 +248,8 @@ def _check(exception: PolicyException, bounds: Mapping[str, Bound], path: Path, 
         decoder.lacking((*path, "setting"), f"{exception.setting} {unknown(exception.setting, SETTINGS)}")
     else:
         value = _value(exception, bound, (*path, "value"), decoder)
-    hard = bound is not None and bound.hard
-    _check_approval(exception, (*path, "approved_by"), decoder, hard=hard)
-    longest = LONGEST_HARD if hard else LONGEST
-    if exception.expires <= exception.not_before:
-        decoder.broken((*path, "expires"), "must be after not_before", exception.expires.isoformat())
-    elif exception.expires - exception.not_before > longest:
-        rule = f"must be at most {longest.days} days after not_before"
-        if hard and bound is not None:
-            rule += f": the guardrail is hard ({bound.place})"
-        decoder.broken((*path, "expires"), rule, exception.expires.isoformat())
+    hard = f"the guardrail is hard ({bound.place})" if bound is not None and bound.hard else None
+    check_waiver(exception, path, decoder, hard=hard)
     return value
 
 
@@ -208,13 +263,13 @@ def _value(exception: PolicyException, bound: Bound | None, path: Path, decoder:
     return value if rule is None else decoder.broken(path, rule, exception.value)
 
 
-def _check_approval(exception: PolicyException, path: Path, decoder: Decoder, *, hard: bool) -> None:
+def _check_approval(exception: Waiver, path: Path, decoder: Decoder, *, hard: str | None) -> None:
     approvers = {_person(name): name for name in exception.approved_by}
     owner = approvers.get(_person(exception.owner))
     if owner is not None:
         decoder.broken(path, "must not be approved by its owner", owner)
-    elif hard and len(approvers) < APPROVERS_HARD:
-        decoder.broken(path, "must name two people: the guardrail's level is hard", exception.approved_by)
+    elif hard is not None and len(approvers) < APPROVERS_HARD:
+        decoder.broken(path, f"must name two people: {hard}", exception.approved_by)
 
 
 def _person(name: str) -> str:

@@ -16,25 +16,26 @@ from pathlib import Path
 from msgspec import UNSET, structs
 
 from sidecar.engine.policy import DestinationPolicy
+from sidecar.governance.documents.directory import GATE_NAME
 from sidecar.governance.documents.document import AuthorityDocument, PolicyDocument, SidecarDocument
 from sidecar.governance.documents.finding import Finding, InvalidDocument
+from sidecar.governance.documents.gate import GateDocument
 from sidecar.governance.documents.yaml import parse
 from sidecar.governance.policy.authority import Authority, authority_from
 from sidecar.governance.policy.bootstrap import Bootstrap
 from sidecar.governance.policy.bootstrap import from_file as bootstrap_from_file
 from sidecar.governance.policy.delivery import Delivery
+from sidecar.governance.policy.gate_rules import GateRules, gate_rules
 from sidecar.governance.policy.guardrails import written
 from sidecar.governance.policy.platform_policy import Platform
 from sidecar.governance.policy.resolve import Origin
 from sidecar.governance.policy.snapshot import Snapshot, compiled
-from sidecar.governance.policy.waivers import Grant, State, ends_at, state_of
-
-SOON = timedelta(days=7)
-"""An exception that ends within this is noted."""
+from sidecar.governance.policy.waivers import SOON, Grant, State, life_rule, span_text, state_of
 
 _POLICY_KEYS = frozenset(field.encode_name for field in structs.fields(PolicyDocument))
 _AUTHORITY_KEYS = frozenset(field.encode_name for field in structs.fields(AuthorityDocument))
 _SIDECAR_KEYS = frozenset(field.encode_name for field in structs.fields(SidecarDocument))
+_GATE_KEYS = frozenset(field.encode_name for field in structs.fields(GateDocument)) - _POLICY_KEYS - _SIDECAR_KEYS
 
 
 class DocumentKind(Enum):
@@ -43,6 +44,9 @@ class DocumentKind(Enum):
     POLICY = "policy"
     SIDECAR = "sidecar file"
     AUTHORITY = "authority"
+    GATE = "rules of the gate"
+    DESCRIPTION = "API description"
+    """Judged by `sidecar gate`, and never by the policy check."""
     OTHER = "neither a policy nor a sidecar file"
 
 
@@ -88,6 +92,8 @@ def kind_of(candidate: Candidate) -> DocumentKind:
         if "authority" in name
         else DocumentKind.SIDECAR
         if "sidecar" in name
+        else DocumentKind.GATE
+        if name == GATE_NAME
         else DocumentKind.POLICY
     )
     try:
@@ -99,6 +105,8 @@ def kind_of(candidate: Candidate) -> DocumentKind:
     keys = value.keys()
     if keys == _AUTHORITY_KEYS:  # of all documents this one alone has no more to say
         return DocumentKind.AUTHORITY
+    if len(keys & _GATE_KEYS) >= 2:  # rules and effects, which it has to have, are nobody else's
+        return DocumentKind.GATE
     policy, sidecar = len(keys & (_POLICY_KEYS - _SIDECAR_KEYS)), len(keys & (_SIDECAR_KEYS - _POLICY_KEYS))
     ours = _POLICY_KEYS if policy > sidecar else _SIDECAR_KEYS
     if policy == sidecar == 0:
@@ -147,7 +155,9 @@ class _Bench:
                     pass  # judged before those that are under it
                 case DocumentKind.SIDECAR:
                     judged[candidate.name] = self._sidecar(candidate)
-                case DocumentKind.OTHER:
+                case DocumentKind.GATE:
+                    judged[candidate.name] = self._gate(candidate)
+                case DocumentKind.OTHER | DocumentKind.DESCRIPTION:
                     judged[candidate.name] = self._other(candidate)
         for name, platform in platforms.items():
             users = [snapshot for policy, snapshot in self._snapshots if policy == name]
@@ -155,6 +165,20 @@ class _Bench:
             self._notes.extend(_expiry_note(platform, self._now))
             self._notes.extend(_timeout_notes(platform.defaults.policy, platform.defaults.provenance))
         return Judgement(tuple(judged.values()), _ordered(self._findings), _ordered(self._notes))
+
+    def _gate(self, candidate: Candidate) -> Judged:
+        try:
+            rules = gate_rules(candidate.content, candidate.name, self._findings)
+        except InvalidDocument as error:
+            self._findings.extend(error.findings)
+            rules = None
+        if rules is None:
+            return Judged(candidate.name, DocumentKind.GATE)
+        for grant in rules.grants:
+            life = life_rule(grant.exception, "the rule", self._now)
+            if life is not None:
+                self._notes.append(Finding(grant.file, grant.line, f"exceptions ({grant.exception.id})", life))
+        return Judged(candidate.name, DocumentKind.GATE, _gate_summary(rules))
 
     def _other(self, candidate: Candidate) -> Judged:
         if candidate.named:
@@ -228,9 +252,17 @@ def _ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 def _policy_summary(platform: Platform) -> str:
     if platform.tree is None:
         return ""
-    count = len(platform.grants)
-    exceptions = "no exceptions" if count == 0 else f"{count} exception{'' if count == 1 else 's'}"
-    return f"policy, version {platform.version} of {platform.owner}, {exceptions}"
+    return f"policy, version {platform.version} of {platform.owner}, {_exceptions(len(platform.grants))}"
+
+
+def _gate_summary(rules: GateRules) -> str:
+    document = rules.document
+    of_whom = f"version {document.version} of {document.owner}"
+    return f"rules of the gate, {of_whom}, {len(document.rules)} rules, {_exceptions(len(rules.grants))}"
+
+
+def _exceptions(count: int) -> str:
+    return "no exceptions" if count == 0 else f"{count} exception{'' if count == 1 else 's'}"
 
 
 def _authority_summary(authority: Authority) -> str:
@@ -254,7 +286,7 @@ def _expiry_note(platform: Platform, now: datetime) -> Iterator[Finding]:
     if left <= timedelta(0):
         rule = f"is past since {platform.expires}: sidecars keep the policy and alarm; publish its successor"
     elif left <= SOON:
-        rule = f"ends in {_span(left)}: publish its successor before"
+        rule = f"ends in {span_text(left)}: publish its successor before"
     else:
         return
     yield Finding(platform.tree.file, platform.tree.line(("expires",)), "expires", rule)
@@ -297,24 +329,14 @@ def _grant_rules(
     settled = platform.destination(exception.destination).values[exception.setting]
     if bound is None or bound.broken(grant.value, settled) is None:
         yield here, f"passes no guardrail: {exception.setting} may be {written(grant.value)} without it"
-    match state:
-        case State.EXPIRED:
-            yield here, f"is over since {exception.expires}: take it out"
-            return
-        case State.PENDING:
-            yield here, f"is not live before {exception.not_before}"
-        case State.LIVE if ends_at(exception) - now <= SOON:
-            yield here, f"ends in {_span(ends_at(exception) - now)}: the guardrail holds again from {exception.expires}"
+    life = life_rule(exception, "the guardrail", now)
+    if life is not None:
+        yield here, life
+    if state is State.EXPIRED:
+        return
     for snapshot in users:
         if snapshot.service in grant.services:
             resolution = snapshot.resolutions.get(exception.destination)
             used = resolution is not None and any(e.grant.id == grant.id for e in resolution.excepted.values())
             if not used:
                 yield here, f"is not used: {snapshot.service} asks for nothing past the guardrail"
-
-
-def _span(span: timedelta) -> str:
-    if span >= timedelta(days=2):
-        return f"{span.days} days"
-    hours = max(1, round(span.total_seconds() / 3600))
-    return f"{hours} hour{'' if hours == 1 else 's'}"

@@ -4,9 +4,10 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
@@ -15,12 +16,52 @@ from sidecar.governance.documents.finding import Finding
 from sidecar.governance.documents.rules import RULES, rule_of
 from sidecar.governance.review.check import DocumentKind, Judged, Judgement
 
-TOOL: Final = "sidecar policy check"
+
+class ReportedRule(Protocol):
+    """What a report says of a kind of finding."""
+
+    @property
+    def id(self) -> str:
+        """Stable: tools count, silence and link by it."""
+
+    @property
+    def summary(self) -> str:
+        """What is wrong, in a sentence."""
+
+    @property
+    def advice(self) -> str:
+        """What mends it."""
+
+    @property
+    def note(self) -> bool:
+        """Whether its findings refuse nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTool:
+    """Whose report it is: the command, and the rules that its findings are about."""
+
+    name: str
+    rules: Sequence[ReportedRule]
+
+    def rule_id(self, finding: Finding) -> str:
+        """The id of the rule that a finding is about."""
+        return finding.rule_id or rule_of(finding).id
+
+
+class ReportFormat(Protocol):
+    """One form of a report."""
+
+    def __call__(self, judgement: Judgement, tool: ReportTool = ...) -> str:
+        """The whole report as text."""
+
+
+POLICY_CHECK: Final = ReportTool("sidecar policy check", RULES)
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def as_json(judgement: Judgement) -> str:
+def as_json(judgement: Judgement, tool: ReportTool = POLICY_CHECK) -> str:
     """One object: `documents`, `findings`, `notes`; keys may be added, never renamed."""
     return _dumped(
         {
@@ -28,26 +69,27 @@ def as_json(judgement: Judgement) -> str:
                 {"file": judged.file, "kind": judged.kind.name.lower(), "against": judged.against}
                 for judged in judgement.documents
             ],
-            "findings": [_plain(finding) for finding in judgement.findings],
-            "notes": [_plain(note) for note in judgement.notes],
+            "findings": [_plain(finding, tool) for finding in judgement.findings],
+            "notes": [_plain(note, tool) for note in judgement.notes],
         }
     )
 
 
-def as_github(judgement: Judgement) -> str:
+def as_github(judgement: Judgement, tool: ReportTool = POLICY_CHECK) -> str:
     """Workflow commands: GitHub shows each at its line of the pull request."""
+    del tool
     lines = [annotation("error", finding) for finding in judgement.findings]
     lines += [annotation("warning", note) for note in judgement.notes]
     return _sound("".join(f"{line}\n" for line in lines))
 
 
-def as_sarif(judgement: Judgement) -> str:
+def as_sarif(judgement: Judgement, tool: ReportTool = POLICY_CHECK) -> str:
     """A SARIF log with one run. Results keep their fingerprint when lines move."""
-    numbers = {rule.id: number for number, rule in enumerate(RULES)}
-    results = [_result(finding, "error", numbers) for finding in judgement.findings]
-    results += [_result(note, "note", numbers) for note in judgement.notes]
+    numbers = {rule.id: number for number, rule in enumerate(tool.rules)}
+    results = [_result(finding, "error", numbers, tool) for finding in judgement.findings]
+    results += [_result(note, "note", numbers, tool) for note in judgement.notes]
     driver = {
-        "name": TOOL,
+        "name": tool.name,
         "version": __version__,
         "rules": [
             {
@@ -57,7 +99,7 @@ def as_sarif(judgement: Judgement) -> str:
                 "help": {"text": rule.advice},
                 "defaultConfiguration": {"level": "note" if rule.note else "error"},
             }
-            for rule in RULES
+            for rule in tool.rules
         ],
     }
     return _dumped(
@@ -76,7 +118,7 @@ def as_sarif(judgement: Judgement) -> str:
     )
 
 
-def as_junit(judgement: Judgement) -> str:
+def as_junit(judgement: Judgement, tool: ReportTool = POLICY_CHECK) -> str:
     """One suite: a test for each finding, and one that passes for each document without any."""
     cases = []
     failures = 0
@@ -85,15 +127,15 @@ def as_junit(judgement: Judgement) -> str:
             continue
         findings = _of(judged, judgement.findings)
         failures += len(findings)
-        cases += [_failed(finding) for finding in findings] or [_passed(judged)]
+        cases += [_failed(finding, tool) for finding in findings] or [_passed(judged)]
     others = [finding for finding in judgement.findings if finding.file not in {j.file for j in judgement.documents}]
     failures += len(others)
-    cases += [_failed(finding) for finding in others]
+    cases += [_failed(finding, tool) for finding in others]
     counts = f'tests="{len(cases)}" failures="{failures}" errors="0"'
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f"<testsuites name={quoteattr(TOOL)} {counts}>\n"
-        f'  <testsuite name={quoteattr(TOOL)} {counts} skipped="0" time="0">\n'
+        f"<testsuites name={quoteattr(tool.name)} {counts}>\n"
+        f'  <testsuite name={quoteattr(tool.name)} {counts} skipped="0" time="0">\n'
         + "".join(cases)
         + "  </testsuite>\n</testsuites>\n"
     )
@@ -106,7 +148,7 @@ def annotation(level: str, finding: Finding) -> str:
     return f"::{level} file={_property(_relative(finding.file))}{line}{title}::{_command(_text(finding))}"
 
 
-FORMATS: Final[Mapping[str, Callable[[Judgement], str]]] = {
+FORMATS: Final[Mapping[str, ReportFormat]] = {
     "json": as_json,
     "sarif": as_sarif,
     "junit": as_junit,
@@ -124,14 +166,14 @@ def _sound(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _plain(finding: Finding) -> dict[str, object]:
+def _plain(finding: Finding, tool: ReportTool) -> dict[str, object]:
     return {
         "file": finding.file,
         "line": finding.line,
         "field": finding.field,
         "rule": finding.rule,
         "value": finding.value,
-        "id": rule_of(finding).id,
+        "id": tool.rule_id(finding),
     }
 
 
@@ -159,8 +201,8 @@ def _relative(file: str) -> str:
         return file
 
 
-def _result(finding: Finding, level: str, numbers: Mapping[str, int]) -> dict[str, Any]:
-    identity = rule_of(finding).id
+def _result(finding: Finding, level: str, numbers: Mapping[str, int], tool: ReportTool) -> dict[str, Any]:
+    identity = tool.rule_id(finding)
     named = "\0".join((finding.file, finding.field, finding.rule, finding.value or ""))
     place: dict[str, Any] = {"artifactLocation": _artifact(finding.file)}
     if finding.line is not None:
@@ -193,12 +235,12 @@ def _passed(judged: Judged) -> str:
     return f'    <testcase classname={_attribute(judged.file)} name={_attribute(judged.kind.value)} time="0"/>\n'
 
 
-def _failed(finding: Finding) -> str:
-    name = finding.field or rule_of(finding).id
+def _failed(finding: Finding, tool: ReportTool) -> str:
+    name = finding.field or tool.rule_id(finding)
     line = "" if finding.line is None else f" line {finding.line}"
     return (
         f'    <testcase classname={_attribute(finding.file)} name={_attribute(name + line)} time="0">\n'
-        f"      <failure type={_attribute(rule_of(finding).id)} message={_attribute(_text(finding))}>"
+        f"      <failure type={_attribute(tool.rule_id(finding))} message={_attribute(_text(finding))}>"
         f"{escape(_legal(str(finding)))}</failure>\n"
         "    </testcase>\n"
     )

@@ -14,9 +14,16 @@ from msgspec import Struct, inspect
 from sidecar.engine.policy import BUDGET_RATIO_CEILING, MAX_ATTEMPTS_CEILING, RETRYABLE_CLIENT_ERRORS
 from sidecar.governance.documents.decoder import LIST_CEILING
 from sidecar.governance.documents.document import AuthorityDocument, Guardrail, PolicyDocument, SidecarDocument
+from sidecar.governance.documents.gate import GateDocument
 from sidecar.governance.documents.json_pointer import JsonPointer
 from sidecar.governance.documents.limits import LIMIT_BOUNDS, limit_rule
-from sidecar.governance.documents.meaning import POLICY_MEANINGS, SECTION_MEANINGS, SETTING_MEANINGS, SIDECAR_MEANINGS
+from sidecar.governance.documents.meaning import (
+    GATE_MEANINGS,
+    POLICY_MEANINGS,
+    SECTION_MEANINGS,
+    SETTING_MEANINGS,
+    SIDECAR_MEANINGS,
+)
 from sidecar.governance.documents.public_key import PublicKey
 from sidecar.governance.documents.route_match import PathTemplate
 from sidecar.governance.documents.settings import ORDERED, SETTINGS, Settings
@@ -101,6 +108,7 @@ SCHEMAS: Final[Mapping[str, _Subject]] = {
     "policy": _Subject(PolicyDocument, POLICY_MEANINGS),
     "sidecar": _Subject(SidecarDocument, SIDECAR_MEANINGS),
     "authority": _Subject(AuthorityDocument, SIDECAR_MEANINGS),
+    "gate": _Subject(GateDocument, GATE_MEANINGS),
 }
 """The documents that have one, by the name of their kind."""
 

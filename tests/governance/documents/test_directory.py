@@ -6,7 +6,8 @@ from sidecar.governance.documents.directory import unread_documents
 
 
 @pytest.mark.parametrize(
-    "name", ["policy.yaml", "policy.yaml.sig", "README.md", ".hidden.yaml", "..data", "policy.yaml~", "notes.txt"]
+    "name",
+    ["policy.yaml", "policy.yaml.sig", "gate.yaml", "README.md", ".hidden.yaml", "..data", "policy.yaml~", "notes.txt"],
 )
 def test_what_can_not_be_taken_for_a_policy_is_nobodys_concern(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("")

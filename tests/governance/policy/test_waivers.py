@@ -179,7 +179,7 @@ def test_a_hard_guardrail_wants_two_people(approvers: list[str]) -> None:
     findings = checked(structs.replace(EXCEPTION, approved_by=approvers), guardrails=HARD)
 
     assert len(findings) == 1
-    assert "p.yaml:13: exceptions[0].approved_by: must name two people: the guardrail's level is hard" in findings[0]
+    assert "p.yaml:13: exceptions[0].approved_by: must name two people: the guardrail is hard (p.yaml:3)" in findings[0]
     assert checked(structs.replace(EXCEPTION, approved_by=approvers)) == []
 
 

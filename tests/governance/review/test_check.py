@@ -239,3 +239,43 @@ def test_timeouts_that_go_together_are_no_note(overrides: str) -> None:
     judgement = judged(policy=POLICY, sidecar=SIDECAR + f"    overrides: {overrides}\n")
 
     assert judgement.notes == ()
+
+
+GATE = (Path(__file__).resolve().parents[3] / "config" / "gate.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["gate.yaml", "rules.yaml"])
+def test_the_rules_of_the_gate_are_known_for_what_they_are(name: str) -> None:
+    judgement = judge([Candidate(name, GATE.encode(), named=False)], lambda _: None, NOW)
+
+    assert [judged.kind for judged in judgement.documents] == [DocumentKind.GATE]
+    assert judgement.documents[0].summary.startswith("rules of the gate, version 1 of platform-reliability, 6 rules")
+    assert (judgement.findings, judgement.notes) == ((), ())
+
+
+def test_rules_of_the_gate_that_are_wrong_are_found() -> None:
+    wrong = GATE.replace("accepts: [key]", "accepts: [magic]").encode()
+    broken = b"rules: [\n"
+
+    judgement = judge([Candidate("a/gate.yaml", wrong), Candidate("b/gate.yaml", broken)], lambda _: None, NOW)
+
+    assert [finding.file for finding in judgement.findings] == ["a/gate.yaml", "b/gate.yaml"]
+
+
+def test_an_exception_of_the_gate_that_is_over_is_noted() -> None:
+    exception = """exceptions:
+  - id: GX-1
+    operation: createPayment
+    reason: The acquirer dedupes by order number
+    ticket: PAY-1
+    owner: team-payments
+    approved_by: [a.lee, b.ortiz]
+    not_before: 2020-01-01
+    expires: 2020-01-20
+"""
+    judgement = judge(
+        [Candidate("gate.yaml", GATE.replace("exceptions: []\n", exception).encode())], lambda _: None, NOW
+    )
+
+    assert judgement.findings == ()
+    assert [note.rule for note in judgement.notes] == ["is over since 2020-01-20: take it out"]

@@ -8,8 +8,9 @@ import pytest
 from jsonschema import Draft4Validator
 
 from sidecar.governance.documents.finding import Finding
+from sidecar.governance.documents.rules import RULES
 from sidecar.governance.review.check import DocumentKind, Judged, Judgement
-from sidecar.governance.review.reports import FORMATS, as_github, as_json, as_junit, as_sarif
+from sidecar.governance.review.reports import FORMATS, ReportTool, as_github, as_json, as_junit, as_sarif
 from tests.fakes.tools import tool
 
 ORACLES = Path(__file__).resolve().parents[2] / "oracles"
@@ -160,3 +161,15 @@ def test_json_has_every_part_of_a_finding() -> None:
 @pytest.mark.parametrize("judgement", JUDGEMENTS.values(), ids=JUDGEMENTS)
 def test_every_report_can_be_written_as_utf_8(form: str, judgement: Judgement) -> None:
     FORMATS[form](judgement).encode("utf-8")
+
+
+def test_a_report_is_by_the_tool_that_made_it_and_about_its_rules() -> None:
+    gate = ReportTool("sidecar gate", RULES[-1:])
+    judgement = Judgement((), (Finding("a.yaml", 1, "x", "is wrong", rule_id="value"),), ())
+
+    driver = json.loads(as_sarif(judgement, gate))["runs"][0]["tool"]["driver"]
+
+    assert (driver["name"], [rule["id"] for rule in driver["rules"]]) == ("sidecar gate", ["value"])
+    assert json.loads(as_json(judgement, gate))["findings"][0]["id"] == "value"
+    assert '<testsuites name="sidecar gate"' in as_junit(judgement, gate)
+    assert 'type="value"' in as_junit(judgement, gate)
