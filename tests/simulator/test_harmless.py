@@ -16,8 +16,10 @@ from sidecar.simulator.ungoverned import direct
 SEEDS = (1, 2, 3, 4, 5)
 HARMED = {
     "five-seconds": "the default timeout is shorter than a slow dependency's answers need",
+    "failover": "those who waited for the end of a silence leave at the pace of a recovery",
     "half-slow": "the first period knows of quick answers only: the slow ones are not back yet",
     "long-calls": "the default timeout cuts them",
+    "low-rate": "those who waited for the end of a silence leave at the pace of a recovery",
     "many-pods": "each pod pays once for learning what is late",
     "shift-second": "those who waited for the end of a silence leave at the pace of a recovery",
     "up-and-down": "those who waited for the end of a silence leave at the pace of a recovery",
