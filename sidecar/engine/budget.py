@@ -133,6 +133,10 @@ class NestedBudget(RetryBudget):
         """Pay for one retry from both. False, and nothing spent, if either is short."""
         return super().withdraw(now) and self._whole.withdraw(now)
 
+    def withdraw_reconnect(self, now: float) -> bool:
+        """Pay for one reconnect from the whole, which has the free ones once for all its parts."""
+        return self._whole.withdraw_reconnect(now)
+
     def refund(self, withdrawn_at: float) -> None:
         """The retry that was paid for at `withdrawn_at` did not leave."""
         super().refund(withdrawn_at)

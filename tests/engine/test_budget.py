@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from sidecar.engine.budget import NestedBudget, RetryBudget
+from sidecar.engine.budget import FREE_RECONNECTS, NestedBudget, RetryBudget
 from sidecar.engine.policy import BudgetPolicy
 
 ROUNDING = 1e-6
@@ -348,6 +348,14 @@ def test_parts_of_a_budget_have_its_floor_once() -> None:
     granted = sum(part.withdraw(number * 0.05) for number, part in enumerate(parts))
 
     assert granted == 3
+
+
+def test_parts_of_a_budget_have_its_free_reconnects_once() -> None:
+    _, parts = nested(100, BudgetPolicy(ratio=0.1, min_retries=3))
+
+    granted = sum(part.withdraw_reconnect(number * 0.05) for number, part in enumerate(parts))
+
+    assert granted == FREE_RECONNECTS + 3
 
 
 def test_a_part_pays_from_what_it_has_itself() -> None:
