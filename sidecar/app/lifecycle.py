@@ -102,7 +102,7 @@ class Sidecar:
         route_table.keep_away_from(control, snapshot)
         listeners = route_table.listeners.values()
         for listener in listeners:
-            listener.start()
+            await listener.start()
         route_table.resolve()
         self.state.phase = Phase.SERVING
         self.policy.start()

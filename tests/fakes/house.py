@@ -125,8 +125,8 @@ async def house(
     )
     egress = Listener(context, bind(Address("127.0.0.1", 0)), router, None, connect=connect)
     context.guard = EgressGuard([own.address, egress.address], allowed=allowed)
-    own.start()
-    egress.start()
+    await own.start()
+    await egress.start()
     try:
         yield House(context, router, unlisted, route, own, egress, notes)
     finally:

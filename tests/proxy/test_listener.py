@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import socket
 import warnings
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from sidecar.governance.documents.limits import WireLimits
 from sidecar.net import Address
 from sidecar.proxy.listener import PortTaken, bind
 from tests.fakes.house import house
+from tests.fakes.loops import on_uvloop
 from tests.fakes.origin import Origin, replying, response
 
 GET = b"GET / HTTP/1.1\r\nHost: payments\r\n\r\n"
@@ -51,3 +53,30 @@ async def test_a_closed_listener_leaves_no_socket_behind() -> None:
         async with Origin(replying(response(200))) as origin, house([origin.port]) as proxy:
             await proxy.send(GET)
         gc.collect()
+
+
+@pytest.mark.parametrize("roomy", [True, False])
+@on_uvloop
+async def test_a_flood_at_once_gets_no_more_than_the_limit_when_the_limit_is_near(*, roomy: bool) -> None:
+    limits = replace(WireLimits(), connections=10_000 if roomy else 2100)
+    async with Origin(replying(response(200))) as origin, house([origin.port], limits=limits) as proxy:
+        address = ("127.0.0.1", proxy.own.address.port)
+        callers = [socket.create_connection(address)]
+        while proxy.context.connections < 1:
+            await asyncio.sleep(0.01)
+        proxy.context.max_connections = 10_000 if roomy else 20
+        callers.append(socket.create_connection(address))  # with this one the listener notices that there is less room
+        while proxy.context.connections < 2:
+            await asyncio.sleep(0.01)
+        callers += [socket.create_connection(address) for _ in range(50)]
+        await asyncio.sleep(0.2)
+        most = proxy.context.connections
+        answers = []
+        for caller in callers:
+            caller.sendall(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        for caller in callers:
+            answers.append(await asyncio.to_thread(caller.recv, 1000))
+            caller.close()
+
+    assert most == (52 if roomy else 20)
+    assert [answer[:13] for answer in answers] == [b"HTTP/1.1 200 "] * 52

@@ -430,3 +430,14 @@ async def test_a_listener_that_can_not_open_files_for_a_while_serves_again_when_
             waiting.close()
 
     assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+@on_uvloop
+async def test_a_listener_in_clear_speaks_tls_from_the_reload_on_that_says_so() -> None:
+    async with Origin(replying(response(200))) as app, house([app.port], POLICY, ingress=True) as proxy:
+        before = await proxy.send(GET)
+        proxy.own.turn_to(proxy.router, proxy.route, connect=False, ingress=True, tls=shown())
+        after = await call(proxy, GET)
+
+    assert before.startswith(b"HTTP/1.1 200 ")
+    assert after.startswith(b"HTTP/1.1 200 ")
