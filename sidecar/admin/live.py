@@ -170,6 +170,7 @@ class Live:
             refused=counts.get("refused", 0),
             held=lately.held,
             limit=destination.limiter.limit,
+            limit_state=destination.limiter.state.value,
             waiting=len(destination.limiter.waiting),
             budget=destination.policy.budget,
         )
@@ -198,6 +199,7 @@ def exchange(noted: Noted, ahead: float) -> Message:
         "outcome": record.result,
         "answered_by": record.answered_by,
         "seconds": round(record.seconds, 5),
+        "waited": round(record.waited, 5),
         "refusal": record.refusal,
         "breaker": record.breaker,
         "budget": round(record.budget_balance, 2),

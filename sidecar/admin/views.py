@@ -161,6 +161,7 @@ def view_of(destination: Destination, now: float) -> dict[str, object]:
             "transitions": {state.value: count for state, count in breaker.transitions.items()},
         },
         "concurrency": {
+            "state": limiter.state.value,
             "limit": limiter.limit,
             "in_flight": limiter.awaited,
             "waiting": len(limiter.waiting),

@@ -38,6 +38,11 @@ class ExchangeRecord:
     trace_id: str | None
 
     @property
+    def waited(self) -> float:
+        """Seconds before the first attempt: for a slot, or for the breaker's probe. All of it where none was sent."""
+        return self.attempts[0].began if self.attempts else self.seconds
+
+    @property
     def answered_by(self) -> str:
         """Who made the answer: `upstream`, or `sidecar` where no attempt ended so; empty without an answer."""
         if not self.status:

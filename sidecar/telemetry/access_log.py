@@ -65,6 +65,7 @@ def _fields(record: ExchangeRecord) -> dict[str, object]:
         "outcome": record.result,
         "answered_by": record.answered_by,
         "ms": _ms(record.seconds),
+        "waited_ms": _ms(record.waited),
         "attempts": [_attempt(attempt) for attempt in record.attempts],
         "refusal": record.refusal,
         "budget": round(record.budget_balance, 2),

@@ -1,7 +1,7 @@
 """Scrapes: the table of metrics as text, a destination at a time, so that requests pass in between.
 
 Each destination is read at one instant, all its metrics together: quotients of them mean something only then. The
-15,300 series of 100 destinations, 1.1 MB of text, take 7 ms and hold the event loop for 0.2 ms at most; made in one go,
+16,500 series of 100 destinations, 1.1 MB of text, take 7 ms and hold the event loop for 0.2 ms at most; made in one go,
 by way of prometheus_client's samples, they held it for 31 ms.
 """
 

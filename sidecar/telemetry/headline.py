@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
+from sidecar.engine.concurrency import LimitState
 from sidecar.engine.policy import BudgetPolicy
 from sidecar.engine.verdict import Refusal
 
@@ -63,6 +64,8 @@ class Standing:
     refused: int = 0
     held: int = 0
     limit: float = math.inf
+    limit_state: str = ""
+    """The word of `LimitState`."""
     waiting: int = 0
     budget: BudgetPolicy = field(default_factory=BudgetPolicy)
 
@@ -183,6 +186,8 @@ def _advice(towards: Sequence[Standing]) -> str:
     sent = worst.requests - worst.refused
     answered = f"{sent - worst.failed:,} of {sent:,} sent were answered well" if sent else "none was sent"
     places = f"{worst.in_flight} in flight of {worst.limit:.0f}, {worst.waiting} waiting"
+    if worst.limit_state == LimitState.OPEN.value:
+        places += ", and concurrency.max_in_flight is reached"
     return f"{answered}; {places}; see /refusals/concurrency_limit"
 
 

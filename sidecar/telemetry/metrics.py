@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Final
 
 from sidecar.engine.breaker import BreakerState
+from sidecar.engine.concurrency import LimitState
 from sidecar.engine.destination import Destination
 from sidecar.engine.histogram import SECONDS, Histogram
 from sidecar.engine.outcome import AttemptKind, Fault, Result
@@ -25,12 +26,13 @@ from sidecar.wire.malformed import REASONS
 from sidecar.wire.misdirected import MISDIRECTIONS
 
 MAX_SERIES: Final = 20_000
-"""Of destinations: 100 of them have 15,300, and 130 fit. At the bound a scrape is 1.5 MB of text."""
+"""Of destinations: 100 of them have 16,500, and 121 fit. At the bound a scrape is 1.5 MB of text."""
 
 OUTCOMES: Final = tuple(result.label for result in Result)
 KINDS: Final = tuple(kind.label for kind in AttemptKind)
 REFUSALS: Final = tuple(refusal.value for refusal in Refusal)
 STATES: Final = tuple(state.value for state in BreakerState)
+LIMIT_STATES: Final = tuple(state.value for state in LimitState)
 DIFFERENCES: Final = tuple(difference.value for difference in Difference)
 AUTHORITY_STATES: Final = ("managed", "unmanaged")
 ORIGINS: Final = tuple(origin.value for origin in PolicyOrigin)
@@ -128,6 +130,11 @@ def _breaker_state(sample: DestinationSample) -> Values:
     return [((state.value,), 1 if state is now else 0) for state in BreakerState]
 
 
+def _limit_state(sample: DestinationSample) -> Values:
+    now = sample.destination.limiter.state
+    return [((state.value,), 1 if state is now else 0) for state in LimitState]
+
+
 def _breaker_transitions(sample: DestinationSample) -> Values:
     transitions = sample.destination.breaker.transitions
     return [((state.value,), transitions.get(state, 0)) for state in BreakerState]
@@ -194,6 +201,24 @@ METRICS: Final = (
         MetricType.COUNTER,
         "Requests that succeeded at their second or a later attempt.",
         sample=lambda sample: _one(sample.destination.tally.retry_successes),
+    ),
+    Metric(
+        "sidecar_late_attempts_total",
+        MetricType.COUNTER,
+        "Attempts that became late: a retry may go beside them.",
+        sample=lambda sample: _one(sample.destination.tally.late_attempts),
+    ),
+    Metric(
+        "sidecar_late_answers_total",
+        MetricType.COUNTER,
+        "Late attempts that were answered well in the end.",
+        sample=lambda sample: _one(sample.destination.tally.late_answers),
+    ),
+    Metric(
+        "sidecar_late_wins_total",
+        MetricType.COUNTER,
+        "Late attempts that were answered well before the retry that went beside them.",
+        sample=lambda sample: _one(sample.destination.tally.late_wins),
     ),
     Metric(
         "sidecar_retry_refusals_total",
@@ -269,6 +294,13 @@ METRICS: Final = (
         MetricType.GAUGE,
         "Attempts that may be in flight at once now.",
         sample=lambda sample: _one(sample.destination.limiter.limit),
+    ),
+    Metric(
+        "sidecar_concurrency_state",
+        MetricType.GAUGE,
+        "1 for the in-flight limit's state: open (no limit in force), watch, stalled, resuming, held.",
+        (Label("state", LIMIT_STATES),),
+        sample=_limit_state,
     ),
     Metric(
         "sidecar_waiting",
@@ -513,7 +545,7 @@ def reference() -> str:
         "",
         "`GET /metrics` on the admin port, as Prometheus text or OpenMetrics. Label values come from policy names and",
         "closed lists only. Counters begin at 0 for every combination of closed labels: `rate()` sees the first event.",
-        f"Destinations have at most {MAX_SERIES:,} series together. One has 153, and one more for each status over two",
+        f"Destinations have at most {MAX_SERIES:,} series together. One has 165, and one more for each status over two",
         "in its `retry.statuses`: 100 of them fit. What does not fit is left out, whole destinations, the last named",
         "first, and counted in `sidecar_series_dropped_total`. Beside these there are prometheus_client's `process_*`",
         "metrics: cpu, memory, open files, start time.",

@@ -65,6 +65,8 @@ class Concurrency(Struct, frozen=True):
     limit: float
     in_flight: int
     waiting: int
+    state: str = ""
+    """Of the limit: `open` while none is in force."""
 
 
 class Limits(Struct, frozen=True):

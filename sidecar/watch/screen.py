@@ -34,6 +34,8 @@ MEDIUM: Final = 108
 NARROW: Final = 86
 SLIM: Final = 56
 SLIMMER: Final = 46
+WORTH_TELLING_SECONDS: Final = 0.005
+"""From here on a wait before the first attempt, for a slot or for the breaker's probe, is told."""
 LINES_ABOVE_EXCHANGES: Final = 10
 LEAST_EXCHANGES: Final = 3
 
@@ -154,7 +156,8 @@ class Screen:
             yield Text(_seconds(quantiles[-1]))
         if width >= MEDIUM:
             waiting = f"+{one.concurrency.waiting}" if one.concurrency.waiting else ""
-            yield Text(f"{one.concurrency.in_flight}{waiting}/{one.concurrency.limit:.0f}")
+            limit = "" if one.concurrency.state == "open" else f"/{one.concurrency.limit:.0f}"
+            yield Text(f"{one.concurrency.in_flight}{waiting}{limit}")
             yield Text(f"{one.budget.balance:.1f}")
         if width >= SLIMMER:
             state = one.breaker.state
@@ -211,6 +214,8 @@ class Screen:
         if not one.attempts:
             return Text("never sent", style="dim")
         text = Text()
+        if one.attempts[0].began >= WORTH_TELLING_SECONDS:
+            text.append(f"waited {_seconds(one.attempts[0].began)} {self._dash} ", style="dim")
         end = one.attempts[0].began
         for number, attempt in enumerate(one.attempts):
             if number:

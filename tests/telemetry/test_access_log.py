@@ -70,6 +70,7 @@ def test_a_retried_exchange_is_a_line_with_its_attempts() -> None:
         "outcome": "success",
         "answered_by": "upstream",
         "ms": 50.0,
+        "waited_ms": 0.0,
         "attempts": [
             {"n": 1, "kind": "first", "endpoint": "10.0.0.1:8080", "outcome": "503", "ms": 100.0, "backoff_ms": 0.0},
             {"n": 2, "kind": "retry", "endpoint": "10.0.0.2:8080", "outcome": "200", "ms": 50.0, "backoff_ms": 21.3},

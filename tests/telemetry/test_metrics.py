@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from sidecar.engine.breaker import BreakerState
+from sidecar.engine.concurrency import LimitState
 from sidecar.engine.outcome import AttemptKind, Fault, Result
 from sidecar.engine.policy import (
     BreakerPolicy,
@@ -296,6 +297,29 @@ def test_attempts_in_flight_and_originals_waiting_are_seen() -> None:
     assert samples["sidecar_in_flight"][payments] == 5
     assert samples["sidecar_concurrency_limit"][payments] == 5
     assert samples["sidecar_waiting"][payments] == 3
+
+
+def test_the_state_of_the_limit_is_one_of_its_states() -> None:
+    source = SetMetricsSource()
+    source.destinations["payments"].limiter.state = LimitState.HELD
+
+    states = scrape(source)["sidecar_concurrency_state"]
+
+    assert {state.value: states[labels(destination="payments", state=state.value)] for state in LimitState} == {
+        state.value: int(state is LimitState.HELD) for state in LimitState
+    }
+
+
+def test_late_attempts_are_counted_apart_from_those_that_were_answered_and_those_that_won() -> None:
+    source = SetMetricsSource()
+    tally = source.destinations["payments"].tally
+    tally.late_attempts, tally.late_answers, tally.late_wins = 9, 5, 2
+
+    samples = scrape(source)
+
+    payments = labels(destination="payments")
+    counted = [samples[f"sidecar_late_{what}_total"][payments] for what in ("attempts", "answers", "wins")]
+    assert counted == [9, 5, 2]
 
 
 def test_what_the_process_says_is_exported() -> None:

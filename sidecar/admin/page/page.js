@@ -349,7 +349,8 @@ class Card {
     const row = store.series.get(this.name);
     const last = (column) => row?.[column]?.at(-1);
     say(values.latency, last("p50") == null ? "–" : `${seconds(last("p50"))} / ${seconds(last("p99"))}`);
-    say(values.flight, `${one.concurrency.in_flight} of ${Math.floor(one.concurrency.limit)}${one.concurrency.waiting ? `, ${one.concurrency.waiting} wait` : ""}`);
+    const { state, in_flight: flight, limit, waiting } = one.concurrency;
+    say(values.flight, `${flight}${state === "open" && !waiting ? "" : ` of ${Math.floor(limit)}`}${waiting ? `, ${waiting} wait` : ""}${state === "open" ? "" : ` · ${state}`}`);
     say(values.balance, one.budget.balance.toFixed(1));
     say(this.totals, `Since the start: ${count(one.requests)} requests, ${count(one.attempts)} attempts`);
     this.drawRefusals();
@@ -591,20 +592,24 @@ function exchangeRow(one, key, total) {
   row.append(
     cell("time", timeOf(one.at)),
     request,
-    cell("fall", falls, make("span", "places", one.attempts.length ? places.join(", ") : "never sent")),
-    cell("took", one.attempts.length ? seconds(one.seconds) : "–"),
+    cell("fall", falls, make("span", "places", [waitedWords(one), one.attempts.length ? places.join(", ") : "never sent"].filter(Boolean).join("; "))),
+    cell("took", one.attempts.length || one.waited >= 0.005 ? seconds(one.seconds) : "–"),
     result,
   );
   return row;
 }
 
+// For a slot, or for the breaker's probe.
+const waitedWords = (one) => (one.waited >= 0.005 ? `waited ${seconds(one.waited)}` : "");
+
 function fallsWords(one) {
-  if (!one.attempts.length) return "never sent";
+  if (!one.attempts.length) return [waitedWords(one), "never sent"].filter(Boolean).join(", ");
   const told = one.attempts.map((attempt, number) => {
     const pause = number ? `after ${seconds(Math.max(0, attempt.began - one.attempts[number - 1].began - one.attempts[number - 1].seconds))}, ` : "";
     return `${pause}attempt ${attempt.n} to ${attempt.endpoint}: ${attempt.outcome} in ${seconds(attempt.seconds)}`;
   });
   const answered = one.answered_by === "sidecar" ? `; answered ${one.status} by the sidecar` : "";
+  if (waitedWords(one)) told.unshift(waitedWords(one));
   return told.join("; ") + answered + (one.refusal ? `; then refused: ${one.refusal}` : "");
 }
 
