@@ -8,6 +8,7 @@ from sidecar.cli.lazy import LazyGroup
 
 _COMMANDS: Final = {
     "check": "Judge descriptions: what `sidecar gate FILE...` does.",
+    "fix": "Write a strategy and what proves it into a description.",
     "explain": "Say why a finding is one, and what mends it.",
     "schema": "Print the JSON Schema of config/gate.yaml, for editors.",
 }
