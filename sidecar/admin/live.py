@@ -215,6 +215,7 @@ def exchange(noted: Noted, ahead: float) -> Message:
                 "began": round(attempt.began, 5),
                 "seconds": round(attempt.seconds, 5),
                 "backoff": round(attempt.backoff, 5),
+                "late": attempt.late,
             }
             for attempt in record.attempts
         ],

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class AttemptRecord:
     """One attempt: `outcome` is a status in digits or a fault's word; seconds it took and was held back before.
 
-    `began` is when it left, in seconds after the exchange began.
+    `began` is when it left, in seconds after the exchange began. `late`: it was not answered in the usual time, and
+    went on beside a retry or without one. Of two that overlap one is `superseded` if the other was answered.
     """
 
     number: int
@@ -17,6 +18,7 @@ class AttemptRecord:
     seconds: float
     backoff: float
     began: float = 0.0
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)

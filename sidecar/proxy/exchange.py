@@ -15,7 +15,7 @@ from sidecar.engine import retry
 from sidecar.engine.outcome import AttemptKind, Fault, Result, result_of
 from sidecar.engine.record import AttemptRecord, ExchangeRecord
 from sidecar.engine.retry import UPLOAD_SLOT_SECONDS, Admission
-from sidecar.engine.verdict import DELIVER, Deliver, Refusal, Retry, Verdict
+from sidecar.engine.verdict import DELIVER, Await, Deliver, Refusal, Retry, Verdict
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.exchange_phase import ExchangePhase
 from sidecar.proxy.observer import ExchangeObserver, ExchangeSummary
@@ -69,6 +69,20 @@ class _HeldAnswer:
         """Still to be read from, its reading held; None when the response is complete."""
 
 
+class _Elder:
+    """A late attempt that goes on beside its retry."""
+
+    __slots__ = ("address", "backoff", "began", "kind", "number", "stream")
+
+    def __init__(self, stream: Stream, address: ConnectionOwner, kind: AttemptKind, backoff: float) -> None:
+        self.stream = stream
+        self.address = address
+        self.kind = kind
+        self.backoff = backoff
+        self.number = 0
+        self.began = 0.0
+
+
 class Exchange:
     """One request of one client. Implements `stream.ResponseReceiver` and `stream.ConnectionWaiter`."""
 
@@ -80,6 +94,7 @@ class Exchange:
         "_body_moment",
         "_connecting",
         "_context",
+        "_elder",
         "_fault",
         "_fresh",
         "_head",
@@ -110,6 +125,7 @@ class Exchange:
     _body: ReplayBuffer | None
     _trailers: bytes | None
     _held: _HeldAnswer | None
+    _elder: _Elder | None
     _fault: Fault | HandshakeFailure | None
     _refusal: Refusal | None
     _trail: list[AttemptRecord] | None
@@ -134,7 +150,7 @@ class Exchange:
         self.phase = _WAITING
         self._kind = _FIRST
         self._stream = self._address = self._connecting = self._body = None
-        self._held = self._fault = self._refusal = self._trail = None
+        self._held = self._elder = self._fault = self._refusal = self._trail = None
         self._tried = ()
         self._trailers = b""
         """Of the request; None while its body is still to come."""
@@ -296,13 +312,15 @@ class Exchange:
 
         A 100 to a repeated body is an answer to us alone: the client has sent all of it long ago.
         """
-        del stream
-        if head.status != 100 or self._trailers is None or self.engine.attempts == 1:
+        if stream is self._stream and (head.status != 100 or self._trailers is None or self.engine.attempts == 1):
             self._writer.interim(head)
 
     def on_response(self, stream: Stream, head: ResponseHead, body: bytes, complete: bool) -> None:  # noqa: FBT001
         """A response head, and the body so far."""
         now = self._context.clock()
+        if self._elder is not None:
+            self._response_of_two(self._elder, stream, head, body, complete=complete, now=now)
+            return
         engine = self.engine
         status = head.verdict
         if status is None:
@@ -316,11 +334,11 @@ class Exchange:
             wait = parse_retry_after(head.retry_after, head.date, self._context.wall())
         verdict = engine.on_status(now, status, wait)
         if self._observer is not None:
-            self._observer.on_outcome(now, engine.attempts, str(status), self._address)
+            self._observer.on_outcome(now, engine.attempt_number, str(status), self._address)
             self._observer.on_status(now, status, wait, verdict)
         if verdict is DELIVER:
             if self._trail is not None:
-                self._note(now, str(status), engine.attempts)
+                self._note(now, str(status), engine.attempt_number)
             address = self._address
             if address is not None:
                 if address.consecutive_failures or address.late or status >= 500:  # 40 ns after good answers
@@ -337,7 +355,7 @@ class Exchange:
             else:
                 self._deliver(head, body, complete, now)
         else:
-            self._note(now, str(status), engine.attempts)
+            self._note(now, str(status), engine.attempt_number)
             self._judge_address(status, now)
             if isinstance(verdict, Deliver):
                 self._refused(verdict.refusal, now)
@@ -377,12 +395,17 @@ class Exchange:
 
     def on_malformed(self, stream: Stream, error: Malformed) -> None:
         """The endpoint spoke nonsense."""
-        del stream
         self._context.rejections[error.reason] += 1
-        self._broken(Fault.PROTOCOL)
+        if self._elder is not None and stream is self._elder.stream:
+            self._elder_failed(self._elder, Fault.PROTOCOL, sent=True)
+        else:
+            self._broken(Fault.PROTOCOL)
 
     def on_lost(self, stream: Stream, loss: Loss | HandshakeFailure) -> None:
         """The stream is gone before its response was complete."""
+        if self._elder is not None and stream is self._elder.stream:
+            self._elder_failed(self._elder, Fault.RESET, sent=loss is not Loss.REFUSED)
+            return
         if self.phase is not _SENT:
             if self.phase is _RELAYING:
                 self._context.rejections["truncated"] += 1
@@ -398,7 +421,7 @@ class Exchange:
         if loss is Loss.STALE:
             if self._body is not None:
                 engine.replayable = self._body.replayable
-            number = engine.attempts
+            number = engine.attempt_number
             if engine.reconnect(now):
                 self._attempt_over(now, "stale", number)
                 if self._observer is not None:
@@ -413,14 +436,14 @@ class Exchange:
 
     def on_stream_full(self, stream: Stream) -> None:
         """The endpoint reads more slowly than the request's body comes."""
-        del stream
-        self._writer.read_gate.hold(ReadGate.PEER)
+        if stream is self._stream:
+            self._writer.read_gate.hold(ReadGate.PEER)
 
     def on_stream_drained(self, stream: Stream) -> None:
         """It has caught up."""
-        del stream
-        self._body_moment = self._context.clock()
-        self._writer.read_gate.release(ReadGate.PEER)
+        if stream is self._stream:
+            self._body_moment = self._context.clock()
+            self._writer.read_gate.release(ReadGate.PEER)
 
     # Attempts
 
@@ -517,9 +540,7 @@ class Exchange:
             if self.phase is _SENT and self._address is not None:
                 self._address.record_timeout(engine.attempt_began, now)
             if isinstance(verdict, Retry):
-                self._attempt_over(now, "timeout")
-                engine.give_up_elder(now)
-                self._drop_attempt()
+                self._go_on_beside(now)
                 self._fault = Fault.TIMEOUT
                 self._back_off(verdict, now)
                 if engine.destination.limiter.waiting:
@@ -532,9 +553,129 @@ class Exchange:
                     self._trail = []  # slow is notable: its outcome is to be noted, whatever it will be
                 self._writer.timer.arm(engine.deadline)
             return
-        sent = self.phase is _SENT
+        self._deadline_passed(now)
+
+    def _go_on_beside(self, now: float) -> None:
+        """A retry was granted for an attempt that is late: it is awaited beside it, if it has left at all."""
+        elder = self.engine.elder
+        stream = self._stream
+        assert elder is not None
+        if stream is None:
+            self._attempt_over(now, "timeout")
+            self.engine.give_up_elder(now)
+            self._drop_attempt()
+            return
+        assert self._address is not None
+        kept = self._elder = _Elder(stream, self._address, self._kind, self._backoff)
+        kept.number = elder.number
+        kept.began = elder.began
+        self._stream = None
+
+    def _response_of_two(
+        self, elder: _Elder, stream: Stream, head: ResponseHead, body: bytes, *, complete: bool, now: float
+    ) -> None:
+        """A response while two attempts are awaited: a good one wins, a bad one leaves the other awaited."""
+        engine = self.engine
+        status = head.verdict or head.status  # the head of a stream whose verdict is still to come has won
+        wait = None
+        if head.retry_after and status in engine.policy.retry.statuses:
+            wait = parse_retry_after(head.retry_after, head.date, self._context.wall())
+        if stream is elder.stream:
+            self._elder_over(now, str(status))
+            flying, number, began = self.phase is not _BACKING_OFF, engine.attempt_number, engine.attempt_began
+            verdict = engine.on_elder_status(now, status, wait)
+            good = status not in engine.destination.failing
+            if good and flying:
+                self._attempt_over(now, "superseded", number, began)
+            if isinstance(verdict, Await):
+                self._discard(stream, complete=complete, now=now)
+            else:
+                self._drop_attempt()
+                self._stream, self._address, self._kind = stream, elder.address, elder.kind
+                self._judge_address(status, now)
+                self._follow(verdict, head, body, complete=complete, now=now)
+        else:
+            self._attempt_over(now, str(status))
+            verdict = engine.on_status(now, status, wait)
+            if self._observer is not None:
+                self._observer.on_status(now, status, wait, verdict)
+            self._judge_address(status, now)
+            if isinstance(verdict, Await):
+                self._discard(stream, complete=complete, now=now)
+                self._await_elder(now)
+            else:
+                self._elder_over(now, "superseded")
+                elder.stream.cancel()
+                self._follow(verdict, head, body, complete=complete, now=now)
+        if engine.destination.limiter.waiting:
+            self._wake(now)
+
+    def _follow(self, verdict: Verdict, head: ResponseHead, body: bytes, *, complete: bool, now: float) -> None:
+        """Deliver the response of the current attempt, or hold it and try again."""
+        if isinstance(verdict, Retry):
+            self._hold(head, body, complete=complete, now=now)
+            self._back_off(verdict, now)
+        else:
+            assert isinstance(verdict, Deliver)
+            self._refused(verdict.refusal, now)
+            self._deliver(head, body, complete, now)
+
+    def _elder_failed(self, elder: _Elder, fault: Fault, *, sent: bool) -> None:
+        """The elder will not be answered: its retry goes on; one that has not left yet is judged anew."""
+        now = self._context.clock()
+        engine = self.engine
+        self._elder_over(now, fault.value)
+        verdict = engine.on_elder_fault(now, fault, sent=sent)
+        elder.address.record_failure(engine.destination, now)
+        if isinstance(verdict, Retry):
+            self._fault = fault
+            self._back_off(verdict, now)
+        elif isinstance(verdict, Deliver):
+            self._refused(verdict.refusal, now)
+            self._deliver_fault(fault, now)
+        if engine.destination.limiter.waiting:
+            self._wake(now)
+
+    def _await_elder(self, now: float) -> None:
+        """The retry has come to nothing: the elder is the current attempt again, and has until the deadline."""
+        elder, self._elder = self._elder, None
+        assert elder is not None
+        del now
+        self._stream, self._address = elder.stream, elder.address
+        self._kind, self._backoff = elder.kind, elder.backoff
+        self.phase = _SENT
+        self._overdue = True
+        self._writer.timer.arm(self.engine.deadline)
+
+    def _discard(self, stream: Stream, *, complete: bool, now: float) -> None:
+        """An answer that nobody is to have."""
+        if stream is self._stream:
+            self._stream = None
+        if complete:
+            stream.release(now)
+        else:
+            stream.cancel()
+
+    def _deadline_passed(self, now: float) -> None:
+        """Nothing of what is awaited has come: all of it is over."""
+        sent = self.phase is _SENT or self._elder is not None
+        if self._elder is not None:
+            stream = self._elder.stream
+            self._elder_over(now, Fault.TIMEOUT.value)
+            stream.cancel()
         self._drop_attempt()
-        self._failed(Fault.TIMEOUT, now, sent=sent)
+        engine = self.engine
+        engine.replayable = self._body is None or self._body.replayable
+        self._attempt_over(now, Fault.TIMEOUT.value)
+        verdict = engine.on_deadline(now, sent=sent)
+        if self._observer is not None:
+            self._observer.on_fault(now, Fault.TIMEOUT, verdict, sent=sent)
+        assert isinstance(verdict, Deliver)
+        if verdict.refusal is not None:
+            self._refused(verdict.refusal, now)
+        self._deliver_fault(Fault.TIMEOUT, now)
+        if engine.destination.limiter.waiting:
+            self._wake(now)
 
     def _upload_late(self, now: float) -> None:
         """Neither more of the request's body has come for long, nor an answer."""
@@ -577,8 +718,9 @@ class Exchange:
         if isinstance(verdict, Retry):
             self._fault = reason
             self._back_off(verdict, now)
+        elif isinstance(verdict, Await):
+            self._await_elder(now)
         else:
-            assert isinstance(verdict, Deliver)
             if verdict.refusal is not None or fault is not Fault.TIMEOUT:
                 self._refused(verdict.refusal, now)
             self._deliver_fault(reason, now)
@@ -671,6 +813,11 @@ class Exchange:
             return
         assert isinstance(admission, Refusal)
         self._refused(admission, now)
+        if self._elder is not None:
+            self._await_elder(now)
+            if self.engine.destination.limiter.waiting:
+                self._wake(now)
+            return
         if held is not None:
             self._deliver(held.head, held.body, held.stream is None, now, held.trailers)
             if held.stream is not None:
@@ -688,12 +835,19 @@ class Exchange:
             self._stream = None
 
     def _leave(self, now: float) -> None:
+        if self.phase is not _RELAYING and self.engine.attempts:
+            if self._elder is not None:
+                stream = self._elder.stream
+                self._elder_over(now, "abandoned")
+                stream.cancel()
+                if self.phase is not _BACKING_OFF:
+                    self._attempt_over(now, "abandoned")
+            else:
+                self._attempt_over(now, "abandoned")
         self._drop_attempt()
         self._held = None
         self.engine.abandon(now)
         self.engine.host = None
-        if self.phase is not _RELAYING and self.engine.attempts:
-            self._attempt_over(now, "abandoned")
         if self._observer is not None:
             self._observer.on_abandon(now)
 
@@ -759,6 +913,9 @@ class Exchange:
         """The attempt can not be made, which says nothing about the destination."""
         self._attempt_over(now, error.reason)
         self.engine.retract(now)
+        if self._elder is not None:
+            self._await_elder(now)
+            return
         added = b"Retry-After: 1\r\n" if error.status == 503 else b""
         self._answer(error.status, error.reason, error.detail, now, Result.REFUSED, added)
         if self.engine.destination.limiter.waiting:
@@ -789,31 +946,47 @@ class Exchange:
             self._observer = None
             observer.on_end(now, ExchangeSummary(self._status, result, self._refusal, self._request_id()))
 
-    def _attempt_over(self, now: float, outcome: str, number: int = 0) -> None:
-        """An attempt came to something other than a good answer. `number`: 0 for the one that was begun last."""
-        number = number or self.engine.attempts
+    def _attempt_over(self, now: float, outcome: str, number: int = 0, began: float = -1.0) -> None:
+        """The current attempt came to something other than a good answer, or was not the only one.
+
+        `number` and `began` where it is the current one no longer.
+        """
+        number = number or self.engine.attempt_number
         if self._observer is not None:
             self._observer.on_outcome(now, number, outcome, self._address)
-        self._note(now, outcome, number)
+        self._note(now, outcome, number, began)
 
-    def _note(self, now: float, outcome: str, number: int) -> None:
-        """Remember an attempt for the record."""
-        engine = self.engine
+    def _elder_over(self, now: float, outcome: str) -> None:
+        """The elder is awaited no longer."""
+        elder, self._elder = self._elder, None
+        assert elder is not None
+        if self._observer is not None:
+            self._observer.on_outcome(now, elder.number, outcome, elder.address)
+        self._append(now, outcome, elder.number, elder.kind, elder.address, elder.backoff, elder.began, late=True)
+
+    def _note(self, now: float, outcome: str, number: int, began: float = -1.0) -> None:
+        """Remember the current attempt for the record."""
+        if began < 0.0:
+            began = self.engine.attempt_began
+        self._append(now, outcome, number, self._kind, self._address, self._backoff, began, late=self._overdue)
+
+    def _append(
+        self,
+        now: float,
+        outcome: str,
+        number: int,
+        kind: AttemptKind,
+        address: ConnectionOwner | None,
+        backoff: float,
+        began: float,
+        *,
+        late: bool,
+    ) -> None:
         if self._trail is None:
             self._trail = []
-        label = self._address.label if self._address is not None else ""
-        began = engine.attempt_began
-        self._trail.append(
-            AttemptRecord(
-                number,
-                self._kind.label,
-                label,
-                outcome,
-                max(0.0, now - began),
-                self._backoff,
-                max(0.0, began - engine.began),
-            )
-        )
+        label = address.label if address is not None else ""
+        seconds, after = max(0.0, now - began), max(0.0, began - self.engine.began)
+        self._trail.append(AttemptRecord(number, kind.label, label, outcome, seconds, backoff, after, late))
 
     def _record(self, now: float, result: Result) -> None:
         context = self._context
@@ -831,7 +1004,7 @@ class Exchange:
                 status=self._status,
                 result=result.label,
                 seconds=now - engine.began,
-                attempts=tuple(trail),
+                attempts=tuple(sorted(trail, key=_number)),
                 refusal=None if self._refusal is None else self._refusal.value,
                 budget_balance=destination.budget.balance(now),
                 breaker=destination.breaker.state(now).value,
@@ -856,6 +1029,10 @@ def _host_of(waiter: object) -> Exchange:
     host = waiter.host
     assert isinstance(host, Exchange)
     return host
+
+
+def _number(attempt: AttemptRecord) -> int:
+    return attempt.number
 
 
 def _trace_id(traceparent: bytes) -> str | None:

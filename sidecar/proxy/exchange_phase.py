@@ -1,5 +1,9 @@
 """Where an exchange stands, what can happen to it there, and where it stands then.
 
+An attempt that is late is the *elder* once its retry is granted: it goes on beside it, whatever the phase of the retry.
+CONNECTING, SENT and BACKING_OFF are the retry's then, and a RESPONSE, a MALFORMED_RESPONSE or a LOST may be the
+elder's; SENT follows once more when the retry has come to nothing and the elder is awaited alone.
+
 This is the one table of it. `exchange.py` carries it out; the tests of the exchange hold every step it makes to it.
 """
 
@@ -54,16 +58,20 @@ TRANSITIONS: Final[dict[tuple[ExchangePhase, ExchangeEvent], frozenset[ExchangeP
     (_W, ExchangeEvent.TURN): frozenset({_W, _O}) | _ATTEMPTED,
     (_W, ExchangeEvent.TIMER): frozenset({_W, _O}) | _ATTEMPTED,
     (_C, ExchangeEvent.CONNECTED): frozenset({_S}),
-    (_C, ExchangeEvent.CONNECT_FAILURE): frozenset({_B, _O}),
+    (_C, ExchangeEvent.CONNECT_FAILURE): frozenset({_S, _B, _O}),
     (_C, ExchangeEvent.TIMER): frozenset({_C, _B, _O}),
-    (_S, ExchangeEvent.RESPONSE): frozenset({_B, _R, _O}),
-    (_S, ExchangeEvent.MALFORMED_RESPONSE): frozenset({_B, _O}),
+    (_C, ExchangeEvent.RESPONSE): frozenset({_C, _R, _O}),
+    (_C, ExchangeEvent.MALFORMED_RESPONSE): frozenset({_C}),
+    (_C, ExchangeEvent.LOST): frozenset({_C}),
+    (_S, ExchangeEvent.RESPONSE): frozenset({_S, _B, _R, _O}),
+    (_S, ExchangeEvent.MALFORMED_RESPONSE): frozenset({_S, _B, _O}),
     (_S, ExchangeEvent.LOST): frozenset({_B, _O}) | _ATTEMPTED,
     (_S, ExchangeEvent.TIMER): frozenset({_S, _B, _O}),
     (_B, ExchangeEvent.BODY): frozenset({_B}),
     (_B, ExchangeEvent.END): frozenset({_B}),
-    (_B, ExchangeEvent.MALFORMED_RESPONSE): frozenset({_B}),
-    (_B, ExchangeEvent.LOST): frozenset({_B}),
+    (_B, ExchangeEvent.RESPONSE): frozenset({_B, _R, _O}),
+    (_B, ExchangeEvent.MALFORMED_RESPONSE): frozenset({_B, _O}),
+    (_B, ExchangeEvent.LOST): frozenset({_B, _O}),
     (_B, ExchangeEvent.TIMER): frozenset({_R, _O}) | _ATTEMPTED,
     (_R, ExchangeEvent.BODY): frozenset({_R}),
     (_R, ExchangeEvent.END): frozenset({_O}),

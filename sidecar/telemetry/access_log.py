@@ -84,6 +84,8 @@ def _attempt(attempt: AttemptRecord) -> dict[str, object]:
         "outcome": attempt.outcome,
         "ms": _ms(attempt.seconds),
         "backoff_ms": _ms(attempt.backoff),
+        "began_ms": _ms(attempt.began),
+        "late": attempt.late,
     }
 
 

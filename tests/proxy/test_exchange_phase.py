@@ -75,6 +75,7 @@ ACTIONS = st.lists(
             "malformed",
             "wait",
             "wait long",
+            "other",
         ]
     ),
     max_size=40,
@@ -89,6 +90,7 @@ class Play:
         self.on = Stage(Codecs(Multiplexed, {}), replace(GENEROUS, concurrency=one), connects_at_once=False)
         self.clients: list[Client] = []
         self.made: list[Multiplexed] = []
+        self.at = 0
 
     def begin(self, *, upload: bool) -> None:
         on = self.on
@@ -133,8 +135,10 @@ class Play:
             self.on.connects.pop(0).open(None if action == "connect" else ConnectionRefusedError())
         elif action in ("wait", "wait long"):
             self.on.loop.advance(0.1 if action == "wait" else 4.0)
+        elif action == "other":
+            self.at += 1
         elif self.streams:
-            self.of_stream(action, *self.streams[0])
+            self.of_stream(action, *self.streams[self.at % len(self.streams)])
 
     def of_stream(self, action: str, connection: Multiplexed, number: int) -> None:
         said = connection.streams[number]._head is not None or connection.streams[number]._told
@@ -168,6 +172,7 @@ def test_no_step_is_made_that_the_table_does_not_have_and_nothing_stays_taken(ac
         client.exchange.on_client_gone()
     play.on.loop.advance(60.0)
 
+    assert play.on.destination.limiter.awaited == 0
     for before, event, after in Watched.steps:
         if before is not ExchangePhase.OVER:
             assert after in TRANSITIONS.get((before, event), ()), (before, event, after)

@@ -228,14 +228,14 @@ async def test_an_attempt_without_an_answer_is_called_by_its_fault() -> None:
     assert len({parent for _, _, parent, _ in on.parents}) == 3
 
 
-async def test_an_attempt_that_is_given_up_for_a_retry_ends_with_its_time_out() -> None:
+async def test_attempts_that_are_late_and_never_answered_have_spans_that_overlap() -> None:
     async with scene(hanging, replace(GENEROUS, per_attempt_timeout=0.05, timeout=0.5)) as on:
         await on.send(f"traceparent: {TRACEPARENT}")
         trace = await told(on.follower)
 
     assert [one.outcome for one in trace.attempts] == ["timeout"] * len(trace.attempts)
-    assert len(trace.attempts) >= 2
-    assert 0.05 <= trace.attempts[0].ended - trace.attempts[0].began < 0.2
+    assert len(trace.attempts) == 2  # at most two at once
+    assert trace.attempts[0].ended > trace.attempts[1].began
     assert trace.status == 504
 
 

@@ -13,7 +13,9 @@ from sidecar.telemetry.log import Format, LogLevel
 from tests.telemetry.logs import PipedLog
 
 FIRST = AttemptRecord(number=1, kind="first", endpoint="10.0.0.1:8080", outcome="503", seconds=0.1, backoff=0.0)
-SECOND = AttemptRecord(number=2, kind="retry", endpoint="10.0.0.2:8080", outcome="200", seconds=0.05, backoff=0.0213)
+SECOND = AttemptRecord(
+    number=2, kind="retry", endpoint="10.0.0.2:8080", outcome="200", seconds=0.05, backoff=0.0213, began=0.1213
+)
 
 ORDINARY = ExchangeRecord(
     destination="payments",
@@ -72,8 +74,26 @@ def test_a_retried_exchange_is_a_line_with_its_attempts() -> None:
         "ms": 50.0,
         "waited_ms": 0.0,
         "attempts": [
-            {"n": 1, "kind": "first", "endpoint": "10.0.0.1:8080", "outcome": "503", "ms": 100.0, "backoff_ms": 0.0},
-            {"n": 2, "kind": "retry", "endpoint": "10.0.0.2:8080", "outcome": "200", "ms": 50.0, "backoff_ms": 21.3},
+            {
+                "n": 1,
+                "kind": "first",
+                "endpoint": "10.0.0.1:8080",
+                "outcome": "503",
+                "ms": 100.0,
+                "backoff_ms": 0.0,
+                "began_ms": 0.0,
+                "late": False,
+            },
+            {
+                "n": 2,
+                "kind": "retry",
+                "endpoint": "10.0.0.2:8080",
+                "outcome": "200",
+                "ms": 50.0,
+                "backoff_ms": 21.3,
+                "began_ms": 121.3,
+                "late": False,
+            },
         ],
         "refusal": None,
         "budget": 2.46,

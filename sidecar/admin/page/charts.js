@@ -123,15 +123,19 @@ export function waterfall({ attempts, seconds, refused, total }) {
   let end = 0;
   for (const attempt of attempts) {
     if (attempt.began > end) root.append(svg("line", { class: "pause", x1: at(end), x2: at(attempt.began), y1: 10, y2: 10 }));
-    end = attempt.began + attempt.seconds;
+    end = Math.max(end, attempt.began + attempt.seconds);
   }
   if (seconds > end && end > 0) root.append(svg("line", { class: "rest", x1: at(end), x2: at(seconds), y1: 10, y2: 10 }));
   for (const attempt of attempts) {
     const share = attempt.seconds / total;
-    const block = svg("rect", { class: `attempt ${tone(attempt.outcome)}`, x: at(attempt.began), y: 2, height: 16, rx: 2 });
+    // A late attempt goes on beside its retry: it has the upper half, and what began meanwhile the lower.
+    const beside = attempts.some((other) => other.late && other.n < attempt.n && other.began + other.seconds > attempt.began);
+    const above = attempt.late && attempts.some((other) => other.n > attempt.n && other.began < attempt.began + attempt.seconds);
+    const place = above ? { y: 2, height: 7 } : beside ? { y: 11, height: 7 } : { y: 2, height: 16 };
+    const block = svg("rect", { class: `attempt ${tone(attempt.outcome)}`, x: at(attempt.began), ...place, rx: 2 });
     block.style.width = `max(3px, ${share * 100}%)`;
     root.append(block);
-    if (share > 0.16) {
+    if (share > 0.16 && !above && !beside) {
       const text = svg("text", { class: `in ${tone(attempt.outcome)}`, x: at(attempt.began), dx: 5, y: 14 });
       text.textContent = attempt.outcome;
       root.append(text);
@@ -145,5 +149,5 @@ export function tone(outcome) {
   if (/^[123]\d\d$/.test(outcome)) return "good";
   if (/^4\d\d$/.test(outcome)) return "client";
   if (/^5\d\d$/.test(outcome)) return "bad";
-  return outcome === "abandoned" || outcome === "stale" ? "gone" : "faulted";
+  return outcome === "abandoned" || outcome === "stale" || outcome === "superseded" ? "gone" : "faulted";
 }

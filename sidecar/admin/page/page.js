@@ -605,7 +605,9 @@ const waitedWords = (one) => (one.waited >= 0.005 ? `waited ${seconds(one.waited
 function fallsWords(one) {
   if (!one.attempts.length) return [waitedWords(one), "never sent"].filter(Boolean).join(", ");
   const told = one.attempts.map((attempt, number) => {
-    const pause = number ? `after ${seconds(Math.max(0, attempt.began - one.attempts[number - 1].began - one.attempts[number - 1].seconds))}, ` : "";
+    const before = one.attempts[number - 1];
+    const beside = number > 0 && before.late && before.began + before.seconds > attempt.began;
+    const pause = beside ? "beside it " : number ? `after ${seconds(Math.max(0, attempt.began - before.began - before.seconds))}, ` : "";
     return `${pause}attempt ${attempt.n} to ${attempt.endpoint}: ${attempt.outcome} in ${seconds(attempt.seconds)}`;
   });
   const answered = one.answered_by === "sidecar" ? `; answered ${one.status} by the sidecar` : "";

@@ -5,7 +5,7 @@ from typing import Final
 
 SETTING_MEANINGS: Final[Mapping[str, str]] = {
     "timeout": "Of the whole exchange until its response head: every attempt and back-off included.",
-    "per_attempt_timeout": "Makes room for a retry: an attempt older than this is given up if a retry is granted.",
+    "per_attempt_timeout": "Makes room for a retry: a retry may go beside an attempt older than this.",
     "idle_timeout": "Between two pieces of a body, once the response has begun.",
     "retry.max_attempts": "Attempts of one request, the first included; 1 switches retries off.",
     "retry.statuses": "Answers that are worth another attempt; all others are delivered as they are.",
