@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from sidecar.idempotency.desk import KeyDesk
 from sidecar.telemetry.history import History
 from sidecar.telemetry.metrics_source import MetricsSource
 
@@ -39,6 +40,10 @@ class AdminState(MetricsSource, Protocol):
 
     def policy_view(self) -> Mapping[str, object]:
         """The policy in force as JSON: version, owner, digest, sources, and each resolved number with its origin."""
+
+    @property
+    def keys(self) -> KeyDesk | None:
+        """The idempotency keys of the service's own routes; None where no route is named."""
 
     def reload(self) -> Awaitable[ReloadResult]:
         """Load the policy now. A policy that is wrong is a result, not an exception; the last good one stays."""

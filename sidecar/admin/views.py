@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from sidecar.admin.guard import SECURITY_HEADERS, problem
+from sidecar.admin.key_views import KeyViews
 from sidecar.admin.state import AdminState
 from sidecar.engine.destination import Destination
 from sidecar.engine.histogram import Histogram
@@ -31,6 +32,8 @@ INDEX: Final = {
     "/policy": "the policy in force, where each number came from, and the last reload",
     "/destinations": "requests, attempts, refusals, budget, breaker and limit of each destination",
     "POST /policy/reload": "load the policy now",
+    "POST /idempotency/show": "a key and its journal, by id or by route, key and scope; all unknown ones: /unknown",
+    "POST /idempotency/resolve": "say how an unknown outcome ended",
 }
 
 
@@ -58,6 +61,7 @@ class Views:
             web.get("/policy", self.policy),
             web.get("/destinations", self.destinations),
             web.post("/policy/reload", self.reload),
+            *KeyViews(self._state).routes(),
         ]
 
     async def livez(self, _: web.Request) -> web.Response:

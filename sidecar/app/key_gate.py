@@ -118,9 +118,10 @@ class GateKeeping:
             except UnfitStore as error:
                 self._tell("error", "idempotency_store_unfit", reason=str(error))
         while True:
-            await asyncio.sleep(_PURGE_SECONDS)
             with suppress(StoreUnavailable):
                 await self._purge()
+                self._gate.unknown_waiting = len(await self._gate.register.unknown())
+            await asyncio.sleep(_PURGE_SECONDS)
 
     async def _purge(self) -> None:
         gone = _PURGED_AT_ONCE

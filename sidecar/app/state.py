@@ -13,6 +13,8 @@ from sidecar.engine.shadow import Shadow
 from sidecar.governance.documents.document import INGRESS_NAME
 from sidecar.governance.policy.waivers import ends_at
 from sidecar.governance.trust.certificates import CertificateStore
+from sidecar.idempotency.desk import KeyDesk
+from sidecar.idempotency.gate import KeyOutcome
 from sidecar.proxy.unlisted_hosts import UNLISTED
 from sidecar.telemetry import metrics_source
 from sidecar.telemetry.history import History
@@ -132,6 +134,43 @@ class RunningState:
         store = self._certificates
         error = "\n".join(map(str, store.findings)) or None
         return metrics_source.CertificateRenewals(store.successes, store.failures, error)
+
+    @property
+    def keys(self) -> KeyDesk | None:
+        """The idempotency keys of the service's own routes."""
+        gate = self._route_table.gate
+        return None if gate is None else KeyDesk(gate)
+
+    @property
+    def key_outcomes(self) -> Mapping[str, Mapping[str, int]]:
+        """What became of requests with a key, by route and outcome."""
+        gate = self._route_table.gate
+        if gate is None:
+            return {}
+        counts = gate.counts
+        return {
+            route.name: {outcome.value: counts.get(route.name, {}).get(outcome, 0) for outcome in KeyOutcome}
+            for route in gate.routes
+            if route.contract is not None
+        }
+
+    @property
+    def keys_unknown(self) -> int | None:
+        """Keys whose outcome waits to be found out, as of the last look; None where there is no gate."""
+        gate = self._route_table.gate
+        return None if gate is None else gate.unknown_waiting
+
+    @property
+    def key_store_failures(self) -> int | None:
+        """Times the store of keys was unavailable; None where there is no gate."""
+        gate = self._route_table.gate
+        return None if gate is None else gate.register.failures
+
+    @property
+    def undeclared(self) -> Mapping[str, int]:
+        """Requests with side effects that no route of the service declares, by method."""
+        gate = self._route_table.gate
+        return {} if gate is None else gate.undeclared
 
     @property
     def misdirected(self) -> Mapping[str, int]:

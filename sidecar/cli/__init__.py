@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "explain": "Say what would happen to a request, and which rule decides.",
     "policy": "Check, compare and explain policies.",
     "gate": "Judge API descriptions: is every operation that moves money safe to repeat?",
+    "idempotency": "Keys of a gate, their contract, and whether an endpoint keeps it.",
     "simulate": "Simulate a fleet under a policy: does a blip stay a blip?",
 }
 

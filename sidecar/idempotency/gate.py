@@ -171,6 +171,8 @@ class IngressGate:
         self.undeclared: dict[str, int] = {}
         """Requests with side effects that no route declares, by method."""
         self.on_undeclared: Callable[[bytes, bytes], None] | None = None
+        self.unknown_waiting = 0
+        """Keys whose outcome waits to be found out, when they were counted last."""
         self._counts: dict[str, dict[KeyOutcome, int]] = {}
         self._withdrawals: set[asyncio.Task[None]] = set()
 
@@ -332,7 +334,16 @@ def key_of_written(route: IngressRoute, written: bytes, scope_values: Mapping[by
     assert contract is not None
     key = parse_key([written]) if contract.pointer is None else text_key(written.decode("ascii", "replace"))
     assert key is not None
-    return digest_of_parts(route.name.encode(), _scope_digest(contract, scope_values), key)
+    return digest_of_parts(route.name.encode(), scope_digest(contract, scope_values), key)
+
+
+def scope_digest(contract: KeyContract, values: Mapping[bytes, Sequence[bytes]]) -> bytes:
+    """Of the caller, by the headers that tell callers apart: name, number of values, values."""
+    parts: list[bytes] = []
+    for name in contract.scope:
+        each = values.get(name, ())
+        parts += [name, b"%d" % len(each), *each]
+    return digest_of_parts(*parts)
 
 
 def _key_of(contract: KeyContract, request: KeyedRequest, body: RequestBody) -> bytes | None:
@@ -351,13 +362,4 @@ def _place(contract: KeyContract) -> str:
 
 
 def _scope_of(contract: KeyContract, request: KeyedRequest) -> bytes:
-    return _scope_digest(contract, {name: field_values(request.fields, name) for name in contract.scope})
-
-
-def _scope_digest(contract: KeyContract, values: Mapping[bytes, Sequence[bytes]]) -> bytes:
-    """Of the caller, by the headers that tell callers apart: name, number of values, values."""
-    parts: list[bytes] = []
-    for name in contract.scope:
-        each = values.get(name, ())
-        parts += [name, b"%d" % len(each), *each]
-    return digest_of_parts(*parts)
+    return scope_digest(contract, {name: field_values(request.fields, name) for name in contract.scope})

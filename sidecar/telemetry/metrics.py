@@ -20,6 +20,7 @@ from sidecar.engine.outcome import AttemptKind, Fault, Result
 from sidecar.engine.shadow import Difference
 from sidecar.engine.verdict import Refusal
 from sidecar.governance.loading.standing import PolicyOrigin, RolloutState
+from sidecar.idempotency.gate import KeyOutcome
 from sidecar.telemetry.metrics_source import Connections, MetricsSource
 from sidecar.wire.handshake import HANDSHAKE_FAILURES
 from sidecar.wire.malformed import REASONS
@@ -37,6 +38,7 @@ DIFFERENCES: Final = tuple(difference.value for difference in Difference)
 AUTHORITY_STATES: Final = ("managed", "unmanaged")
 ORIGINS: Final = tuple(origin.value for origin in PolicyOrigin)
 ROLLOUT_STATES: Final = tuple(state.value for state in RolloutState)
+KEY_OUTCOMES: Final = tuple(outcome.value for outcome in KeyOutcome)
 CONNECTION_STATES: Final = ("active", "idle")
 CONNECT_FAILURES: Final = (Fault.CONNECT_FAILURE.value, *HANDSHAKE_FAILURES)
 
@@ -99,6 +101,10 @@ class Metric:
         """All its labels' names, in order."""
         names = tuple(label.name for label in self.labels)
         return names if self.process is not None else ("destination", *names)
+
+
+def _known(value: float | None) -> Values:
+    return [] if value is None else _one(value)
 
 
 def _requests(sample: DestinationSample) -> Values:
@@ -372,6 +378,29 @@ METRICS: Final = (
         "a refused address, a CONNECT that found nobody (connect_failure), or for want of files here (out_of_files).",
         (Label("reason", MISDIRECTIONS),),
         process=lambda process: [((reason,), process.source.misdirected.get(reason, 0)) for reason in MISDIRECTIONS],
+    ),
+    Metric(
+        "sidecar_idempotency_requests_total",
+        MetricType.COUNTER,
+        "Requests on routes with an Idempotency-Key contract, by what became of them and of their runs.",
+        (Label("route", ("names of ingress.routes",)), Label("outcome", KEY_OUTCOMES)),
+        process=lambda process: [
+            ((route, outcome), count)
+            for route, outcomes in process.source.key_outcomes.items()
+            for outcome, count in outcomes.items()
+        ],
+    ),
+    Metric(
+        "sidecar_idempotency_keys_unknown",
+        MetricType.GAUGE,
+        "Keys whose outcome is unknown and waits to be found out, at most 1000; looked at every 30 s.",
+        process=lambda process: _known(process.source.keys_unknown),
+    ),
+    Metric(
+        "sidecar_idempotency_store_failures_total",
+        MetricType.COUNTER,
+        "Times the store of idempotency keys was unavailable.",
+        process=lambda process: _known(process.source.key_store_failures),
     ),
     Metric(
         "sidecar_ingress_handshake_failures_total",

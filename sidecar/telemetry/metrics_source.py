@@ -115,6 +115,18 @@ class MetricsSource(Protocol):
         """How reading certificates again went."""
 
     @property
+    def key_outcomes(self) -> Mapping[str, Mapping[str, int]]:
+        """What became of requests with an idempotency key, by route with a contract, by `gate.KeyOutcome`'s words."""
+
+    @property
+    def keys_unknown(self) -> int | None:
+        """Keys whose outcome waits to be found out; None where no route has a contract."""
+
+    @property
+    def key_store_failures(self) -> int | None:
+        """Times the store of keys was unavailable; None where no route has a contract."""
+
+    @property
     def misdirected(self) -> Mapping[str, int]:
         """Requests that were sent nowhere because of where they were addressed, by `wire.misdirected.MISDIRECTIONS`."""
 

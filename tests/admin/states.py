@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sidecar.admin.state import ReloadResult
+from sidecar.idempotency.desk import KeyDesk
 from sidecar.telemetry.history import History
 from tests.telemetry.sources import SetMetricsSource
 
@@ -16,6 +17,7 @@ class SetState(SetMetricsSource):
     notes: list[str] = field(default_factory=list)
     result: ReloadResult | Exception = field(default_factory=lambda: ReloadResult(ok=True, version=8, findings=()))
     reload_count: int = 0
+    keys: KeyDesk | None = None
     history: History = field(default_factory=lambda: History(lambda: 1.0))
 
     def ready(self) -> Sequence[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from sidecar.engine.destination import Destination
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.shadow import Shadow
+from sidecar.telemetry.metrics import KEY_OUTCOMES
 from sidecar.telemetry.metrics_source import (
     CertificateRenewals,
     Connections,
@@ -41,6 +42,11 @@ class SetMetricsSource:
             2, 1, "sidecar.yaml:9: destinations.payments.tls.key: can not be read"
         )
     )
+    key_outcomes: Mapping[str, Mapping[str, int]] = field(
+        default_factory=lambda: {"pay": {**dict.fromkeys(KEY_OUTCOMES, 0), "new": 8, "replayed": 2}}
+    )
+    keys_unknown: int | None = 3
+    key_store_failures: int | None = 4
     misdirected: Mapping[str, int] = field(default_factory=lambda: {"unlisted": 9})
     handshake_failures: Mapping[str, int] = field(default_factory=lambda: {"tls_client_certificate": 6})
     event_loop_lag: float = 0.0125
