@@ -1,7 +1,7 @@
 """Claims per second of the stores of idempotency keys, and how long one takes: `python -m loadtest.claims`.
 
-Each claim is followed by its completion with an answer of 500 bytes, as for a request that is run. Callers work in closed
-loop: `--callers` at once. Redis and PostgreSQL are those of this machine, in processes of their own.
+Each claim is followed by its completion with an answer of 500 bytes, as for a request that is run. Callers work in a
+closed loop, `--callers` at once. Redis and PostgreSQL are named by their URLs.
 """
 
 import asyncio
