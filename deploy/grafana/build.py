@@ -324,6 +324,20 @@ ONE_POD = Row(
             (Query("sidecar_policy_reload_success{%POD%}", "{{instance}}"),),
         ),
         Panel(
+            "Idempotency keys",
+            "Requests on routes with a contract, by what became of them and of their runs, and "
+            "keys whose outcome is unknown.",
+            "reqps",
+            (
+                Query(
+                    "sum by (route, outcome) (rate(sidecar_idempotency_requests_total{%POD%}%RANGE%)) > 0",
+                    "{{route}}: {{outcome}}",
+                ),
+                Query("max(sidecar_idempotency_keys_unknown{%POD%})", "keys unknown"),
+                Query("sum(rate(sidecar_idempotency_store_failures_total{%POD%}%RANGE%))", "store failures"),
+            ),
+        ),
+        Panel(
             "Refused for their bytes",
             "Messages from callers or destinations that are not what HTTP/1.1 allows, or beyond a limit.",
             "reqps",
