@@ -14,7 +14,7 @@ from tests.fakes.tools import tool
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "rules.yaml"
-UNIT_TESTS = RULES.with_name("rules_test.yaml")
+UNIT_TESTS = (RULES.with_name("rules_test.yaml"), RULES.with_name("rules_daily_test.yaml"))
 RUNBOOKS = ROOT / "docs" / "runbooks"
 PAGE = (ROOT / "sidecar" / "admin" / "page" / "index.html").read_text(encoding="utf-8")
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "dashboard.json").read_text(encoding="utf-8"))
@@ -49,14 +49,14 @@ def test_the_rules_are_well_formed() -> None:
 
 
 def test_the_rules_do_what_their_unit_tests_say() -> None:
-    ran = promtool("test", "rules", UNIT_TESTS.name)
+    ran = promtool("test", "rules", *(file.name for file in UNIT_TESTS))
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize("alert", ALERTS)
 def test_an_alert_is_shown_to_fire_and_shown_not_to(alert: str) -> None:
-    cases = yaml.safe_load(UNIT_TESTS.read_text(encoding="utf-8"))["tests"]
+    cases = [case for file in UNIT_TESTS for case in yaml.safe_load(file.read_text(encoding="utf-8"))["tests"]]
 
     looks = [look for case in cases for look in case.get("alert_rule_test", ()) if look["alertname"] == alert]
 
