@@ -13,13 +13,14 @@ from typing import Final
 from sidecar.engine.destination import Destination
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.shadow import Shadow
-from sidecar.governance.documents.document import INGRESS_NAME
+from sidecar.governance.documents.document import INGRESS_NAME, IdempotencyKeySettings
 from sidecar.governance.policy.snapshot import Snapshot
 from sidecar.governance.trust.certificates import CertificateStore
 from sidecar.idempotency.gate import IngressGate
 from sidecar.net import Address, Endpoint
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.egress_guard import EgressGuard
+from sidecar.proxy.key_dialect import dialect_of
 from sidecar.proxy.listener import Listener, NoSuchAddress, bind
 from sidecar.proxy.pool import Pool
 from sidecar.proxy.route import Role, Route
@@ -42,6 +43,7 @@ class _RouteSettings:
     policy: DestinationPolicy
     endpoints: tuple[Endpoint, ...]
     listen: tuple[Address, ...]
+    key: IdempotencyKeySettings | None = None
 
     @property
     def role(self) -> Role:
@@ -175,6 +177,7 @@ class RouteTable:
                 route.pool.renew()
             route.refresh()
         route.destination.draining = context.draining
+        route.key_dialect = None if settings.key is None else dialect_of(settings.key, settings.policy)
         return route
 
     def _assign(self, snapshot: Snapshot) -> set[Address]:
@@ -232,6 +235,6 @@ class RouteTable:
 
 def _route_settings(snapshot: Snapshot) -> Iterator[_RouteSettings]:
     for name, destination in snapshot.destinations.items():
-        yield _RouteSettings(name, destination.policy, destination.endpoints, destination.listen)
+        yield _RouteSettings(name, destination.policy, destination.endpoints, destination.listen, destination.key)
     if (ingress := snapshot.ingress) is not None:
         yield _RouteSettings(INGRESS_NAME, ingress.policy, (ingress.app,), (ingress.listen,))

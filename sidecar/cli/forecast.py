@@ -15,6 +15,7 @@ from sidecar.engine.verdict import Deliver, Refusal, Retry
 from sidecar.governance.policy.resolve import Origin
 from sidecar.governance.policy.snapshot import DestinationSnapshot, Snapshot
 from sidecar.proxy.host_table import HostTable
+from sidecar.proxy.key_dialect import KeyDialect, dialect_of
 from sidecar.wire.authority import parse_authority
 from sidecar.wire.head import RequestHead
 
@@ -81,6 +82,8 @@ class Way:
     because: str
     policy: DestinationPolicy
     provenance: dict[str, Origin]
+    dialect: KeyDialect | None = None
+    """How writes without a key are given one; None where the destination does not honour keys."""
 
 
 def way_of(head: RequestHead, snapshot: Snapshot) -> Way | None:
@@ -109,18 +112,21 @@ def no_host(head: RequestHead, snapshot: Snapshot) -> str:
 
 
 def _named(name: str, host: str, destination: DestinationSnapshot) -> Way:
-    return Way(name, f"by its host {host}", destination.policy, dict(destination.provenance))
+    dialect = dialect_of(destination.key, destination.policy)
+    return Way(name, f"by its host {host}", destination.policy, dict(destination.provenance), dialect)
 
 
 def repeatable(head: RequestHead, way: Way) -> tuple[float, str]:
     """How long after its start the request may be sent again though it may have been executed, and why, in words."""
     method = head.method.decode("ascii")
-    seconds = way.policy.repeatable_for(head.method, keyed=head.keyed)
+    sent = head if way.dialect is None else way.dialect.keyed(head)
+    seconds = way.policy.repeatable_for(head.method, keyed=sent.keyed)
     if seconds == math.inf:
         return seconds, f"{method} is idempotent (retry.methods, {way.provenance['retry.methods'].place})"
     if seconds > 0:
         place = way.provenance["idempotency_key.honours"].place
-        return seconds, f"it has an Idempotency-Key, and {way.name} honours keys ({place})"
+        has = "is given an idempotency key" if sent.fields != head.fields else "has an idempotency key"
+        return seconds, f"it {has}, and {way.name} honours keys ({place})"
     if head.keyed:
         return seconds, f"{way.name} is not said to honour Idempotency-Keys"
     return seconds, f"{method} is not idempotent, and it has not exactly one Idempotency-Key"

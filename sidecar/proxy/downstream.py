@@ -377,6 +377,8 @@ class Downstream(asyncio.Protocol):
         """A request has been read and routed; `rest` is what followed its head."""
         now = self._context.clock()
         self._state = _BUSY
+        if route.key_dialect is not None:
+            head = route.key_dialect.keyed(head)
         self._request = head
         context = self._context
         exchange: Exchange | GatedExchange | ContractAnswer

@@ -6,6 +6,7 @@ from typing import Final
 from sidecar.engine.destination import Destination
 from sidecar.engine.shadow import Shadow
 from sidecar.idempotency.gate import IngressGate
+from sidecar.proxy.key_dialect import KeyDialect
 from sidecar.proxy.pool import Pool
 from sidecar.wire.authority import format_authority
 from sidecar.wire.head import RequestHead
@@ -27,7 +28,7 @@ class Role(Enum):
 class Route:
     """Shared by all requests to one destination."""
 
-    __slots__ = ("authority", "destination", "gate", "name", "pool", "replay_bytes", "role", "shadow")
+    __slots__ = ("authority", "destination", "gate", "key_dialect", "name", "pool", "replay_bytes", "role", "shadow")
 
     def __init__(self, name: str, destination: Destination, pool: Pool, role: Role = Role.EGRESS) -> None:
         self.name = name
@@ -37,6 +38,8 @@ class Route:
         self.authority = b""
         """The Host that the destination knows itself by: its first endpoint's."""
         self.replay_bytes = 0
+        self.key_dialect: KeyDialect | None = None
+        """How keys are given to writes; None where the destination does not honour them."""
         self.gate: IngressGate | None = None
         """Of the way to the service, where routes have an Idempotency-Key contract."""
         self.shadow: Shadow | None = None

@@ -71,7 +71,7 @@ def test_a_host_is_found_as_the_proxy_finds_it_by_its_port_and_in_any_spelling()
         ("POST", ("Idempotency-Key: 1",), POLICY, -math.inf),
         ("POST", ("Idempotency-Key: 1",), POLICY + HONOURED, 86400.0),
         ("POST", ("Idempotency-Key: 1", "Idempotency-Key: 2"), POLICY + HONOURED, -math.inf),
-        ("POST", (), POLICY + HONOURED, -math.inf),
+        ("POST", (), POLICY + HONOURED, 86400.0),
     ],
 )
 def test_what_is_safe_to_repeat_is_what_the_proxy_takes_for_it(

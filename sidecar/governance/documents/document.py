@@ -349,7 +349,11 @@ def _check_key(entry: DestinationEntry, here: Path, decoder: Decoder) -> None:
     if entry.overrides.idempotency_key is not UNSET:
         decoder.lacking((*here, "overrides", "idempotency_key"), f"stands beside overrides, in {dotted(here)}")
     usual = IdempotencyKeySettings()
-    for word in ("header", "form", "location", "max_length", "charset", "key_from"):
+    least = 32
+    if entry.idempotency_key.max_length < least:
+        rule = f"must be at least {least}: a key of the sidecar's own is a UUID"
+        decoder.broken((*here, "idempotency_key", "max_length"), rule, entry.idempotency_key.max_length)
+    for word in ("location", "charset", "key_from"):
         value, default = getattr(entry.idempotency_key, word), getattr(usual, word)
         if value != default:
             only = "left out" if default is UNSET else str(default)

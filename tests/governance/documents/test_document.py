@@ -91,16 +91,12 @@ def test_a_retention_has_a_unit() -> None:
 @pytest.mark.parametrize(
     ("word", "value", "only"),
     [
-        ("header", "X-Key", "Idempotency-Key"),
-        ("form", "quoted", "bare"),
         ("location", "/meta/key", "header"),
-        ("max_length", "64", "255"),
         ("charset", "uuid", "left out"),
         ("key_from", "order_id", "left out"),
     ],
 )
 def test_what_is_not_acted_on_yet_is_refused(word: str, value: str, only: str) -> None:
-    """A destination that honours X-Other-Key was sent a POST with an Idempotency-Key twice."""
     _, findings = sidecar(SIDECAR + f"    idempotency_key: {{{word}: {value}}}\n")
 
     shown = value if value.isdigit() else f'"{value}"'
@@ -109,11 +105,18 @@ def test_what_is_not_acted_on_yet_is_refused(word: str, value: str, only: str) -
 
 
 def test_what_is_acted_on_anyhow_may_be_said() -> None:
-    contract = "{header: Idempotency-Key, form: bare, location: header, max_length: 255, retention: 24h}"
+    contract = "{header: X-Key, form: quoted, location: header, max_length: 64, retention: 24h}"
 
     _, findings = sidecar(SIDECAR + f"    idempotency_key: {contract}\n")
 
     assert findings == []
+
+
+def test_a_key_that_no_uuid_fits_into_is_refused() -> None:
+    _, findings = sidecar(SIDECAR + "    idempotency_key: {max_length: 31}\n")
+
+    path = "s.yaml:6: destinations.payments.idempotency_key.max_length:"
+    assert findings == [f"{path} must be at least 32: a key of the sidecar's own is a UUID, got 31"]
 
 
 def test_a_key_contract_stands_beside_the_overrides() -> None:
