@@ -35,6 +35,8 @@ class KeyViews:
         return [
             web.post("/idempotency/show", self.show),
             web.post("/idempotency/unknown", self.unknown),
+            web.post("/idempotency/list", self.listed),
+            web.post("/idempotency/ids", self.ids),
             web.post("/idempotency/resolve", self.resolve),
             web.post("/idempotency/erase", self.erase),
         ]
@@ -52,6 +54,26 @@ class KeyViews:
 
         async def answer(desk: KeyDesk, _: Mapping[str, Any]) -> object:
             return {"keys": await desk.unknown()}
+
+        return await self._answer(request, answer)
+
+    async def listed(self, request: web.Request) -> web.Response:
+        """Every key of a route whose run had, or may have had, its effect."""
+
+        async def answer(desk: KeyDesk, asked: Mapping[str, Any]) -> object:
+            return {"keys": await desk.listed(_text(asked, "route"))}
+
+        return await self._answer(request, answer)
+
+    async def ids(self, request: web.Request) -> web.Response:
+        """What keys are known by, in their order; null for what can be no key."""
+
+        async def answer(desk: KeyDesk, asked: Mapping[str, Any]) -> object:
+            written = asked.get("keys")
+            if not isinstance(written, list) or not all(isinstance(each, str) for each in written):
+                raise Unusable("keys: must be a list of texts")
+            route, scope = _text(asked, "route"), _scope(asked)
+            return {"ids": [_id(desk, route, each, scope) for each in written]}
 
         return await self._answer(request, answer)
 
@@ -109,6 +131,13 @@ def _key(desk: KeyDesk, asked: Mapping[str, Any]) -> bytes:
             raise Unusable("id: must be 64 hexadecimal digits")
         return key
     return desk.key_of(_text(asked, "route"), _text(asked, "key"), _scope(asked))
+
+
+def _id(desk: KeyDesk, route: str, written: str, scope: Mapping[str, Sequence[str]]) -> str | None:
+    try:
+        return desk.key_of(route, written, scope).hex()
+    except MalformedKey:
+        return None
 
 
 def _resolution(asked: Mapping[str, Any]) -> KeyResolution:

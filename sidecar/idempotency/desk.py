@@ -8,9 +8,10 @@ from sidecar.governance.policy.contract import IngressRoute
 from sidecar.idempotency.answer import answer_of, encode_answer
 from sidecar.idempotency.gate import IngressGate, key_of_written, scope_digest
 from sidecar.idempotency.ledger import Erase, LedgerRuling, Resolve
-from sidecar.idempotency.record import KeyRecord
+from sidecar.idempotency.record import KeyRecord, KeyState
 
 _MOST_UNKNOWN = 1000
+_MOST_LISTED = 100_000
 
 
 class NoSuchKey(Exception):
@@ -56,6 +57,25 @@ class KeyDesk:
         now = self._gate.register.now()
         found = await self._gate.register.unknown(_MOST_UNKNOWN)
         return [view_of_key(stored.key, stored.record, now) for stored in found]
+
+    async def listed(self, route_name: str) -> list[dict[str, object]]:
+        """Every key of a route whose run had, or may have had, its effect: id, state and since when.
+
+        Raises NoSuchKey for a route that is none, or that has more keys than are listed.
+        """
+        route = self._route(route_name)
+        register = self._gate.register
+        now = register.now()
+        found: list[dict[str, object]] = []
+        async for stored in register.store.scan(None):
+            record = stored.record
+            if record.route != route.name or record.state in (KeyState.RELEASED, KeyState.EXPIRED):
+                continue
+            if len(found) == _MOST_LISTED:
+                raise NoSuchKey(f"{route_name} has more than {_MOST_LISTED} keys")
+            state = "unknown" if record.lapsed(now) else record.state.value
+            found.append({"id": stored.key.hex(), "state": state, "since": _instant(record.at)})
+        return found
 
     async def resolve(self, key: bytes, resolution: KeyResolution) -> dict[str, object]:
         """Settle an unknown outcome. Raises NoSuchKey where it is not unknown."""

@@ -8,6 +8,7 @@ _COMMANDS: Final = {
     "show": "Show a key, or every key whose outcome is unknown.",
     "resolve": "Say how an unknown outcome ended, by name and with a reason.",
     "erase": "Let go of the contents of one caller's answers.",
+    "reconcile": "Compare keys with a payment provider's export.",
     "conform": "Test whether an endpoint keeps the contract.",
     "contract": "Compare two versions of the partner contract.",
 }
