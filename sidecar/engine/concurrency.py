@@ -30,6 +30,7 @@ from sidecar.engine.orphans import OrphanedSlots
 from sidecar.engine.policy import ConcurrencyPolicy, LimitKind
 from sidecar.engine.trial import COHORT_SAMPLES, RUN_SAMPLES, TREND_SHARE, Cohort, SlowRun, slower_than
 from sidecar.engine.wait_queue import PATIENCE_TOLERANCE, Waiter, WaitQueue
+from sidecar.engine.window import BUCKETS, Window
 
 FALL_FACTOR: Final = 0.7
 FALL_INTERVAL_SECONDS: Final = 0.1
@@ -51,7 +52,7 @@ WATCH_SECONDS: Final = 1.0
 """For how long slowness is watched at least; twice the present latency if that is longer."""
 RESUME_GROWTH: Final = 2.0
 """Slots more for each answer after a stall that is no slower than those before it."""
-SAME_FACTOR: Final = 1.3
+SAME_FACTOR: Final = 1.1
 """Attempts of before and after a stall that differ by less: it was none."""
 HOLD_FACTOR: Final = 0.6
 """Times what was in flight, when a queue is found, and again for the trial whether less in flight is any quicker."""
@@ -66,10 +67,16 @@ RETRIAL_SECONDS: Final = 4.0
 STALL_PROBE_FACTOR: Final = 2.0
 """Times the silence before: when one more slot is given during a stall, so that one attempt that hangs for itself does
 not hold the others back."""
-PACE: Final = 1.25
+PACE: Final = 1.2
 """Times the usual rate: how fast waiters are released. A recovering dependency is not hit by all of them at once."""
+PACE_AFTER_FAILURES: Final = 1.5
+"""The same after failures, which leave no queue at the dependency."""
+PACE_SECONDS: Final = 8.0
+"""For how long, after the last trouble. What still waits then waits for slots alone, of which each answer makes one."""
 PACE_BURST_SECONDS: Final = 0.02
 """Of the pace that may be released at once, for hosts whose timers tick."""
+ARRIVAL_SECONDS: Final = 3.0
+"""Over which originals that had to wait are counted, for a load that has risen meanwhile."""
 FORGET_PATIENCE_SECONDS: Final = 3600.0
 _NEVER: Final = math.inf
 
@@ -101,6 +108,7 @@ class ConcurrencyLimit:
     __slots__ = (
         "_adaptive",
         "_after",
+        "_arrivals",
         "_before",
         "_changed",
         "_failures",
@@ -110,7 +118,9 @@ class ConcurrencyLimit:
         "_last_waiting",
         "_limit_before",
         "_orphans",
+        "_pace",
         "_paced_at",
+        "_paced_until",
         "_patience",
         "_patience_known_at",
         "_policy",
@@ -139,6 +149,7 @@ class ConcurrencyLimit:
         """`timeout` bounds how long callers wait; `unknown_silence` is a stall before anything is known. Seconds."""
         self.in_flight = 0
         self.waiting = WaitQueue()
+        self._arrivals = Window(ARRIVAL_SECONDS / BUCKETS, now)
         self.looks_at = _NEVER
         """When a slot may become free for a waiter without an answer: an orphan's, a probe's, or by pace."""
         self.state = OPEN
@@ -164,7 +175,8 @@ class ConcurrencyLimit:
         self._limit_before = 0.0
         self._probe_at = _NEVER
         self._probe_wait = 0.0
-        self._paced_at = -_NEVER
+        self._pace = PACE
+        self._paced_at = self._paced_until = -_NEVER
         self.limit = 0.0
         self._policy = policy
         self._adaptive = True
@@ -204,7 +216,7 @@ class ConcurrencyLimit:
             return False
         if self.state is WATCH:  # it had enough when it was as slow as now, and wants more
             self._hold(self._size, now)
-        elif self.state is STALLED and now >= self._probe_at:
+        elif self.state is STALLED and now >= self._probe_at and self.in_flight < self._policy.max_in_flight:
             self._probe_wait *= STALL_PROBE_FACTOR
             self._probe_at = now + self._probe_wait
             self.limit = self.in_flight + 1.0
@@ -213,12 +225,13 @@ class ConcurrencyLimit:
 
     def paced(self, now: float) -> bool:
         """Whether a waiter has to wait a little longer, although there is a slot: others were just released."""
-        return now < self._paced_at
+        return now < self._paced_at and now < self._paced_until
 
     def released_waiter(self, now: float) -> None:
         """A waiter is about to leave for the slot that it waited for."""
-        if self._usual.rate > 0.0 and self.state is not OPEN:
-            apart = 1.0 / (PACE * self._usual.rate)
+        if self._usual.rate > 0.0 and now < self._paced_until:
+            self._arrivals.advance(now)
+            apart = 1.0 / (self._pace * max(self._usual.rate, self._arrivals.total / ARRIVAL_SECONDS))
             self._paced_at = max(self._paced_at, now - PACE_BURST_SECONDS) + apart
 
     def enqueue(self, waiter: Waiter, now: float) -> bool:
@@ -226,13 +239,14 @@ class ConcurrencyLimit:
         if len(self.waiting) >= self._policy.max_waiting:
             return False
         self.waiting.add(waiter, now)
+        self._arrivals.add(now)
         self._last_waiting = now
         return True
 
     def look_again(self, now: float) -> None:
         """`paced` or `crowded` has just kept a waiter back: put down in `looks_at` when that may be over."""
-        if now < self._paced_at:
-            self.looks_at = self._paced_at
+        if self.paced(now):
+            self.looks_at = min(self._paced_at, self._paced_until)
         elif self.state is STALLED:
             self.looks_at = min(self._orphans.reclaims_at, self._probe_at)
         else:
@@ -261,6 +275,17 @@ class ConcurrencyLimit:
                 self._suspect(seconds, now)
         else:
             self._judge(seconds, now)
+
+    def timed_out(self, seconds: float, patience: float, now: float) -> None:
+        """An attempt in flight was not answered by the deadline, `seconds` after it began.
+
+        It is a failure only if it was slow, by what is usual or by `patience`: one that had waited for its slot until
+        there was no time left for an answer says nothing.
+        """
+        if seconds <= min(self._usual.slow, patience):
+            self.released()
+        else:
+            self.failed(now)
 
     def failed(self, now: float) -> None:
         """An attempt in flight ended in a failure."""
@@ -308,6 +333,10 @@ class ConcurrencyLimit:
         """Twice what used to be in flight, of which a recovering breaker gives out its share."""
         return max(float(self._policy.initial), KNOWN_GOOD_FACTOR * self._usual.in_flight + 1.0)
 
+    def silent_since(self, began: float) -> bool:
+        """Whether several attempts are in flight, and none was answered well since that instant: all are late."""
+        return self._adaptive and self.in_flight > FAILURES_IN_A_ROW and self._last_good < began
+
     @property
     def orphaned(self) -> int:
         """How many of the slots taken are orphaned, as of the last `reclaim`."""
@@ -333,6 +362,7 @@ class ConcurrencyLimit:
         if self._patience < self._timeout and now - self._patience_known_at > FORGET_PATIENCE_SECONDS:
             self._be_patient(self._timeout, now)
         self.silence = self._usual.silence
+        self.waiting.answer_seconds = self._usual.seconds if self._usual.known else 0.0
 
     def _be_patient(self, patience: float, now: float) -> None:
         if patience == self._patience:
@@ -382,6 +412,7 @@ class ConcurrencyLimit:
         elif state is STALLED:
             self.state = RESUMING
             self.waiting.forget_trend()
+            self._pace, self._paced_until = PACE, now + PACE_SECONDS
             self._since = now
             self._before, self._after = Cohort(), Cohort()
             self._resume(seconds, now)
@@ -437,15 +468,15 @@ class ConcurrencyLimit:
     def _hold_on(self, seconds: float, now: float) -> None:
         usual = self._usual
         if seconds > usual.slow:
-            if seconds <= CLEARLY_SLOW_FACTOR * usual.slow:
-                self._run.clear()
-                return
-            self._run.add(seconds, now)
-            if not self._proven:
+            self._pace, self._paced_until = PACE, now + PACE_SECONDS
+            clearly = seconds > CLEARLY_SLOW_FACTOR * usual.slow
+            if not self._proven and (clearly or self._trial_factor > 1.0):
                 self._try(seconds, now)
             elif now >= self._judged_at + RETRIAL_SECONDS + 2.0 * seconds:
                 self._begin_trial(1.0 / HOLD_FACTOR)
-            elif len(self._run) >= RUN_SAMPLES // 2:
+            elif not clearly:
+                self._run.clear()
+            elif self._run.add(seconds, now) and len(self._run) >= RUN_SAMPLES // 2:
                 self._run.clear()
                 self._fall(now, usual.in_flight)
             return
@@ -455,7 +486,8 @@ class ConcurrencyLimit:
             return
         most = float(self._policy.max_in_flight)
         if self.waiting:
-            if self.limit < KNOWN_GOOD_FACTOR * usual.in_flight or now - self._last_fall >= COOLDOWN_SECONDS:
+            known_good = not usual.known or self.limit < KNOWN_GOOD_FACTOR * usual.in_flight
+            if known_good or now - self._last_fall >= COOLDOWN_SECONDS:
                 self.limit = min(self.limit + 1.0, most)
             elif 2 * (self.in_flight + 1) >= self.limit:
                 self.limit = min(self.limit + 1 / self.limit, most)
@@ -469,6 +501,7 @@ class ConcurrencyLimit:
         self._size = max(size, self.in_flight + 1.0)
         least = float(self._policy.min_in_flight)
         self.limit = min(self.limit, max(HOLD_FACTOR * self._size, least))
+        self._judged_at = now
         self._begin_trial(HOLD_FACTOR)
         if self._size <= 2.0 * least:
             self._prove(now)  # too little in flight for a trial with less
@@ -523,6 +556,7 @@ class ConcurrencyLimit:
     def _learn(self, seconds: float, now: float) -> None:
         self._usual.relearn(seconds, float(self.in_flight), now)
         self.silence = self._usual.silence
+        self.waiting.answer_seconds = seconds
 
     def _open(self) -> None:
         self.state = OPEN
@@ -535,6 +569,7 @@ class ConcurrencyLimit:
         if now - self._last_fall < FALL_INTERVAL_SECONDS or now - self._last_good < FALL_INTERVAL_SECONDS:
             return
         self._last_fall = now
+        self._pace, self._paced_until = PACE_AFTER_FAILURES, now + PACE_SECONDS
         if self.state in {OPEN, WATCH}:
             self.state = HELD
             self._proven = True

@@ -17,7 +17,7 @@ PATIENCE_SHARE: Final = 1 / 12
 IMPATIENCE_SECONDS: Final = 10.0
 """Callers that wait for less are lost by a long silence, and so is the work that was sent in it: hold back at once. The
 longer they wait beyond that, the longer a destination may take, and the less a silence says."""
-SILENCE_SHARE: Final = 1 / 8
+SILENCE_SHARE: Final = 1 / 4
 """Of the time beyond IMPATIENCE_SECONDS: a silence that may as well be the latency of a slow destination."""
 PERIOD_SECONDS: Final = 2.0
 PERIODS: Final = 4
@@ -71,7 +71,7 @@ class UsualLatency:
         """Good answers per second; 0.0 before anything is known."""
         self.brisk = self.slow = math.inf
         """Above `slow` an answer is slow; nothing is before the usual is known."""
-        self.silence = max(unknown_silence, _harmless_silence(patience))
+        self.silence = max(unknown_silence, patience - IMPATIENCE_SECONDS)
 
     @property
     def known(self) -> bool:
@@ -95,7 +95,7 @@ class UsualLatency:
             # Each by itself: a period that a hang made longer has the usual latency and next to nothing in flight.
             duration = now - self.began
             # A limit in force lets less through than is asked for.
-            rate = max(self.rate, self.count / duration) if limited else self.count / duration
+            rate = self.rate if limited else self.count / duration
             self._periods.append((self.total / self.count, self.total / duration, rate))
             latencies, in_flight, rates = zip(*self._periods, strict=True)
             self.in_flight = _lower_median(in_flight)
@@ -118,7 +118,7 @@ class UsualLatency:
             if self.known:
                 self._set(self.seconds)
             else:
-                self.silence = max(self._unknown_silence, _harmless_silence(patience))
+                self.silence = max(self._unknown_silence, patience - IMPATIENCE_SECONDS)
 
     def _begin(self, now: float) -> None:
         self.total = 0.0

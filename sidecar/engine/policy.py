@@ -170,8 +170,8 @@ class ConcurrencyPolicy:
     limit: LimitKind = LimitKind.ADAPTIVE
     initial: int = 20
     min_in_flight: int = 4
-    max_in_flight: int = 1024
-    max_waiting: int = 1024
+    max_in_flight: int = 4096
+    max_waiting: int = 4096
 
     def __post_init__(self) -> None:
         require(self.min_in_flight >= 1, "concurrency.min_in_flight", "must be at least 1", self.min_in_flight)
@@ -189,7 +189,7 @@ class ConcurrencyPolicy:
 class DestinationPolicy:
     """Everything one destination is governed by. `timeout` covers the whole exchange until its response head."""
 
-    timeout: float = 10.0
+    timeout: float = 60.0
     per_attempt_timeout: float = 2.0
     idle_timeout: float = 60.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)

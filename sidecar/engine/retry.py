@@ -343,15 +343,21 @@ class Exchange:
         """`late_at` has passed without a head.
 
         A Retry: it goes beside this attempt, which is the elder from now on. Otherwise leave it running to the
-        deadline: its answer may still come, and the dependency's work on it is not wasted.
+        deadline: its answer may still come, and the dependency's work on it is not wasted. Where nothing at all was
+        answered meanwhile no retry is wanted: it would be as late.
         """
         destination = self.destination
         if not self._is_late:
             self._is_late = True
             destination.tally.late_attempts += 1
             destination.breaker.inconclusive(self._generation, now)
-        if Fault.TIMEOUT not in self.policy.retry.faults or self.elder is not None:
-            return DELIVER  # two at once are enough
+        if self.elder is not None:  # two at once are enough, and where both are late the request is what takes long
+            self.lateness.learn(now - self.elder.began, now)
+            return DELIVER
+        if Fault.TIMEOUT not in self.policy.retry.faults:
+            return DELIVER
+        if destination.limiter.silent_since(self.attempt_began):
+            return DELIVER
         verdict = self._judge(now, "timeout", None, sent=True)
         if isinstance(verdict, Retry):
             self.elder = LateAttempt(self.attempt_number, self._kind, self._generation, self.attempt_began)
@@ -523,9 +529,10 @@ class Exchange:
         destination.tally.attempt_seconds.observe(now - began)
         if fault in _FAST_FAULTS:
             destination.breaker.failure(generation, now)
+            destination.limiter.failed(now)
         else:
             destination.breaker.inconclusive(generation, now)
-        destination.limiter.failed(now)
+            destination.limiter.timed_out(now - began, self.policy.per_attempt_timeout, now)
 
     def _record_failing_status(self, status: int, retry_after: float | None, generation: int, now: float) -> None:
         destination = self.destination

@@ -17,7 +17,7 @@ first, and that alone gives 0.5: M. G. Kendall, "A New Measure of Rank Correlati
 TREND_SHARE: Final = 0.5
 """Of the present latency: what comes within less time is in the order of its latency, whatever that is."""
 
-COHORT_SAMPLES: Final = 12
+COHORT_SAMPLES: Final = 8
 MAX_COHORT_SAMPLES: Final = 60
 CERTAINTY: Final = 1.0
 """Standard errors by which two cohorts must differ from the ratio in question, before MAX_COHORT_SAMPLES are

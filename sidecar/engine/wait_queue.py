@@ -20,6 +20,8 @@ DECAY_SECONDS: Final = 1.0
 MIN_REMAINING_SHARE: Final = 0.3
 """The share of its time that the oldest waiter must still have to be taken first: the answer takes time as well, and a
 queue that serves every waiter at its last moment loses all of them to the first delay."""
+MAX_ANSWER_SHARE: Final = 0.8
+"""Of its time, that is kept for the answer at most, where answers usually take so long."""
 EXPIRED_SHARE: Final = 0.05
 """A waiter with this share of its time left, or less, is not given a slot any more."""
 PATIENCE_TOLERANCE: Final = 1.1
@@ -37,10 +39,12 @@ class Waiter(Protocol):
 class WaitQueue(deque[Waiter]):
     """The waiters, oldest first."""
 
-    __slots__ = ("_counted_at", "_expiring", "_patience", "_seen", "_taken_at", "_trend")
+    __slots__ = ("_counted_at", "_expiring", "_patience", "_seen", "_taken_at", "_trend", "answer_seconds")
 
     def __init__(self) -> None:
         super().__init__()
+        self.answer_seconds = 0.0
+        """How long an answer usually takes, as far as is known."""
         self._expiring = 0  # so many at the head have less than MIN_REMAINING_SHARE of their time
         self._trend = 0.0  # additions minus takes, and
         self._seen = 0.0  # additions plus takes, both decayed
@@ -77,7 +81,8 @@ class WaitQueue(deque[Waiter]):
             while self._expiring < len(self):
                 waiter = self[self._expiring]
                 patience = min(waiter.deadline - waiter.waiting_since, self._patience)
-                if waiter.waiting_since + patience - now >= MIN_REMAINING_SHARE * patience:
+                least = max(MIN_REMAINING_SHARE * patience, min(self.answer_seconds, MAX_ANSWER_SHARE * patience))
+                if waiter.waiting_since + patience - now >= least:
                     del self[self._expiring]
                     return waiter
                 self._expiring += 1

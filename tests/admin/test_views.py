@@ -160,7 +160,7 @@ async def test_a_destination_before_its_first_request(opened: Open) -> None:
     assert view["refusals"] == {refusal.value: 0 for refusal in Refusal}
     assert view["breaker"]["state"] == "closed"
     assert view["breaker"]["retry_after"] == 0.0
-    assert view["concurrency"] == {"state": "open", "limit": 1024.0, "in_flight": 0, "waiting": 0}
+    assert view["concurrency"] == {"state": "open", "limit": 4096.0, "in_flight": 0, "waiting": 0}
     assert view["latency"]["request"] == {"p50": 0.0, "p99": 0.0}
 
 

@@ -106,7 +106,7 @@ def test_a_retry_after_is_waited_for_and_never_undercut() -> None:
         (-math.inf, 0, answer(503), Refusal.NOT_IDEMPOTENT),
         (math.inf, 65537, answer(503), Refusal.NOT_REPLAYABLE),
         (math.inf, 0, answer(429, 60.0), Refusal.RETRY_AFTER_TOO_LONG),
-        (math.inf, 0, answer(503, took=9.99), Refusal.DEADLINE),
+        (math.inf, 0, answer(503, took=10.01), Refusal.DEADLINE),
         (math.inf, 0, answer(404), None),
         (math.inf, 0, answer(200), None),
         (-math.inf, 0, Outcome(None, Fault.RESET, None, 0.0, 100.0), Refusal.NOT_IDEMPOTENT),

@@ -131,7 +131,7 @@ def healthy(tmp_path: Path) -> Path:
 
 def test_what_expects_no_harm_is_played_without_a_sidecar_too_and_harm_is_exit_1(healthy: Path, tmp_path: Path) -> None:
     record, strict = tmp_path / "record.json", tmp_path / "policy.yaml"
-    limit = "concurrency: {limit: fixed, initial: 10}"
+    limit = "timeout: 10s, concurrency: {limit: fixed, initial: 10}"
     strict.write_text(f"version: 1\nowner: platform\ndefaults: {{{limit}}}\n")
 
     ran = simulate(healthy, "--policy", strict, "--json", record)

@@ -68,6 +68,10 @@ class Dependency:
         self._trouble = trouble
         self._queue: deque[Callable[[int], None]] = deque()
 
+    def takes(self, service: Callable[[], float]) -> None:
+        """Draw the seconds of a request otherwise from now on."""
+        self._service = service
+
     def ask(self, answer: Callable[[int], None]) -> None:
         trouble = self._trouble
         now = self._agenda.now
@@ -112,7 +116,7 @@ class Call:
         self.attempt = 0  # which one is listened to
         self.elder = -1  # and which one beside it: a late one whose retry is under way
         self.waited = False
-        self.first_sent: float | None = None
+        self.sent_at: float | None = None
         self.ended: float | None = None
         self.status = 0
         self.refusal: Refusal | None = None
@@ -155,8 +159,8 @@ class Call:
         self.attempt += 1
         attempt = self.attempt
         fleet.sent += 1
-        if self.first_sent is None:
-            self.first_sent = fleet.agenda.now
+        if self.sent_at is None:
+            self.sent_at = fleet.agenda.now
         fleet.dependency.ask(lambda status: self.answered(attempt, status))
         fleet.agenda.at(exchange.late_at, lambda: self.late(attempt))
         fleet.agenda.at(exchange.deadline, lambda: self.too_late(attempt))

@@ -1,5 +1,4 @@
-"""The states of the in-flight limit, one by one; its laws over whole loads are in test_recovery.py and
-test_harmless.py."""
+"""The states of the in-flight limit, one by one; its laws over whole loads: test_recovery.py, test_harmless.py."""
 
 from dataclasses import dataclass
 
@@ -211,7 +210,9 @@ def test_the_first_answer_after_a_stall_resumes_step_by_step() -> None:
 
 
 def test_waiters_are_released_at_the_pace_of_what_used_to_come() -> None:
-    limit = stalled(waiting=1000)
+    limit = stalled(waiting=0)
+    for k in range(1000):
+        limit.enqueue(Original(6.3, 9.0), 2.0 + k * 0.001)
     limit.answered(0.5, 6.5)
     limit.limit = 1000.0
     released = 0
@@ -496,6 +497,8 @@ class Swings(RuleBasedStateMachine):
     @rule(count=st.sampled_from([1, 5, 50]))
     def callers_come(self, count: int) -> None:
         for _ in range(count):
+            if self.now >= self.limit.stalls_at:
+                self.limit.stall(self.now)
             if self.now >= self.limit.stalls_at:
                 self.limit.stall(self.now)
             if not self.limit.crowded(self.now):

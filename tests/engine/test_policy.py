@@ -118,7 +118,8 @@ def test_the_defaults_are_those_that_are_documented() -> None:
     assert policy.budget == BudgetPolicy(ratio=0.1, window=10.0, burst=2.0, min_retries=3)
     assert (policy.breaker.open, policy.breaker.max_open) == (0.25, 0.25)
     assert (policy.breaker.ramp, policy.breaker.hold) == (0.1, 0.6)
-    assert policy.concurrency == ConcurrencyPolicy(initial=20, min_in_flight=4, max_in_flight=1024, max_waiting=1024)
+    assert policy.concurrency == ConcurrencyPolicy(initial=20, min_in_flight=4, max_in_flight=4096, max_waiting=4096)
+    assert (policy.timeout, policy.per_attempt_timeout, policy.retry.window) == (60.0, 2.0, 10.0)
     assert not policy.honours_keys
 
 

@@ -38,7 +38,7 @@ def middle() -> float:
 def destination_with(
     policy: DestinationPolicy | None = None, rand: Callable[[], float] = middle, now: float = 0.0
 ) -> Destination:
-    return Destination("payments", policy or DestinationPolicy(), rand, now)
+    return Destination("payments", policy or DestinationPolicy(timeout=10.0), rand, now)
 
 
 def in_flight(destination: Destination | None = None, repeatable_until: float = IDEMPOTENT) -> Exchange:
@@ -369,7 +369,7 @@ def test_a_late_timer_has_a_tick_of_grace(late: float, admission: Admission | Re
 
 @pytest.mark.parametrize(("late", "admission"), [(0.0, GO), (0.001, Refusal.DEADLINE)])
 def test_the_grace_never_reaches_past_the_deadline(late: float, admission: Admission | Refusal) -> None:
-    destination = destination_with(DestinationPolicy(retry=RetryPolicy(min_remaining=0.0)))
+    destination = destination_with(DestinationPolicy(timeout=10.0, retry=RetryPolicy(min_remaining=0.0)))
 
     exchange = paused(destination)
 
@@ -524,6 +524,14 @@ def test_there_are_never_three_at_once() -> None:
 
     assert verdict is DELIVER
     assert exchange.attempts == 2
+
+
+def test_where_both_are_late_the_request_is_what_takes_long() -> None:
+    exchange = both()
+
+    exchange.on_late(4.1)
+
+    assert exchange.destination.lateness.seconds == 1.25 * 4.1
 
 
 @pytest.mark.parametrize("departed", [False, True])
@@ -798,7 +806,7 @@ def test_an_original_that_waited_in_vain_is_counted_once() -> None:
     early = waiter.wake(9.9)
     in_vain = waiter.wake(waiter.wake_at)
 
-    assert waiter.wake_at == 9.95
+    assert waiter.wake_at == waiter.deadline - 0.05
     assert (early, in_vain) == (WAIT, Refusal.CONCURRENCY_LIMIT)
     assert not destination.limiter.waiting
     assert destination.tally.refusals[Refusal.CONCURRENCY_LIMIT] == 1

@@ -18,7 +18,7 @@ from tests.fakes.documents import NOW
 
 ROOT = Path(__file__).parents[2]
 STORMS = scenarios()
-BETTER = 10.0
+BETTER = 20.0
 """Points by which the simulated dependency, which has no sockets to lose time on, may do better during a storm."""
 
 

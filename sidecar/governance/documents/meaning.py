@@ -16,6 +16,7 @@ SETTING_MEANINGS: Final[Mapping[str, str]] = {
     "retry.backoff.jitter": "How much of the wait is left to chance: all of it, so that callers spread out.",
     "retry.retry_after.honour": "Whether the destination's Retry-After is waited for.",
     "retry.retry_after.max": "The longest Retry-After worth waiting for; beyond it the answer is delivered at once.",
+    "retry.window": "How long after the request came a retry may still leave; an answer is awaited for `timeout`.",
     "retry.min_remaining": "A retry that could not leave this long before the deadline is refused.",
     "retry.replay_buffer": "The longest request body that is kept to be sent again.",
     "budget.ratio": "Retries, as a share of the requests in the window: the control that keeps load from multiplying.",

@@ -41,6 +41,7 @@ class RetrySettings(Document, frozen=True, kw_only=True):
     backoff: BackoffSettings | UnsetType = UNSET
     retry_after: RetryAfterSettings | UnsetType = UNSET
     min_remaining: Duration | UnsetType = UNSET
+    window: Duration | UnsetType = UNSET
     replay_buffer: Size | UnsetType = UNSET
 
 

@@ -16,6 +16,7 @@ CEILINGS: Final[Mapping[str, tuple[float, float]]] = {
     "retry.backoff.max": (Duration(0.001), Duration(300)),
     "retry.retry_after.max": (Duration(0), Duration(3600)),
     "retry.min_remaining": (Duration(0), Duration(60)),
+    "retry.window": (Duration(0.001), Duration(3600)),
     "retry.replay_buffer": (Size(0), Size(64 << 20)),
     "breaker.min_requests": (1, 1000),
     "breaker.consecutive_failures": (1, 1000),

@@ -45,6 +45,7 @@ def policy_of(values: Mapping[str, Any]) -> DestinationPolicy:
                 honour=values["retry.retry_after.honour"], max=float(values["retry.retry_after.max"])
             ),
             min_remaining=float(values["retry.min_remaining"]),
+            window=float(values["retry.window"]),
             replay_buffer_bytes=int(values["retry.replay_buffer"]),
         ),
         budget=BudgetPolicy(
@@ -94,6 +95,7 @@ def settings_of(policy: DestinationPolicy) -> dict[str, object]:
         "retry.retry_after.honour": retry.retry_after.honour,
         "retry.retry_after.max": Duration(retry.retry_after.max),
         "retry.min_remaining": Duration(retry.min_remaining),
+        "retry.window": Duration(retry.window),
         "retry.replay_buffer": Size(retry.replay_buffer_bytes),
         "budget.ratio": budget.ratio,
         "budget.window": Duration(budget.window),

@@ -51,6 +51,7 @@ LOOSER: Final[Mapping[str, int]] = {
     "retry.retry_after.honour": LESS,
     "retry.retry_after.max": MORE,
     "retry.min_remaining": LESS,
+    "retry.window": MORE,
     "retry.replay_buffer": MORE,
     "budget.ratio": MORE,
     "budget.window": NEITHER,

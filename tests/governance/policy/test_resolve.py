@@ -152,6 +152,7 @@ VALUES: dict[str, SearchStrategy[object]] = {
     "retry.retry_after.honour": strategies.sampled_from(["true", "false"]),
     "retry.retry_after.max": durations(most=100_000),
     "retry.min_remaining": durations(most=1000),
+    "retry.window": durations(most=4_000_000),
     "retry.replay_buffer": strategies.integers(0, 1024).map(lambda count: f"{count}KiB"),
     "budget.ratio": strategies.integers(-10, 200).map(lambda percent: percent / 100),
     "budget.window": durations(most=400_000),

@@ -218,10 +218,10 @@ def test_an_authority_that_is_wrong_is_a_finding() -> None:
     [
         ("{timeout: 2s}", "per_attempt_timeout (2s, built in) is not below timeout (2s, sidecar.yaml:6)"),
         (
-            "{per_attempt_timeout: 10s}",
-            "per_attempt_timeout (10s, sidecar.yaml:6) is not below timeout (10s, built in)",
+            "{per_attempt_timeout: 1m}",
+            "per_attempt_timeout (1m, sidecar.yaml:6) is not below timeout (1m, built in)",
         ),
-        ("{timeout: 20s}", "is raised to 20s without per_attempt_timeout (2s, built in)"),
+        ("{timeout: 2m}", "is raised to 2m without per_attempt_timeout (2s, built in)"),
     ],
 )
 def test_timeouts_that_make_healthy_answers_late_are_noted_at_their_line(overrides: str, noted: str) -> None:

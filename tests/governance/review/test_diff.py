@@ -69,7 +69,7 @@ def test_a_default_is_for_every_service_and_a_destination_for_those_that_call_it
 
     assert told(comparison) == [
         ("loosens", "defaults.budget.ratio", "0.1", "0.15", "every service"),
-        ("tightens", "destinations.ledger.timeout", "10s", "4s", "every service that calls ledger"),
+        ("tightens", "destinations.ledger.timeout", "1m", "4s", "every service that calls ledger"),
         ("tightens", "destinations.ledger.budget.ratio", "0.1", "0.05", "every service that calls ledger"),
     ]
     assert [change.line for change in comparison.changes] == [3, 4, 4]
@@ -108,10 +108,10 @@ def test_a_guardrail_that_lets_more_past_is_looser(before: str, after: str, effe
 
 
 def test_a_guardrail_that_comes_tightens_and_one_that_goes_loosens() -> None:
-    guarded = "guardrails: {timeout: {max: 30s}}\n"
+    guarded = "guardrails: {timeout: {max: 90s}}\n"
 
     assert told(compared(POLICY, NEXT + guarded)) == [
-        ("tightens", "guardrails.timeout", None, "{max: 30s}", "every service")
+        ("tightens", "guardrails.timeout", None, "{max: 90s}", "every service")
     ]
     assert told(compared(POLICY + guarded, NEXT))[0][0] == "loosens"
 

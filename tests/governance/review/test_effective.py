@@ -37,7 +37,7 @@ def test_a_default_reaches_only_those_who_do_not_ask_for_another_number() -> Non
     (effect,) = stepped(POLICY, POLICY + "defaults: {timeout: 8s}\n", asked)
 
     assert (effect.service, effect.file, effect.destinations) == ("checkout", "checkout.yaml", 2)
-    assert told(effect) == [("tightens", "ledger", "timeout", "10s", "8s", "new.yaml:3")]
+    assert told(effect) == [("tightens", "ledger", "timeout", "1m", "8s", "new.yaml:3")]
 
 
 def test_a_number_that_lost_its_word_is_told_with_what_is_below_it() -> None:
