@@ -10,6 +10,7 @@ exchange goes on to its end for the retry that will come. None of this is on the
 """
 
 import asyncio
+import json
 import math
 from collections.abc import Callable, Coroutine
 from hashlib import sha256
@@ -25,6 +26,7 @@ from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.exchange import Exchange
 from sidecar.proxy.observer import ExchangeObserver, PairOfObservers
 from sidecar.proxy.problem import Problem
+from sidecar.proxy.replies import TYPE_PREFIX
 from sidecar.proxy.response_writer import ResponseWriter
 from sidecar.proxy.route import Route
 from sidecar.proxy.stream import ConnectionOwner, Stream
@@ -380,18 +382,14 @@ class GatedExchange:
     def _replay(self, replay: KeyReplay, now: float) -> None:
         answer = replay.answer
         if answer is None or answer.body is None:
-            detail = "the first request with this key was answered so; the content of the answer is not kept"
-            if answer is not None:
-                detail += f": {answer.length} bytes, SHA-256 {answer.digest.hex()}"
-            self._writer.refuse(Problem(replay.status, BODY_NOT_KEPT, detail, self._route.name), REPLAYED_LINE, now)
-            return
+            answer = _told(replay)
         head = ResponseHead(answer.status, answer.line, 1)
         head.fields = answer.fields
         bodiless = answer.status in (204, 304)
         if not bodiless:
             head.fields += b"Content-Length: %d\r\n" % answer.length
             head.framing, head.length = LENGTH, answer.length
-        body = b"" if self._head.to_head or bodiless else answer.body
+        body = b"" if self._head.to_head or bodiless else answer.body or b""
         self._writer.respond(head, REPLAYED_LINE, body, True, now)  # noqa: FBT003
 
     def _say(self, refusal: KeyRefusal) -> None:
@@ -444,6 +442,21 @@ class GatedExchange:
     def _on_own_timer(self, now: float) -> None:
         if self._exchange is not None:
             self._exchange.on_timer(now)
+
+
+def _told(replay: KeyReplay) -> StoredAnswer:
+    """The answer in the place of one whose content is not kept: its status, whatever number it is, and a problem."""
+    answer, status = replay.answer, replay.status
+    detail = "the first request with this key was answered so; the content of the answer is not kept"
+    fields = b""
+    if answer is not None:
+        detail += f": {answer.length} bytes, SHA-256 {answer.digest.hex()}"
+        kept = [line for line in answer.fields.split(b"\r\n") if not line.lower().startswith(b"content-")]
+        fields = b"\r\n".join(kept)
+    content = {"type": TYPE_PREFIX + BODY_NOT_KEPT, "status": status, "detail": detail, "reason": BODY_NOT_KEPT}
+    line = b"%d Replayed" % status if answer is None else answer.line
+    fields += b"Content-Type: application/problem+json\r\n"
+    return answer_of(status, line, fields, json.dumps(content).encode() + b"\n")
 
 
 class _Answer:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from sidecar.governance.documents.limits import WireLimits
+from sidecar.idempotency.desk import KeyDesk
 from sidecar.idempotency.gate import IngressGate
 from tests.fakes.house import GENEROUS, House, house
 from tests.fakes.key_gates import BEST_EFFORT, REEXECUTE_OK, BrokenStore, key_gate, keyed_route
@@ -483,3 +484,21 @@ async def test_nothing_is_left_when_clients_leave_at_any_moment() -> None:
         await until(lambda: proxy.context.busy == 0)
 
     assert len(origin.requests) <= 20
+
+
+@pytest.mark.parametrize("code", [204, 201, 299])
+async def test_an_erased_answer_is_told_by_its_status_and_the_connection_goes_on(code: int) -> None:
+    body = b"" if code == 204 else b"secret"
+    reply = b"HTTP/1.1 204 No Content\r\n\r\n" if code == 204 else response(code, body)
+    gate = key_gate()
+    async with gated(replying(reply), gate) as (proxy, origin):
+        await proxy.send(post())
+        assert await KeyDesk(gate).erase("pay", {}) == 1
+        twice = await proxy.send(post() + post(None, b"{}", "Connection: close"), until_close=True)
+
+    assert len(origin.requests) == 1
+    assert status(twice) == code
+    assert b"secret" not in twice
+    assert (b"body_not_kept" in twice) == (code != 204)
+    assert twice.count(b"HTTP/1.1 ") == 2
+    assert b"key_missing" in twice
