@@ -26,6 +26,7 @@ _MOST_REQUESTS: Final = 100_000
 
 DECIDING: Final[dict[Refusal, tuple[str, ...]]] = {
     Refusal.COMMITTED: (),
+    Refusal.PEER_REFUSED: (),
     Refusal.NOT_REPLAYABLE: ("retry.replay_buffer",),
     Refusal.NOT_IDEMPOTENT: ("retry.methods", "idempotency_key.honours", "idempotency_key.retention"),
     Refusal.ATTEMPTS_EXHAUSTED: ("retry.max_attempts",),

@@ -290,9 +290,10 @@ class Exchange:
 
     # Coming back
 
-    def on_status(self, now: float, status: int, retry_after: float | None) -> Verdict:
+    def on_status(self, now: float, status: int, retry_after: float | None, *, peer_refused: bool = False) -> Verdict:
         """The current attempt was answered and is over. `retry_after` in seconds, None without a valid one.
 
+        `peer_refused`: another sidecar on the way has refused, so that its answer is final.
         AWAIT: it failed, and the elder attempt is the current one again.
         """
         destination = self.destination
@@ -324,18 +325,19 @@ class Exchange:
             return AWAIT
         if status not in self.policy.retry.statuses:
             return DELIVER
-        return self._judge(now, f"status_{status}", retry_after, sent=True)
+        return self._judge(now, f"status_{status}", retry_after, sent=True, peer_refused=peer_refused)
 
-    def on_fault(self, now: float, fault: Fault, *, sent: bool) -> Verdict:
+    def on_fault(self, now: float, fault: Fault, *, sent: bool, permanent: bool = False) -> Verdict:
         """No answer came: the current attempt is over. `sent`: a byte of it may have reached the application.
 
+        `permanent`: it would be the same again wherever another attempt could go, so none is wanted.
         AWAIT: the elder attempt is the current one again.
         """
         self._fail(now, fault)
         if self.elder is not None:
             self._promote_elder()
             return AWAIT
-        if fault not in self.policy.retry.faults:
+        if permanent or fault not in self.policy.retry.faults:
             return DELIVER
         return self._judge(now, fault.value, None, sent=sent)
 
@@ -594,7 +596,9 @@ class Exchange:
         destination.tally.attempts[kind][result] += 1
         destination.tally.attempt_seconds.observe(seconds)
 
-    def _judge(self, now: float, cause: str, retry_after: float | None, *, sent: bool) -> Verdict:
+    def _judge(
+        self, now: float, cause: str, retry_after: float | None, *, sent: bool, peer_refused: bool = False
+    ) -> Verdict:
         """Free vetoes first, the token last; the first that holds is the reason."""
         destination = self.destination
         retry = self.policy.retry
@@ -604,6 +608,8 @@ class Exchange:
         delay = 0.0
         if self.committed:
             refusal = Refusal.COMMITTED
+        elif peer_refused:
+            refusal = Refusal.PEER_REFUSED
         elif not self.replayable:
             refusal = Refusal.NOT_REPLAYABLE
         elif sent and now + pushed_back(pushback, retry_after, 0.0) > self.repeatable_until:

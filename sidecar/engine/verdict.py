@@ -8,6 +8,8 @@ class Refusal(Enum):
     """Why a wanted retry was not made, in the order the reasons are checked; the same word everywhere it is told."""
 
     COMMITTED = "committed"
+    PEER_REFUSED = "peer_refused"
+    """The answer says that a sidecar behind it has refused: it has judged already whether another attempt helps."""
     NOT_REPLAYABLE = "not_replayable"
     NOT_IDEMPOTENT = "not_idempotent"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"

@@ -269,6 +269,8 @@ class Downstream(asyncio.Protocol):
                 problem.reason,
                 problem.detail,
                 destination=problem.destination,
+                request_id=problem.request_id,
+                limit=problem.limit,
                 added=added,
                 to_head=request.to_head,
                 close=close,
@@ -364,6 +366,8 @@ class Downstream(asyncio.Protocol):
             return
         if self._forwarding is not None:
             head.fields = forwarded(head.fields, *self._forwarding)
+            if head.retry_attempt:  # of the caller's own sidecar: the service may want to know
+                head.fields += b"x-retry-attempt: %b\r\n" % head.retry_attempt
         head.onward = request_head(head)
         rest = reader.rest
         own = self._own = bool(head.trace or head.request_id or self._forwarding is not None)

@@ -235,7 +235,9 @@ class Exchange:
         else:
             self._status = error.status
             self._end(now, Result.CLIENT_ERROR)
-            self._writer.refuse(Problem(error.status, error.reason, error.detail, self._route.name), b"", now)
+            limit = f"idle_timeout {self.engine.policy.idle_timeout:g}s" if error.reason == "body_timeout" else ""
+            problem = Problem(error.status, error.reason, error.detail, self._route.name, self._request_id(), limit)
+            self._writer.refuse(problem, b"", now)
         if self.engine.destination.limiter.waiting:
             self._wake(now)
 
@@ -282,6 +284,8 @@ class Exchange:
             if self._writer.taking():
                 self._writer.timer.arm(now + self.engine.policy.idle_timeout)
                 return
+            if self._stream is not None and not self._stream.read_gate.held & ReadGate.PEER:
+                self._cut(Fault.TIMEOUT, now)  # the endpoint fell silent; else it is the client that takes nothing
             self._leave(now)
             self._end(now, _FAULT)
             self._writer.reset()
@@ -332,7 +336,10 @@ class Exchange:
         wait = None
         if head.retry_after and status in engine.policy.retry.statuses:
             wait = parse_retry_after(head.retry_after, head.date, self._context.wall())
-        verdict = engine.on_status(now, status, wait)
+        if head.peer_refusal:
+            verdict = engine.on_status(now, status, wait, peer_refused=True)
+        else:
+            verdict = engine.on_status(now, status, wait)
         if self._observer is not None:
             self._observer.on_outcome(now, engine.attempt_number, str(status), self._address)
             self._observer.on_status(now, status, wait, verdict)
@@ -487,7 +494,7 @@ class Exchange:
         self._stream = stream
         engine = self.engine
         added = self._added
-        if engine.attempts > 1:
+        if engine.attempts > 1 and not self._head.retry_attempt:
             added += b"x-retry-attempt: %d\r\n" % engine.attempts
         if self._observer is not None:
             added += self._observer.fields(engine.attempts, stream.owner)
@@ -712,7 +719,8 @@ class Exchange:
         engine = self.engine
         engine.replayable = self._body is None or self._body.replayable
         self._attempt_over(now, reason.value)
-        verdict = self._judge_fault(now, fault, sent=sent)
+        permanent = isinstance(reason, HandshakeFailure) and reason.permanent and not self._elsewhere()
+        verdict = self._judge_fault(now, fault, sent=sent, permanent=permanent)
         if fault is Fault.RESET and self._address is not None:
             self._address.record_failure(engine.destination, now)
         if isinstance(verdict, Retry):
@@ -738,8 +746,12 @@ class Exchange:
         if isinstance(verdict, Deliver):
             self._refused(verdict.refusal, now)
 
-    def _judge_fault(self, now: float, fault: Fault, *, sent: bool) -> Verdict:
-        verdict = self.engine.on_fault(now, fault, sent=sent)
+    def _elsewhere(self) -> bool:
+        """Whether there is an address that has not been tried."""
+        return any(one is not self._address and one not in self._tried for one in self._route.pool.addresses)
+
+    def _judge_fault(self, now: float, fault: Fault, *, sent: bool, permanent: bool = False) -> Verdict:
+        verdict = self.engine.on_fault(now, fault, sent=sent, permanent=permanent)
         if self._observer is not None:
             self._observer.on_fault(now, fault, verdict, sent=sent)
         return verdict
@@ -760,9 +772,7 @@ class Exchange:
         now = self._context.clock()
         if self.phase is _RELAYING:
             # Never a clean end: the client must not take what it has for all there is.
-            if self._unjudged:
-                self._unjudged = False
-                self._judge_fault(now, fault, sent=True)
+            self._cut(fault, now)
             self._end(now, _FAULT)
             self._writer.reset()
         elif self.phase is _BACKING_OFF:
@@ -770,6 +780,18 @@ class Exchange:
             self._fault = fault
         elif self.phase is _SENT:
             self._failed(fault, now, sent=True)
+
+    def _cut(self, fault: Fault, now: float) -> None:
+        """A committed response broke off: it is told of, and counted as the retry that can not be made any more."""
+        self._attempt_over(now, fault.value)
+        if self._unjudged:
+            self._unjudged = False
+            verdict = self._judge_fault(now, fault, sent=True)
+            if isinstance(verdict, Deliver):
+                self._refused(verdict.refusal, now)
+        else:
+            self.engine.destination.tally.refusals[Refusal.COMMITTED] += 1
+            self._refused(Refusal.COMMITTED, now)
 
     def _hold(self, head: ResponseHead, body: bytes, *, complete: bool, now: float) -> None:
         stream = self._stream
@@ -898,16 +920,23 @@ class Exchange:
         self._writer.respond(head, added, body, complete, now, trailers)
 
     def _deliver_fault(self, fault: Fault | HandshakeFailure, now: float) -> None:
-        self._answer(504 if fault is Fault.TIMEOUT else 502, fault.value, FAULT_DETAIL[fault], now, _FAULT)
+        status, limit = 502, ""
+        if fault is Fault.TIMEOUT:
+            status, limit = 504, f"timeout {self.engine.policy.timeout:g}s"
+        self._answer(status, fault.value, FAULT_DETAIL[fault], now, _FAULT, limit=limit)
 
     def _refuse(self, refusal: Refusal, now: float) -> None:
         """The original may not be sent at all."""
         self._refused(refusal, now)
         added = b""
+        destination = self.engine.destination
         if refusal is Refusal.BREAKER_OPEN:
-            wait = self.engine.destination.breaker.retry_after(now)
+            wait = destination.breaker.retry_after(now)
             added = b"Retry-After: %d\r\n" % max(1, math.ceil(wait))
-        self._answer(503, refusal.value, REFUSAL_DETAIL[refusal], now, Result.REFUSED, added)
+            limit = f"breaker.hold {self.engine.policy.breaker.hold:g}s"
+        else:
+            limit = f"in flight {int(destination.limiter.limit)}"
+        self._answer(503, refusal.value, REFUSAL_DETAIL[refusal], now, Result.REFUSED, added, limit=limit)
 
     def _answer_unsent(self, error: Misdirected, now: float) -> None:
         """The attempt can not be made, which says nothing about the destination."""
@@ -921,7 +950,9 @@ class Exchange:
         if self.engine.destination.limiter.waiting:
             self._wake(now)
 
-    def _answer(self, status: int, reason: str, detail: str, now: float, result: Result, added: bytes = b"") -> None:
+    def _answer(
+        self, status: int, reason: str, detail: str, now: float, result: Result, added: bytes = b"", *, limit: str = ""
+    ) -> None:
         """An answer of our own, which says so."""
         self._drop_attempt()
         self._status = status
@@ -930,7 +961,8 @@ class Exchange:
         if self._refusal is not None:
             added += REFUSAL_LINES[self._refusal]
         self._end(now, result)
-        self._writer.refuse(Problem(status, reason, detail, self._route.name), added, now)
+        problem = Problem(status, reason, detail, self._route.name, self._request_id(), limit)
+        self._writer.refuse(problem, added, now)
 
     # Records
 

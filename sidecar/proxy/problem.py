@@ -16,6 +16,9 @@ class Problem:
     reason: str
     detail: str
     destination: str = ""
+    request_id: str = ""
+    limit: str = ""
+    """The limit or time-out that was hit, and its value: "timeout 10s"."""
 
 
 FAULT_DETAIL: Final[dict[Fault | HandshakeFailure, str]] = {

@@ -574,7 +574,7 @@ def reference() -> str:
         "",
         "`GET /metrics` on the admin port, as Prometheus text or OpenMetrics. Label values come from policy names and",
         "closed lists only. Counters begin at 0 for every combination of closed labels: `rate()` sees the first event.",
-        f"Destinations have at most {MAX_SERIES:,} series together. One has 165, and one more for each status over two",
+        f"Destinations have at most {MAX_SERIES:,} series together. One has 166, and one more for each status over two",
         "in its `retry.statuses`: 100 of them fit. What does not fit is left out, whole destinations, the last named",
         "first, and counted in `sidecar_series_dropped_total`. Beside these there are prometheus_client's `process_*`",
         "metrics: cpu, memory, open files, start time.",

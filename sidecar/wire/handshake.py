@@ -24,6 +24,11 @@ class HandshakeFailure(Enum):
     HANDSHAKE = "tls_handshake"
 
     @property
+    def permanent(self) -> bool:
+        """Whether it would be the same the next time: somebody has to change a certificate or a configuration first."""
+        return self not in (HandshakeFailure.TIMEOUT, HandshakeFailure.HANDSHAKE)
+
+    @property
     def detail(self) -> str:
         """What happened, in a sentence."""
         return _DETAILS[self]

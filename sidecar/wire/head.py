@@ -8,6 +8,7 @@ class RequestHead:
 
     `fields` are the lines that may be passed on, each ended by CRLF, in their order and case, Host among them;
     `target` is as it came; `host` is the value of the Host field, b"" when an HTTP/1.0 request has none.
+    `retry_attempt` is which attempt of its sender it is, b"" for the first; not among the `fields`.
     `upgrade` is b"websocket" when that is asked for, else b"": other protocols are not switched to. `onward` is all
     of it as it is sent to the next hop, without its closing empty line; set when the request has been routed.
     """
@@ -24,6 +25,7 @@ class RequestHead:
         "minor",
         "onward",
         "request_id",
+        "retry_attempt",
         "target",
         "to_head",
         "trace",
@@ -44,6 +46,7 @@ class RequestHead:
         self.expects_continue = False
         self.upgrade = b""
         self.request_id = b""
+        self.retry_attempt = b""
         self.trace = b""
         self.keyed = False
 
@@ -51,6 +54,7 @@ class RequestHead:
 class ResponseHead:
     """One response's head. `fields` and `onward` as in RequestHead; `line` is the status line's end: b"200 OK".
 
+    `peer_refusal` is the word with which a sidecar behind the endpoint has refused, which is not passed on.
     `verdict` is the status by which the answer is judged: `status`, unless a protocol says in trailers how a response
     came out. None: the trailers are still to come.
     """
@@ -64,6 +68,7 @@ class ResponseHead:
         "line",
         "minor",
         "onward",
+        "peer_refusal",
         "retry_after",
         "status",
         "upgrade",
@@ -82,4 +87,5 @@ class ResponseHead:
         self.keep_alive = minor == 1
         self.upgrade = b""
         self.retry_after = b""
+        self.peer_refusal = b""
         self.date = b""

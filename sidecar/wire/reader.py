@@ -27,8 +27,10 @@ from sidecar.wire.hopbyhop import (
     EXPECT,
     HOST,
     IDEMPOTENCY_KEY,
+    PEER_REFUSAL,
     REQUEST_ID,
     RETRY_AFTER,
+    RETRY_ATTEMPT,
     TE,
     TRACEPARENT,
     TRANSFER_ENCODING,
@@ -400,6 +402,8 @@ def _read_request_fields(head: RequestHead, fields: list[tuple[bytes, bytes]], b
                 coding = value if coding is None else coding + b"," + value
             elif role == UPGRADE:
                 upgrade = value if upgrade is None else b""
+            elif role == RETRY_ATTEMPT:
+                head.retry_attempt = value if value.isdigit() and len(value) <= 3 else b""
             dropped = dropped or set()
             dropped.add(name.lower())
     if hosts != 1 and (hosts or head.minor):
@@ -458,6 +462,8 @@ def _read_response_fields(
             coding = value if coding is None else coding + b"," + value
         elif role == UPGRADE:
             upgrade = value
+        elif role == PEER_REFUSAL:
+            head.peer_refusal = value
         dropped = dropped or set()
         dropped.add(name.lower())
     head.framing = response_framing(head.minor, head.status, head.length, coding, to_head=to_head)

@@ -139,6 +139,17 @@ def test_the_breaker_hears_of_every_fault_that_comes_fast(fault: Fault) -> None:
     assert (destination.breaker.state(0.1) is BreakerState.OPEN) == (fault is not Fault.TIMEOUT)
 
 
+def test_a_permanent_fault_is_delivered_and_costs_no_token() -> None:
+    exchange = in_flight()
+    balance = exchange.destination.budget.balance(0.1)
+
+    verdict = exchange.on_fault(0.1, Fault.CONNECT_FAILURE, sent=False, permanent=True)
+
+    assert verdict is DELIVER
+    assert exchange.destination.budget.balance(0.1) == balance
+    assert sum(exchange.destination.tally.refusals.values()) == 0
+
+
 def test_an_original_pays_in_when_it_leaves_and_not_before() -> None:
     policy = DestinationPolicy(concurrency=ConcurrencyPolicy(LimitKind.FIXED, min_in_flight=1, max_in_flight=1))
     destination = destination_with(policy)
@@ -199,7 +210,8 @@ def refused_by(refusal: Refusal) -> Verdict:
         crowded(destination)
     if Refusal.BUDGET_EXHAUSTED in holding:
         exhausted(destination)
-    return exchange.on_status(0.1, 429, 10.0 if Refusal.DEADLINE in holding else 0.0)
+    wish = 10.0 if Refusal.DEADLINE in holding else 0.0
+    return exchange.on_status(0.1, 429, wish, peer_refused=Refusal.PEER_REFUSED in holding)
 
 
 @pytest.mark.parametrize("refusal", Refusal)
@@ -225,7 +237,7 @@ def test_a_retry_refused_for_another_reason_costs_no_token(refusal: Refusal) -> 
     wish = {Refusal.RETRY_AFTER_TOO_LONG: 600.0, Refusal.DEADLINE: 2.95}.get(refusal)
     balance = destination.budget.balance(0.1)
 
-    verdict = exchange.on_status(0.1, 503, wish)
+    verdict = exchange.on_status(0.1, 503, wish, peer_refused=refusal is Refusal.PEER_REFUSED)
 
     assert verdict is REFUSED[refusal]
     assert destination.budget.balance(0.1) == balance

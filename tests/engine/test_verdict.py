@@ -8,6 +8,7 @@ from sidecar.engine.verdict import DELIVER, REFUSED, Refusal, Retry
 def test_the_refusals_stand_in_the_order_in_which_they_are_checked() -> None:
     assert [refusal.value for refusal in Refusal] == [
         "committed",
+        "peer_refused",
         "not_replayable",
         "not_idempotent",
         "attempts_exhausted",

@@ -14,6 +14,7 @@ from sidecar.engine.outcome import Result
 from sidecar.engine.policy import (
     BackoffPolicy,
     BreakerPolicy,
+    BudgetPolicy,
     ConcurrencyPolicy,
     LimitKind,
     RetryAfterPolicy,
@@ -21,7 +22,7 @@ from sidecar.engine.policy import (
 )
 from sidecar.engine.verdict import Refusal
 from sidecar.governance.documents.limits import WireLimits
-from sidecar.proxy.codecs import Codecs
+from sidecar.proxy.codecs import HTTP1, Codecs
 from sidecar.proxy.downstream import Downstream
 from sidecar.proxy.pool import ResolvedAddress
 from sidecar.proxy.upstream import Upstream
@@ -851,3 +852,89 @@ def test_a_write_that_is_late_gets_no_second_attempt_and_its_answer_is_delivered
     assert client.log == ["respond 201", "end"]
     assert sent_numbers(on) == [(1, "HEAD")]
     assert nothing_is_taken(on)
+
+
+# What is final, and what is told
+
+
+async def test_the_refusal_of_a_sidecar_behind_the_endpoint_is_final() -> None:
+    async with Origin(replying(response(503, b"no", "x-sidecar-refusal: breaker_open"), response(200))) as origin:
+        async with house([origin.port]) as proxy:
+            answer = await proxy.send(GET)
+
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert answer.count(b"x-sidecar-refusal: ") == 1
+    assert b"x-sidecar-refusal: peer_refused\r\n" in answer
+    assert len(origin.requests) == 1
+    assert proxy.tally.refusals[Refusal.PEER_REFUSED] == 1
+
+
+async def test_the_number_of_an_attempt_reaches_the_service_and_is_not_for_the_service_to_make_up() -> None:
+    retried = GET.replace(b"\r\n\r\n", b"\r\nX-Retry-Attempt: 2\r\n\r\n")
+    async with Origin(replying(response(200))) as origin:
+        async with house([origin.port], ingress=True) as inbound:
+            await inbound.send(retried)
+        async with house([origin.port]) as outbound:
+            await outbound.send(retried)
+
+    assert [request.header("x-retry-attempt") for request in origin.requests] == ["2", None]
+
+
+@pytest.mark.parametrize("ending", ["close", "nonsense"])
+async def test_an_answer_that_breaks_off_is_in_the_log_and_counted_as_committed(ending: str) -> None:
+    async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        if ending == "nonsense":
+            writer.write(b"zz\r\n")
+        writer.close()
+
+    async with Origin(answer) as origin, house([origin.port]) as proxy:
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await proxy.send(GET)
+
+    (record,) = proxy.notes.records
+    assert (record.status, record.result, record.refusal) == (200, "fault", "committed")
+    assert [attempt.outcome for attempt in record.attempts] == ["reset" if ending == "close" else "protocol"]
+    assert proxy.tally.refusals[Refusal.COMMITTED] == 1
+
+
+async def test_an_answer_of_our_own_names_the_request_and_the_limit_that_was_hit() -> None:
+    asked = GET.replace(b"\r\n\r\n", b'\r\nX-Request-Id: r"1\r\n\r\n')
+    async with Origin(hanging) as origin, house([origin.port], replace(GENEROUS, timeout=0.5)) as proxy:
+        answer = await proxy.send(asked)
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    problem = json.loads(body)
+    assert b"Proxy-Status: sidecar; error=http_response_timeout\r\n" in head + b"\r\n"
+    assert (problem["request_id"], problem["limit"]) == ('r"1', "timeout 0.5s")
+
+
+def test_a_held_answer_is_not_let_flow_by_its_client_that_drains_something_older() -> None:
+    on = Stage(HTTP1)
+    client = on.ask()
+    upstream = on.streams[0]
+    assert isinstance(upstream, Upstream)
+    upstream.data_received(HELD.replace(b"Retry-After: 1\r\n", b"") + b"5\r\nhello\r\n")
+    assert client.exchange is not None
+
+    client.exchange.on_client_full()
+    client.exchange.on_client_drained()
+
+    assert upstream.read_gate.held
+
+
+def test_a_held_answer_that_grows_beyond_its_bound_is_let_go() -> None:
+    on = Stage(HTTP1, replace(GENEROUS, budget=BudgetPolicy(ratio=1.0, burst=10.0, min_retries=100)))
+    client = on.ask()
+    upstream = on.streams[0]
+    assert isinstance(upstream, Upstream)
+    upstream.data_received(HELD)
+    for _ in range(17):
+        upstream.data_received(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+    on.destination.draining = True
+    on.loop.advance(2.0)
+
+    assert on.transports[0].aborted
+    assert client.log == ["refuse 502 reset"]

@@ -474,3 +474,15 @@ def test_only_an_alert_about_our_certificate_undoes_a_handshake() -> None:
     assert refused_late(ConnectionResetError()) is None
     assert refused_late(None) is None
     assert failure_of(alert("TLSV1_ALERT_NO_APPLICATION_PROTOCOL")) is HandshakeFailure.ALPN
+
+
+@on_uvloop
+async def test_a_certificate_that_is_not_trusted_is_not_asked_for_again_where_there_is_no_other_address() -> None:
+    async with Origin(replying(response(200)), server_context(certificate(by="theirs"))) as origin:
+        async with house([origin.port], tls=replace(trusting(), server_name=HOST)) as proxy:
+            answer = await proxy.send(GET)
+
+    assert answer.startswith(b"HTTP/1.1 502 ")
+    assert b"x-sidecar-attempts: 1\r\n" in answer
+    assert b"x-sidecar-refusal" not in answer
+    assert proxy.tally.retries == {}

@@ -25,7 +25,6 @@ from sidecar.wire.hopbyhop import (
         b"Proxy-Authenticate",
         b"Proxy-Connection",
         b"Trailer",
-        b"X-Retry-Attempt",
         b"HTTP2-Settings",
     ],
 )
