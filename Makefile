@@ -62,9 +62,22 @@ help: ## list the targets
 run: $(RUNTIME) ## set up and run the demonstration: a dependency that blips, with and without the sidecar
 	@exec $(BIN)/sidecar demo $(ARGS)
 
+# What measures, or runs many processes, has the machine to itself; the rest shares the cores.
+ALONE := tests/acceptance tests/demo tests/loadtest tests/idempotency/stores tests/cli/test_run.py
+
 .PHONY: test
 test: $(DEV) ## set up and run every test (ARGS='tests/engine -k budget' for some)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),$(MAKE) unit && $(MAKE) alone)
+
+.PHONY: unit
+unit: $(DEV) ## the unit part of the tests, on all cores
+	@echo "== unit tests, on $$(nproc) cores (part 1 of 2)"
+	$(call timed,unit tests,$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(addprefix --ignore=,$(ALONE)) tests)
+
+.PHONY: alone
+alone: $(DEV) ## the other part: real processes, real sockets, measurements; one after the other
+	@echo "== acceptance, demo and load tests, one after the other (part 2 of 2)"
+	$(call timed,acceptance and load tests,$(BIN)/python -m pytest $(ALONE))
 
 .PHONY: check
 check: lint test ## what CI runs: the linters, the types, the layers, then every test

@@ -124,6 +124,21 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     assert rules["check"].split() == ["lint", "test"]
 
 
+def test_the_two_parts_of_make_test_leave_nothing_out_and_say_which_they_are() -> None:
+    makefile = text_of("Makefile")
+    found = re.search(r"^ALONE := (.*)$", makefile, re.MULTILINE)
+    assert found is not None
+    alone = found[1].split()
+
+    recipes = {name: makefile.partition(f"\n{name}: ")[2].partition("\n\n")[0] for name in ("test", "unit", "alone")}
+
+    assert [path for path in alone if not (ROOT / path).exists()] == []
+    assert recipes["test"].index("unit") < recipes["test"].index("alone")
+    assert "$(addprefix --ignore=,$(ALONE)) tests" in recipes["unit"]
+    assert "pytest $(ALONE)" in recipes["alone"]
+    assert all("(part " in recipes[part] for part in ("unit", "alone"))
+
+
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_lock_names_no_host_and_no_place_on_a_machine(lock: str) -> None:
     lines = text_of(f"requirements/{lock}.lock").splitlines()
