@@ -26,7 +26,7 @@ from enum import Enum
 from typing import Final
 
 from sidecar.engine.latency import SILENCE_SECONDS, SLOW_FACTOR, UsualLatency
-from sidecar.engine.orphans import OrphanedSlots
+from sidecar.engine.orphans import RECLAIM_INTERVAL_SECONDS, RECLAIM_SHARE, OrphanedSlots
 from sidecar.engine.policy import ConcurrencyPolicy, LimitKind
 from sidecar.engine.trial import COHORT_SAMPLES, RUN_SAMPLES, TREND_SHARE, Cohort, SlowRun, slower_than
 from sidecar.engine.wait_queue import PATIENCE_TOLERANCE, Waiter, WaitQueue
@@ -362,6 +362,8 @@ class ConcurrencyLimit:
         if self._patience < self._timeout and now - self._patience_known_at > FORGET_PATIENCE_SECONDS:
             self._be_patient(self._timeout, now)
         self.silence = self._usual.silence
+        if self._usual.rate > 0.0:
+            self._orphans.interval = max(RECLAIM_INTERVAL_SECONDS, 1.0 / (RECLAIM_SHARE * self._usual.rate))
         self.waiting.answer_seconds = self._usual.seconds if self._usual.known else 0.0
 
     def _be_patient(self, patience: float, now: float) -> None:
