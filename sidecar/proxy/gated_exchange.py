@@ -113,8 +113,7 @@ class GatedExchange:
         self._complete = False
         length = self._head.length
         if length is not None and length > self._gate.max_request_bytes:
-            self._too_large(now)
-            return
+            return  # refused by `begin`, when the connection knows that there is a body it need not read
         if self._head.expects_continue:
             self._writer.interim(_CONTINUE)
         self._writer.timer.arm(now + self._context.limits.idle_timeout)
@@ -126,6 +125,10 @@ class GatedExchange:
     def begin(self, now: float) -> None:
         """Nothing that was announced is missing but, perhaps, the rest of the body."""
         self._begun = True
+        if not self._complete and (self._head.length or 0) > self._gate.max_request_bytes:
+            if not self._over:
+                self._too_large(now)
+            return
         self._claim_when_whole(now)
 
     def on_request_body(self, data: bytes) -> None:
@@ -416,10 +419,12 @@ class GatedExchange:
     def _finish(self, write: _Write) -> None:
         """The last word to the client, if it is still there."""
         self._over = True
-        if not self._gone:
-            self._gone = True  # the connection goes on to its next request
-            write(self._context.clock())
-        self._leave()
+        try:
+            if not self._gone:
+                self._gone = True  # the connection goes on to its next request
+                write(self._context.clock())
+        finally:
+            self._leave()
 
     def _leave(self) -> None:
         if not self._refused:
@@ -432,7 +437,18 @@ class GatedExchange:
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._context.loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._worked)
+
+    def _worked(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        # A fault of our own: the client is not left waiting, and the key is unknown when its lease lapses.
+        self._context.loop.call_exception_handler({"message": "an ingress request failed", "exception": error})
+        if not self._gone:
+            self._gone = True
+            self._writer.reset()
+        self._leave()
 
     def _stop_timer(self) -> None:
         if self._hold is not None:

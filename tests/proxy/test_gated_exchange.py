@@ -502,3 +502,30 @@ async def test_an_erased_answer_is_told_by_its_status_and_the_connection_goes_on
     assert (b"body_not_kept" in twice) == (code != 204)
     assert twice.count(b"HTTP/1.1 ") == 2
     assert b"key_missing" in twice
+
+
+async def test_a_body_that_is_announced_too_large_is_refused_before_it_comes_and_the_connection_closes() -> None:
+    async with gated(counting(), key_gate(max_request_bytes=1000)) as (proxy, origin):
+        head, _, _ = post("k1", b"x" * 2000).partition(b"\r\n\r\n")
+        answer = await proxy.send(head + b"\r\n\r\n", until_close=True)
+
+    assert (status(answer), reason(answer)) == (413, "body_too_large")
+    assert b"Connection: close\r\n" in answer
+    assert origin.requests == []
+
+
+async def test_a_fault_of_our_own_leaves_no_client_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = key_gate()
+    told: list[object] = []
+
+    async def broken(*_: object) -> None:
+        raise LookupError("a fault of our own")
+
+    monkeypatch.setattr(gate, "admit", broken)
+    async with gated(counting(), gate) as (proxy, origin):
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await proxy.send(post())
+
+    assert [type(error) for error in told] == [LookupError]
+    assert origin.requests == []
