@@ -160,9 +160,11 @@ class GatedExchange:
         if self._exchange is not None and self._run is not None and not self._over:
             self._exchange.on_client_drained()
             return
-        if self._exchange is not None and self._run is None and not self._over:
-            self._exchange.on_client_gone()  # it has no claim: as any other
-        if not self._tasks:
+        if self._exchange is not None and self._run is None:
+            if not self._over:
+                self._exchange.on_client_gone()  # it has no claim: as any other
+            self._leave()
+        elif not self._tasks:
             self._leave()
 
     def on_client_full(self) -> None:
