@@ -147,9 +147,9 @@ lock: ## resolve requirements/*.lock again, keeping what still fits (UPGRADE=--u
 		"$$tools/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--custom-compile-command 'make lock' --output-file "requirements/$$lock" $(UPGRADE) "$$@" >/dev/null; } \
 	&& compile dev.lock pyproject.toml --extra dev --group build \
-	&& compile runtime.lock pyproject.toml -c requirements/dev.lock \
+	&& compile runtime.lock pyproject.toml --extra proxy -c requirements/dev.lock \
 	&& compile build.lock --group build -c requirements/dev.lock \
-	&& compile loadtest.lock pyproject.toml --extra loadtest -c requirements/dev.lock
+	&& compile loadtest.lock pyproject.toml --extra proxy --extra loadtest -c requirements/dev.lock
 
 .PHONY: clean
 clean: ## remove .venv, caches and builds

@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "gate": "Judge API descriptions: is every operation that moves money safe to repeat?",
     "idempotency": "Keys of a gate, their contract, and whether an endpoint keeps it.",
     "simulate": "Simulate a fleet under a policy: does a blip stay a blip?",
+    "vectors": "Check a client in any language against the cases that the sidecar passes.",
 }
 
 
