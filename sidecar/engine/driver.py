@@ -238,7 +238,7 @@ class Driver:
             case Deliver():
                 for other in others:
                     self.host.call_off(other)
-                self._deliver(number, verdict.refusal, now, result)
+                self._deliver(number, verdict.refusal or self._refusal, now, result)
             case Retry():
                 self.phase = DriverPhase.BACKING_OFF
                 self._current = 0
