@@ -368,6 +368,8 @@ class Downstream(asyncio.Protocol):
             head.fields = forwarded(head.fields, *self._forwarding)
             if head.retry_attempt:  # of the caller's own sidecar: the service may want to know
                 head.fields += b"x-retry-attempt: %b\r\n" % head.retry_attempt
+        else:
+            head.retry_attempt = b""  # ours to say on the way out
         head.onward = request_head(head)
         rest = reader.rest
         own = self._own = bool(head.trace or head.request_id or self._forwarding is not None)

@@ -880,6 +880,14 @@ async def test_the_number_of_an_attempt_reaches_the_service_and_is_not_for_the_s
     assert [request.header("x-retry-attempt") for request in origin.requests] == ["2", None]
 
 
+async def test_what_the_service_says_of_its_attempts_does_not_hide_ours() -> None:
+    claiming = GET.replace(b"\r\n\r\n", b"\r\nX-Retry-Attempt: 9\r\n\r\n")
+    async with Origin(replying(response(503), response(200))) as origin, house([origin.port]) as proxy:
+        await proxy.send(claiming)
+
+    assert [request.header("x-retry-attempt") for request in origin.requests] == [None, "2"]
+
+
 @pytest.mark.parametrize("ending", ["close", "nonsense"])
 async def test_an_answer_that_breaks_off_is_in_the_log_and_counted_as_committed(ending: str) -> None:
     async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
