@@ -141,7 +141,8 @@ def _json_tokens(text: str) -> Iterator[tuple[int, str, bool]]:
 
 
 def _key(token: str) -> str:
-    return cast("str", json.loads(token[: token.rindex('"') + 1]))
+    end = token.rindex('"')
+    return token[1:end] if "\\" not in token else cast("str", json.loads(token[: end + 1]))
 
 
 def _json_keys_twice(text: str) -> Iterator[tuple[int, str]]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import date
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final, Protocol, TypeVar, cast
 
 import msgspec
@@ -28,6 +29,12 @@ class Written(Protocol):
     @classmethod
     def parse(cls, written: object) -> object:
         """Read what was written."""
+
+
+@lru_cache(maxsize=64)
+def _described(cls: type[msgspec.Struct]) -> inspect.StructType:
+    """The description of a type, made once: a description of an API has thousands of one type."""
+    return cast("inspect.StructType", inspect.type_info(cls))
 
 
 class Absence(Enum):
@@ -56,7 +63,7 @@ class Decoder:
         `stand_ins` take the place of required fields that are missing or broken, so that the others can be judged;
         there is a finding then, and the struct must not be put in force.
         """
-        struct = self._struct(self.tree.value, cast("inspect.StructType", inspect.type_info(cls)), (), stand_ins)
+        struct = self._struct(self.tree.value, _described(cls), (), stand_ins)
         return None if struct is INVALID else cast("T", struct)
 
     def value(self, value: object, info: inspect.Type, path: Path) -> object:
