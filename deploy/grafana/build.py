@@ -335,6 +335,9 @@ ONE_POD = Row(
                 ),
                 Query("max(sidecar_idempotency_keys_unknown{%POD%})", "keys unknown"),
                 Query("sum(rate(sidecar_idempotency_store_failures_total{%POD%}%RANGE%))", "store failures"),
+                Query(
+                    "sum by (method) (rate(sidecar_ingress_undeclared_total{%POD%}%RANGE%))", "undeclared: {{method}}"
+                ),
             ),
         ),
         Panel(

@@ -1,6 +1,7 @@
 """The ingress gate of a snapshot, with the store that its documents name."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
@@ -18,6 +19,8 @@ from sidecar.idempotency.stores.memory import MemoryStore
 _REOPEN_SECONDS: Final = 2.0
 _PURGE_SECONDS: Final = 30.0
 _PURGED_AT_ONCE: Final = 1000
+_SILENCE_SECONDS: Final = 60.0
+_SHOWN_BYTES: Final = 200
 _STORES: Final = {
     "sqlite": ("sqlite", "SqliteStore"),
     "redis": ("redis", "RedisStore"),
@@ -74,6 +77,31 @@ def gate_of(ingress: IngressSnapshot | None) -> IngressGate | None:
     )
 
 
+class UndeclaredLog:
+    """Says which requests with side effects no route declares: one line a minute at most, with how many there were.
+
+    The path is the caller's: it is cut, and stands in the log alone, never in a metric.
+    """
+
+    def __init__(self, tell: Tell, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` gives seconds."""
+        self._tell = tell
+        self._clock = clock
+        self._silent_until = 0.0
+        self._unsaid = 0
+
+    def __call__(self, method: bytes, path: bytes) -> None:
+        """One more such request."""
+        self._unsaid += 1
+        now = self._clock()
+        if now < self._silent_until:
+            return
+        said = {"method": method.decode("ascii", "replace"), "path": path[:_SHOWN_BYTES].decode("ascii", "replace")}
+        self._tell("warning", "request_undeclared", **said, requests=self._unsaid)
+        self._silent_until = now + _SILENCE_SECONDS
+        self._unsaid = 0
+
+
 class GateKeeping:
     """What a gate needs in the background: its store opened, and what is over let go of."""
 
@@ -81,6 +109,7 @@ class GateKeeping:
         """`tell` writes a line of the log: a level, an event, and fields."""
         self._gate = gate
         self._tell = tell
+        gate.on_undeclared = UndeclaredLog(tell)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -38,6 +38,8 @@ DIFFERENCES: Final = tuple(difference.value for difference in Difference)
 AUTHORITY_STATES: Final = ("managed", "unmanaged")
 ORIGINS: Final = tuple(origin.value for origin in PolicyOrigin)
 ROLLOUT_STATES: Final = tuple(state.value for state in RolloutState)
+WRITE_METHODS: Final = ("POST", "PUT", "PATCH", "DELETE", "other")
+"""The methods of requests that no route declares; reads are not counted."""
 KEY_OUTCOMES: Final = tuple(outcome.value for outcome in KeyOutcome)
 CONNECTION_STATES: Final = ("active", "idle")
 CONNECT_FAILURES: Final = (Fault.CONNECT_FAILURE.value, *HANDSHAKE_FAILURES)
@@ -401,6 +403,13 @@ METRICS: Final = (
         MetricType.COUNTER,
         "Times the store of idempotency keys was unavailable.",
         process=lambda process: _known(process.source.key_store_failures),
+    ),
+    Metric(
+        "sidecar_ingress_undeclared_total",
+        MetricType.COUNTER,
+        "Requests with side effects on routes that ingress.routes does not declare; 0 where it is empty.",
+        (Label("method", WRITE_METHODS),),
+        process=lambda process: [((method,), process.source.undeclared.get(method, 0)) for method in WRITE_METHODS],
     ),
     Metric(
         "sidecar_ingress_handshake_failures_total",

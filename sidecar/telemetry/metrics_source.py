@@ -127,6 +127,10 @@ class MetricsSource(Protocol):
         """Times the store of keys was unavailable; None where no route has a contract."""
 
     @property
+    def undeclared(self) -> Mapping[str, int]:
+        """Requests with side effects that no route of the service declares, by a word of `metrics.WRITE_METHODS`."""
+
+    @property
     def misdirected(self) -> Mapping[str, int]:
         """Requests that were sent nowhere because of where they were addressed, by `wire.misdirected.MISDIRECTIONS`."""
 

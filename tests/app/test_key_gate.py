@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.app.key_gate import GateKeeping, gate_of, seal_of, store_of
+from sidecar.app.key_gate import GateKeeping, UndeclaredLog, gate_of, seal_of, store_of
 from sidecar.governance.policy.contract import KeyStore
 from sidecar.idempotency.gate import KeyedRequest, KeyRefusal
 from sidecar.idempotency.store import UnfitStore
@@ -73,3 +73,34 @@ async def test_a_store_that_would_lose_keys_is_refused_at_the_start() -> None:
 
     with pytest.raises(UnfitStore):
         await GateKeeping(key_gate(store=Unfit()), lambda *_, **__: None).start()
+
+
+def test_undeclared_requests_are_told_once_a_minute_with_their_number() -> None:
+    told: list[dict[str, object]] = []
+    now = [100.0]
+    log = UndeclaredLog(
+        lambda level, event, **fields: told.append({"level": level, "event": event, **fields}), lambda: now[0]
+    )
+
+    for _ in range(3):
+        log(b"POST", b"/v1/refunds/" + b"x" * 500)
+    now[0] = 159.9
+    log(b"PUT", b"/a")
+    now[0] = 160.0
+    log(b"DELETE", b"/b")
+
+    assert [(line["method"], line["requests"]) for line in told] == [("POST", 1), ("DELETE", 4)]
+    assert len(str(told[0]["path"])) == 200
+    assert (told[0]["level"], told[0]["event"]) == ("warning", "request_undeclared")
+
+
+async def test_a_gate_tells_of_what_no_route_declares() -> None:
+    told: list[str] = []
+    gate = key_gate()
+    GateKeeping(gate, lambda level, event, **fields: told.append(event))
+
+    gate.route_of(b"GET", b"/nowhere")
+    gate.route_of(b"POST", b"/nowhere?x=1")
+
+    assert told == ["request_undeclared"]
+    assert gate.undeclared == {"POST": 1}

@@ -47,6 +47,7 @@ class SetMetricsSource:
     )
     keys_unknown: int | None = 3
     key_store_failures: int | None = 4
+    undeclared: Mapping[str, int] = field(default_factory=lambda: {"POST": 5})
     misdirected: Mapping[str, int] = field(default_factory=lambda: {"unlisted": 9})
     handshake_failures: Mapping[str, int] = field(default_factory=lambda: {"tls_client_certificate": 6})
     event_loop_lag: float = 0.0125

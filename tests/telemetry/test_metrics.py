@@ -340,6 +340,7 @@ def test_what_the_process_says_is_exported() -> None:
     assert samples["sidecar_certificate_renewal_success"] == {labels(): 0}
     assert samples["sidecar_certificate_renewals_total"] == {labels(result="success"): 2, labels(result="failure"): 1}
     assert samples["sidecar_misdirected_requests_total"][labels(reason="unlisted")] == 9
+    assert samples["sidecar_ingress_undeclared_total"][labels(method="POST")] == 5
     handshakes = samples["sidecar_ingress_handshake_failures_total"]
     assert {dict(series)["reason"]: n for series, n in handshakes.items() if n} == {"tls_client_certificate": 6}
     assert samples["sidecar_event_loop_lag_seconds"] == {labels(): 0.0125}

@@ -184,6 +184,9 @@ function drawVerdict() {
   document.body.dataset.noticed = String(notices.length > 0);
   $("notice").hidden = notices.length === 0;
   say($("notice"), notices.join("\n"));
+  const undeclared = Object.values(now.undeclared).reduce((sum, some) => sum + some, 0);
+  $("undeclared").hidden = undeclared === 0;
+  say($("undeclared"), `${count(undeclared)} writes on routes that no description declares, since the start.`);
 }
 
 function drawAnswers() {
