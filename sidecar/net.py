@@ -252,6 +252,29 @@ class ReceiverUrl(str):
         return cls(match[0])
 
 
+def redacted(text: str) -> str:
+    """A text with what URLs in it keep secret left out: their query, where signatures and tokens are, and their user.
+
+    `https://ann:pw@host/p.yaml?sig=abc` becomes `https://…@host/p.yaml?…`. All that is logged or shown of a URL passes
+    here.
+    """
+    if "://" not in text:
+        return text
+    return " ".join(map(_without_secrets, text.split(" ")))
+
+
+def _without_secrets(word: str) -> str:
+    scheme, mark, rest = word.partition("://")
+    if not mark:
+        return word
+    shown, query, secret = rest.partition("?")
+    closing = secret[len(secret.rstrip("\"')]},.;:")) :]
+    authority, slash, path = shown.partition("/")
+    user, at, host = authority.rpartition("@")
+    kept = f"{scheme}://{'…@' if at and user else ''}{host}{slash}{path}"
+    return f"{kept}?…{closing}" if query else kept
+
+
 def bracketed(host: str) -> str:
     """A host as a Host header has it: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host

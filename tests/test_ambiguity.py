@@ -15,6 +15,8 @@ from tests.ambiguity import superlinear
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("sidecar", "loadtest")
+REVIEW = "sidecar/review/"
+"""Left out: it judges files in CI, for those who wrote them; no running sidecar has it."""
 FUNCTIONS = {"compile", "match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"}
 ANYWHERE = {"search", "sub", "subn", "split", "findall", "finditer"}
 """Those that look for the expression at every place of a text."""
@@ -87,6 +89,8 @@ def expressions() -> Iterator[Expression]:
         for path in sorted((ROOT / folder).rglob("*.py")):
             tree = ast.parse(path.read_text(encoding="utf-8"))
             file = str(path.relative_to(ROOT))
+            if file.startswith(REVIEW):
+                continue
             anywhere, names = searched(tree), compiled_names(tree)
             for node in ast.walk(tree):
                 if not isinstance(node, ast.Call):

@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from sidecar.net import Address, Endpoint, Host
+from sidecar.net import Address, Endpoint, Host, redacted
 
 
 @pytest.mark.parametrize(
@@ -157,3 +157,20 @@ def test_a_copy_keeps_the_parts() -> None:
 
     assert (address.host, address.port) == ("::1", 1)
     assert (endpoint.scheme, endpoint.host, endpoint.port) == ("http", "a", 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://host/p.yaml?sig=abc", "https://host/p.yaml?…"),
+        ("https://ann:pw@host:8443/p.yaml", "https://…@host:8443/p.yaml"),
+        ("https://host/@a/p.yaml", "https://host/@a/p.yaml"),
+        ("GET 'https://u@h/?a=b': no route; http://x/?c", "GET 'https://…@h/?…': no route; http://x/?…"),
+        ('"https://h/p?sig=a/b//c@d"', '"https://h/p?…"'),
+        ("no address? none", "no address? none"),
+        ("", ""),
+    ],
+)
+def test_what_urls_keep_secret_is_not_shown(text: str, shown: str) -> None:
+    assert redacted(text) == shown
+    assert redacted(shown) == shown

@@ -17,6 +17,7 @@ from sidecar.admin.views import INDEX, view_of
 from sidecar.engine.destination import Destination
 from sidecar.telemetry.headline import Headline, Standing, headline
 from sidecar.telemetry.history import ROW_SECONDS, ROWS, Lately, Noted
+from sidecar.telemetry.observation import sentence
 
 MAX_TEXT: Final = 200
 _NOTHING: Final = Lately(ROW_SECONDS, {}, {}, 0.0)
@@ -109,6 +110,7 @@ class Live:
             "at": round(now + ahead, 3),
             "headline": _said(verdict),
             "ready": list(state.ready()),
+            "observing": [sentence(name, shadow, now) for name, shadow in state.observations.items()],
             "policy": {
                 "version": state.policy.version,
                 "digest": state.policy.digest,

@@ -8,6 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from sidecar.governance.documents.file import read_regular
+
+_TOKEN_CEILING_BYTES: Final = 16 << 10
 MIN_LENGTH: Final = 16
 """Characters. A token is guessed at the speed of loopback."""
 
@@ -46,7 +49,7 @@ class AdminToken:
 
 def _read(file: Path) -> bytes:
     try:
-        token = file.read_bytes().strip()
+        token = read_regular(file, _TOKEN_CEILING_BYTES).strip()
     except OSError as error:
         reason = error.strerror or str(error)
         raise OSError(error.errno, f"admin.token_file {file}: can not be read: {reason}") from error

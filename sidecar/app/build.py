@@ -14,10 +14,12 @@ from sidecar.engine.destination import Destination
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.shadow import Shadow
 from sidecar.governance.documents.document import INGRESS_NAME, IdempotencyKeySettings
+from sidecar.governance.policy.routes import RouteSnapshot
 from sidecar.governance.policy.snapshot import Snapshot
 from sidecar.governance.trust.certificates import CertificateStore
 from sidecar.idempotency.gate import IngressGate
 from sidecar.net import Address, Endpoint
+from sidecar.proxy.call_routes import CallRoutes
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.egress_guard import EgressGuard
 from sidecar.proxy.key_dialect import dialect_of
@@ -44,6 +46,13 @@ class _RouteSettings:
     endpoints: tuple[Endpoint, ...]
     listen: tuple[Address, ...]
     key: IdempotencyKeySettings | None = None
+    routes: tuple[RouteSnapshot, ...] = ()
+
+    @property
+    def honouring(self) -> DestinationPolicy:
+        """A policy of it that honours keys, the destination's or that of a route; the destination's where none does."""
+        policies = (self.policy, *(route.policy for route in self.routes))
+        return next((policy for policy in policies if policy.honours_keys), self.policy)
 
     @property
     def role(self) -> Role:
@@ -69,12 +78,14 @@ class RouteTable:
         self._absent: set[Address] = set()
         """Addresses that this machine does not have, each left out beside one that it has."""
         self._control: tuple[Address, ...] = ()
-        self.unlisted = UnlistedHosts(context, snapshot.unlisted, random.random, lambda: self._tls_contexts.usual)
+        self.unlisted = UnlistedHosts(
+            context, snapshot.unlisted.in_force(), random.random, lambda: self._tls_contexts.usual
+        )
         self.router = self._build(snapshot)
 
     def adopt(self, snapshot: Snapshot) -> bool:
         """Route by another snapshot, in one step as far as requests can see. Whether it listens where that one says."""
-        self.unlisted.adopt(snapshot.unlisted)
+        self.unlisted.adopt(snapshot.unlisted.in_force())
         self.router = self._build(snapshot)
         wanted = self._assign(snapshot)
         self.resolve()
@@ -110,7 +121,11 @@ class RouteTable:
         now = self.context.clock()
         for name, route in self.routes.items():
             settings = None if candidate is None else candidate.destinations.get(name)
-            route.shadow = None if settings is None else Shadow(route.destination, settings.policy, random.random, now)
+            route.shadow, route.shadow_calls = route.observation, route.calls
+            if settings is not None and not settings.policy.observe:
+                route.shadow = Shadow(route.destination, settings.policy, random.random, now)
+                described = ((each.name, each.match, each.policy) for each in settings.routes)
+                route.shadow_calls = CallRoutes().adopted(described)
 
     @property
     def destinations(self) -> Mapping[str, Destination]:
@@ -167,18 +182,36 @@ class RouteTable:
         context = self.context
         now = context.clock()
         if route is None:
-            destination = Destination(settings.name, settings.policy, random.random, now)
+            destination = Destination(settings.name, settings.policy.in_force(), random.random, now)
             pool = Pool(context, settings.endpoints, random.random, partial(self._tls_contexts.client, settings.name))
             route = Route(settings.name, destination, pool, settings.role)
         else:
-            route.destination.adopt(settings.policy, now)
+            route.destination.adopt(settings.policy.in_force(), now)
             route.pool.adopt(settings.endpoints)
             if renew:
                 route.pool.renew()
             route.refresh()
+        route.calls = route.calls.adopted((each.name, each.match, each.policy) for each in settings.routes)
+        route.destination.failing |= frozenset().union(
+            *(each.policy.in_force().retry.statuses for each in settings.routes)
+        )
+        self._observe(route, settings.policy, now)
         route.destination.draining = context.draining
-        route.key_dialect = None if settings.key is None else dialect_of(settings.key, settings.policy)
+        route.key_dialect = None if settings.key is None else dialect_of(settings.key, settings.honouring)
         return route
+
+    def _observe(self, route: Route, policy: DestinationPolicy, now: float) -> None:
+        """Count what a policy would do that is only observed; its counts go on while that stays so."""
+        if not policy.observe:
+            route.observation = None
+        elif route.observation is None:
+            route.observation = Shadow(route.destination, policy, random.random, now)
+        else:
+            route.observation.destination.adopt(policy, now)
+        if route.observation is not None:
+            statuses = (call.declared.retry.statuses for call in route.calls.routes if call.declared is not None)
+            route.observation.destination.failing |= frozenset().union(*statuses)
+        route.shadow, route.shadow_calls = route.observation, route.calls
 
     def _assign(self, snapshot: Snapshot) -> set[Address]:
         """Tell every listener what it is for; the addresses there should be."""
@@ -235,6 +268,8 @@ class RouteTable:
 
 def _route_settings(snapshot: Snapshot) -> Iterator[_RouteSettings]:
     for name, destination in snapshot.destinations.items():
-        yield _RouteSettings(name, destination.policy, destination.endpoints, destination.listen, destination.key)
+        yield _RouteSettings(
+            name, destination.policy, destination.endpoints, destination.listen, destination.key, destination.routes
+        )
     if (ingress := snapshot.ingress) is not None:
         yield _RouteSettings(INGRESS_NAME, ingress.policy, (ingress.app,), (ingress.listen,))

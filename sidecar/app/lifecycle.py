@@ -14,8 +14,9 @@ from sidecar.admin.server import AdminServer
 from sidecar.admin.token import AdminToken
 from sidecar.app.build import RouteTable
 from sidecar.app.key_gate import GateKeeping, gate_of
-from sidecar.app.reload import PolicyInForce, wall_clock
+from sidecar.app.reload import BACKGROUND_TASKS, PolicyInForce, wall_clock
 from sidecar.app.state import Phase, RunningState
+from sidecar.background import BackgroundTasks
 from sidecar.governance.loading.loader import Loaded, PolicyLoader
 from sidecar.governance.loading.updater import SnapshotSource
 from sidecar.governance.trust.certificates import CertificateStore
@@ -64,8 +65,11 @@ class Sidecar:
         self._gate_keeping = None if gate is None else GateKeeping(gate, self._tell)
         self.route_table = RouteTable(self._context, certificates, loaded.snapshot, gate)
         self._sampler = Sampler(loop, history, lambda: self.route_table.destinations)
-        self.policy = PolicyInForce(source, loaded, self.route_table, certificates, log, wall)
-        self.state = RunningState(self.route_table, self.policy, certificates, history, self._lag, log)
+        self._background = BackgroundTasks(BACKGROUND_TASKS, log.logger.log)
+        self.policy = PolicyInForce(source, loaded, self.route_table, certificates, log, self._background, wall)
+        self.state = RunningState(
+            self.route_table, self.policy, certificates, history, self._lag, log, self._background
+        )
         self._token = AdminToken(loaded.snapshot.admin_token_file)
         self._admin = AdminServer(self.state, time.monotonic, self._token, log.logger.log)
 
@@ -124,7 +128,7 @@ class Sidecar:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, number.name)
         loop.add_signal_handler(signal.SIGHUP, self.policy.updater.reload_soon)
-        following = loop.create_task(self.policy.run())
+        self.policy.follow()
         gc.collect()
         gc.freeze()
         gc.set_threshold(_GC_THRESHOLD, 20, 50)
@@ -132,12 +136,11 @@ class Sidecar:
             await self._draining.wait()
             await self._drain()
         finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
             await self.close()
 
     async def close(self) -> None:
         """Break what is left and free the ports."""
+        await self._background.close()
         self.route_table.close()
         self._lag.stop()
         self._sampler.stop()

@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
+from typing import Final
 
 from sidecar.admin.state import ReloadResult
 from sidecar.app.build import RouteTable
+from sidecar.background import BackgroundTasks
 from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import Result
 from sidecar.governance.documents.finding import Finding
@@ -15,6 +18,7 @@ from sidecar.governance.loading.clock_watch import ClockWatch
 from sidecar.governance.loading.loader import Loaded
 from sidecar.governance.loading.rollout import Load
 from sidecar.governance.loading.sources import WatchedFiles
+from sidecar.governance.loading.updater import BACKGROUND_TASKS as UPDATER_TASKS
 from sidecar.governance.loading.updater import PolicyUpdater, SnapshotSource
 from sidecar.governance.policy.snapshot import Snapshot
 from sidecar.governance.policy.uses import ExceptionUses
@@ -26,6 +30,10 @@ from sidecar.telemetry.log import Log
 def wall_clock() -> datetime:
     """The time of the world, by which exceptions begin and end."""
     return datetime.now(UTC)
+
+
+BACKGROUND_TASKS: Final = (*UPDATER_TASKS, "certificate_watch")
+"""What goes on beside requests, by name."""
 
 
 class PolicyInForce:
@@ -42,6 +50,7 @@ class PolicyInForce:
         route_table: RouteTable,
         certificates: CertificateStore,
         log: Log,
+        background: BackgroundTasks,
         wall: Callable[[], datetime] = wall_clock,
     ) -> None:
         self.snapshot = loaded.snapshot
@@ -49,8 +58,11 @@ class PolicyInForce:
         self._certificates = certificates
         self._log = log
         self._wall = wall
+        self._background = background
         certified = Certified(source, certificates, lambda: self.snapshot, self._renewed)
-        self.updater = PolicyUpdater(certified, loaded, self, log.logger.log, wall=lambda: wall().timestamp())
+        self.updater = PolicyUpdater(
+            certified, loaded, self, log.logger.log, background, wall=lambda: wall().timestamp()
+        )
         self._uses = ExceptionUses()
         self._clock_watch = ClockWatch(wall, asyncio.get_running_loop().call_later, self._look)
         self._watched_certificates = WatchedFiles(certificates.paths, "")
@@ -66,9 +78,10 @@ class PolicyInForce:
             logger.warning("policy_warning", warning=warning)
         self._tell_left_out({})
 
-    async def run(self) -> None:
-        """Keep up with the source and with the files of certificates, until cancelled."""
-        await asyncio.gather(self.updater.run(), self._watched_certificates.watch(self._renew_certificates))
+    def follow(self) -> None:
+        """Keep up with the source and with the files of certificates, until the background tasks are closed."""
+        self.updater.start()
+        self._background.keep("certificate_watch", partial(self._watched_certificates.watch, self._renew_certificates))
 
     def stop(self) -> None:
         """Keep up no more."""

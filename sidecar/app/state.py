@@ -8,6 +8,7 @@ from sidecar.admin.policy_view import policy_view
 from sidecar.admin.state import ReloadResult
 from sidecar.app.build import RouteTable
 from sidecar.app.reload import PolicyInForce
+from sidecar.background import BackgroundTasks
 from sidecar.engine.destination import Destination
 from sidecar.engine.shadow import Shadow
 from sidecar.governance.documents.document import INGRESS_NAME
@@ -20,7 +21,7 @@ from sidecar.telemetry import metrics_source
 from sidecar.telemetry.history import History
 from sidecar.telemetry.log import Log
 from sidecar.telemetry.loop_lag import LoopLag
-from sidecar.telemetry.metrics_source import Connections, ExceptionLife, PolicyIdentity, PolicyStanding
+from sidecar.telemetry.metrics_source import Connections, ExceptionLife, PolicyIdentity, PolicyStanding, RouteCounts
 from sidecar.telemetry.tracing import Tracing
 
 UNMANAGED: Final = (
@@ -47,6 +48,7 @@ class RunningState:
         history: History,
         lag: LoopLag,
         log: Log,
+        background: BackgroundTasks,
     ) -> None:
         self.phase = Phase.STARTING
         self.tracing: Tracing | None = None
@@ -56,6 +58,7 @@ class RunningState:
         self._certificates = certificates
         self._lag = lag
         self._log = log
+        self._background = background
 
     def ready(self) -> Sequence[str]:
         """Why it is not ready, one sentence each; empty when it is."""
@@ -65,6 +68,15 @@ class RunningState:
     def destinations(self) -> Mapping[str, Destination]:
         """The destinations in force, and one unlisted host, with the counts of all of them."""
         return self._route_table.destinations
+
+    @property
+    def routes(self) -> Mapping[str, Sequence[RouteCounts]]:
+        """The routes of each destination that has any, with what was counted of them."""
+        return {
+            name: [RouteCounts(call.name, call.requests, call.attempts) for call in route.calls.routes]
+            for name, route in self._route_table.routes.items()
+            if route.calls
+        }
 
     @property
     def rejections(self) -> Mapping[str, int]:
@@ -117,7 +129,17 @@ class RunningState:
     def shadows(self) -> Mapping[str, Shadow]:
         """What a candidate policy would decide, where there is one."""
         routes = self._route_table.routes
-        return {name: route.shadow for name, route in routes.items() if route.shadow is not None}
+        return {
+            name: route.shadow
+            for name, route in routes.items()
+            if route.shadow is not None and route.shadow is not route.observation
+        }
+
+    @property
+    def observations(self) -> Mapping[str, Shadow]:
+        """What the policy would do that is only observed, by destination in that mode."""
+        routes = self._route_table.routes
+        return {name: route.observation for name, route in routes.items() if route.observation is not None}
 
     @property
     def exceptions(self) -> Sequence[ExceptionLife]:
@@ -186,6 +208,11 @@ class RunningState:
     def log_lines_dropped(self) -> Mapping[str, int]:
         """Lines that were not written, by reason."""
         return self._log.dropped
+
+    @property
+    def background_failures(self) -> Mapping[str, int]:
+        """How often each task that goes on beside requests has ended by itself."""
+        return self._background.failures
 
     @property
     def spans(self) -> Mapping[str, int]:

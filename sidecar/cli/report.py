@@ -108,6 +108,7 @@ def report(
         told_at=document.at,
         span=span,
         zone=zone,
+        observing=document.observing,
     )
     if str(output) == "-":
         click.echo(text, nl=False)

@@ -5,7 +5,7 @@ every host and cannot be lifted by any document.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from sidecar.engine.outcome import Fault
@@ -22,19 +22,29 @@ BACKOFF_BASE_FLOOR = 0.001
 
 
 class InvalidPolicy(ValueError):
-    """A value no engine may run on. `field` is its dotted path, `rule` what it breaks, `value` what was given."""
+    """A value no engine may run on. `field` is its dotted path, `rule` what it breaks, `value` what was given.
 
-    def __init__(self, field: str, rule: str, value: object) -> None:
+    `others` are the fields that the rule is about as well, by dotted path: a rule between two of them.
+    """
+
+    def __init__(self, field: str, rule: str, value: object, others: tuple[str, ...] = ()) -> None:
         super().__init__(f"{field}: {rule}, got {value!r}")
         self.field = field
         self.rule = rule
         self.value = value
+        self.others = others
 
 
-def require(holds: bool, field: str, rule: str, value: object) -> None:  # noqa: FBT001 - reads as an assertion
+def require(
+    holds: bool,  # noqa: FBT001 - reads as an assertion
+    field: str,
+    rule: str,
+    value: object,
+    others: tuple[str, ...] = (),
+) -> None:
     """Raise InvalidPolicy unless `holds`."""
     if not holds:
-        raise InvalidPolicy(field, rule, value)
+        raise InvalidPolicy(field, rule, value, others)
 
 
 class LimitKind(Enum):
@@ -53,7 +63,13 @@ class BackoffPolicy:
 
     def __post_init__(self) -> None:
         require(self.base >= BACKOFF_BASE_FLOOR, "retry.backoff.base", "must be at least 1ms", self.base)
-        require(self.max >= self.base, "retry.backoff.max", "must be at least retry.backoff.base", self.max)
+        require(
+            self.max >= self.base,
+            "retry.backoff.max",
+            "must be at least retry.backoff.base",
+            self.max,
+            ("retry.backoff.base",),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +170,11 @@ class BreakerPolicy:
         )
         require(0.01 <= self.open <= 300, "breaker.open", "must be between 10ms and 5m", self.open)
         require(
-            self.open <= self.max_open <= 300, "breaker.max_open", "must be between breaker.open and 5m", self.max_open
+            self.open <= self.max_open <= 300,
+            "breaker.max_open",
+            "must be between breaker.open and 5m",
+            self.max_open,
+            ("breaker.open",),
         )
         require(self.probes >= 1, "breaker.probes", "must be at least 1", self.probes)
         require(0 <= self.ramp <= 300, "breaker.ramp", "must be between 0s and 5m", self.ramp)
@@ -180,6 +200,7 @@ class ConcurrencyPolicy:
             "concurrency.max_in_flight",
             "must be at least concurrency.min_in_flight",
             self.max_in_flight,
+            ("concurrency.min_in_flight",),
         )
         require(self.initial >= 1, "concurrency.initial", "must be at least 1", self.initial)
         require(self.max_waiting >= 0, "concurrency.max_waiting", "must not be negative", self.max_waiting)
@@ -198,6 +219,8 @@ class DestinationPolicy:
     concurrency: ConcurrencyPolicy = field(default_factory=ConcurrencyPolicy)
     honours_keys: bool = False
     key_retention: float = 0.0
+    observe: bool = False
+    """Whether the policy is only tried: see `in_force`."""
 
     def __post_init__(self) -> None:
         require(0 < self.timeout <= 3600, "timeout", "must be over 0s and at most 1h", self.timeout)
@@ -219,3 +242,22 @@ class DestinationPolicy:
         if method in self.retry.wire_methods:
             return math.inf
         return self.key_retention if keyed and self.honours_keys else -math.inf
+
+    def in_force(self) -> "DestinationPolicy":
+        """What exchanges run under: this policy, or, where it is only observed, one that interferes with nothing.
+
+        That one refuses, limits and retries nothing, and gives nothing up before the longest time the engine knows.
+        """
+        if not self.observe:
+            return self
+        return replace(
+            self,
+            timeout=3600.0,
+            per_attempt_timeout=3600.0,
+            idle_timeout=86400.0,
+            retry=replace(self.retry, max_attempts=1, statuses=frozenset(), faults=frozenset()),
+            breaker=BreakerPolicy(
+                failure_ratio=1.0, min_requests=10**9, consecutive_failures=10**9, statuses=frozenset()
+            ),
+            concurrency=ConcurrencyPolicy(limit=LimitKind.FIXED, initial=10**6, max_in_flight=10**6),
+        )

@@ -38,6 +38,8 @@ class ExchangeRecord:
     policy_version: int
     request_id: str
     trace_id: str | None
+    route: str | None = None
+    """The route of the destination that it was on, by name."""
 
     @property
     def waited(self) -> float:

@@ -7,12 +7,19 @@ let go: what would have come of the other decision nobody knows.
 from collections.abc import Callable
 from copy import deepcopy
 from enum import Enum
+from typing import Final
 
 from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import Fault
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.retry import Admission, Exchange
 from sidecar.engine.verdict import Deliver, Refusal, Retry, Verdict
+from sidecar.engine.window import Window
+
+HOUR_SECONDS: Final = 3600.0
+HOURS: Final = 24
+_SMOOTHING: Final = 0.05
+"""Of the share of attempts that are answered well: the last twenty or so count."""
 
 
 class Difference(Enum):
@@ -38,7 +45,7 @@ class Shadow:
     Its originals never wait for a place: those that would have to are a difference.
     """
 
-    __slots__ = ("compared", "destination", "differences")
+    __slots__ = ("_share", "_unsaved", "began", "compared", "destination", "differences", "lately", "refused", "saved")
 
     def __init__(self, real: Destination, policy: DestinationPolicy, rand: Callable[[], float], now: float) -> None:
         self.destination = Destination(real.name, real.policy, rand, now)
@@ -48,6 +55,43 @@ class Shadow:
         self.differences = dict.fromkeys(Difference, 0)
         self.compared = 0
         """Decisions that were compared."""
+        self.began = now
+        self.refused = 0
+        """Originals that would have been refused for good; those that would have waited are a difference only."""
+        self.saved = 0
+        """Retries that would have been answered well, an estimate: each counts as the share of attempts that was."""
+        self.lately = {word: Window(HOUR_SECONDS, now, HOURS) for word in ("retry", "saved", "refused", "timeout")}
+        """The same counts of the last day."""
+        self._share = 1.0
+        self._unsaved = 0.0
+
+    def attempt_ended(self, *, well: bool) -> None:
+        """An attempt of the real destination came to something."""
+        self._share += _SMOOTHING * (well - self._share)
+
+    def count(self, difference: Difference, now: float) -> None:
+        """A decision would have been another."""
+        self.differences[difference] += 1
+        if difference is Difference.TIMEOUT:
+            self.lately["timeout"].add(now)
+        if difference is Difference.RETRY:
+            self.lately["retry"].add(now)
+            self._unsaved += self._share
+            if self._unsaved >= 1.0:
+                self._unsaved -= 1.0
+                self.saved += 1
+                self.lately["saved"].add(now)
+
+    def refuse(self, now: float) -> None:
+        """An original would have been refused for good."""
+        self.refused += 1
+        self.lately["refused"].add(now)
+
+    def last_day(self, now: float) -> dict[str, int]:
+        """What it would have done in the last day, by the words of `lately`."""
+        for window in self.lately.values():
+            window.advance(now)
+        return {word: window.total for word, window in self.lately.items()}
 
 
 class ShadowExchange:
@@ -55,10 +99,20 @@ class ShadowExchange:
 
     __slots__ = ("_follows", "_real", "_shadow", "_twin")
 
-    def __init__(self, shadow: Shadow, real: Exchange, now: float, repeatable_until: float) -> None:
+    def __init__(
+        self,
+        shadow: Shadow,
+        real: Exchange,
+        now: float,
+        repeatable_until: float,
+        policy: DestinationPolicy | None = None,
+    ) -> None:
+        """`policy` is of the route that the request would be on; None for the destination's."""
         self._shadow = shadow
         self._real = real
         self._twin = Exchange(shadow.destination, now, repeatable_until)
+        if policy is not None:
+            self._twin.policy = policy
         self._follows = True
 
     def admitted(self, now: float, decided: Admission | Refusal) -> None:
@@ -71,15 +125,19 @@ class ShadowExchange:
         if isinstance(decided, Refusal):
             self._let_go(now, Difference.ADMIT if told is Admission.GO else None)
         elif told is not Admission.GO:
+            if told is not Admission.WAIT:
+                self._shadow.refuse(now)
             self._let_go(now, Difference.HOLD)
 
     def answered(self, now: float, status: int, retry_after: float | None, decided: Verdict) -> None:
         """A response head came."""
+        self._shadow.attempt_ended(well=status not in self._shadow.destination.failing)
         if self._begin(now):
             self._compare(now, self._twin.on_status(now, status, retry_after), decided)
 
     def faulted(self, now: float, fault: Fault, decided: Verdict, *, sent: bool) -> None:
         """No answer came."""
+        self._shadow.attempt_ended(well=False)
         if self._begin(now):
             self._compare(now, self._twin.on_fault(now, fault, sent=sent), decided)
 
@@ -92,7 +150,7 @@ class ShadowExchange:
         if isinstance(told, Retry) or isinstance(decided, Retry):
             self._compare(now, told, decided)
         elif not patient and told != decided:
-            self._count(Difference.REASON)
+            self._shadow.count(Difference.REASON, now)
 
     def departed(self, now: float, decided: Admission | Refusal) -> None:
         """The back-off is over: the retry has left, or was refused after all."""
@@ -169,7 +227,4 @@ class ShadowExchange:
         self._follows = False
         self._twin.abandon(now)
         if difference is not None:
-            self._count(difference)
-
-    def _count(self, difference: Difference) -> None:
-        self._shadow.differences[difference] += 1
+            self._shadow.count(difference, now)

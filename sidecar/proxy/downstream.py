@@ -593,6 +593,6 @@ def _observed(context: ProxyContext, route: Route, head: RequestHead) -> tuple[R
     if context.tracer is not None and (follow := traced(context, context.tracer, route.name, head)) is not None:
         head, observer = follow
     if route.shadow is not None:
-        dry_run = DryRun(route.shadow, head)
+        dry_run = DryRun(route.shadow, head, route.shadow_calls)
         observer = dry_run if observer is None else PairOfObservers(observer, dry_run)
     return head, observer

@@ -8,6 +8,7 @@ from sidecar.engine.outcome import Fault
 from sidecar.engine.retry import Admission
 from sidecar.engine.shadow import Shadow, ShadowExchange
 from sidecar.engine.verdict import Refusal, Verdict
+from sidecar.proxy.call_routes import CallRoutes
 from sidecar.proxy.observer import ExchangeObserver, ExchangeSummary
 from sidecar.wire.head import RequestHead
 
@@ -15,18 +16,23 @@ from sidecar.wire.head import RequestHead
 class DryRun(ExchangeObserver):
     """Tells the candidate's shadow of every decision of the engine, after it was made."""
 
-    __slots__ = ("_head", "_shadow", "_twin")
+    __slots__ = ("_calls", "_head", "_shadow", "_twin")
 
     _twin: ShadowExchange
 
-    def __init__(self, shadow: Shadow, head: RequestHead) -> None:
+    def __init__(self, shadow: Shadow, head: RequestHead, calls: CallRoutes) -> None:
+        """`calls` are the routes of the candidate, or of what is observed."""
+        self._calls = calls
         self._shadow = shadow
         self._head = head
 
     def on_begin(self, engine: retry.Exchange, now: float) -> None:
         policy = self._shadow.destination.policy
+        call = self._calls.find(self._head.method, self._head.target) if self._calls else None
+        if call is not None:
+            policy = call.declared or call.policy
         until = now + policy.repeatable_for(self._head.method, keyed=self._head.keyed)
-        self._twin = ShadowExchange(self._shadow, engine, now, until)
+        self._twin = ShadowExchange(self._shadow, engine, now, until, policy)
 
     def on_admission(self, now: float, admission: Admission | Refusal) -> None:
         self._twin.admitted(now, admission)

@@ -16,6 +16,7 @@ from sidecar.engine.outcome import AttemptKind, Fault, Result, result_of
 from sidecar.engine.record import AttemptRecord, ExchangeRecord
 from sidecar.engine.retry import UPLOAD_SLOT_SECONDS, Admission
 from sidecar.engine.verdict import DELIVER, Await, Deliver, Refusal, Retry, Verdict
+from sidecar.proxy.call_routes import CallRoute
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.exchange_phase import ExchangePhase
 from sidecar.proxy.observer import ExchangeObserver, ExchangeSummary
@@ -92,6 +93,7 @@ class Exchange:
         "_backoff",
         "_body",
         "_body_moment",
+        "_call",
         "_connecting",
         "_context",
         "_elder",
@@ -118,6 +120,8 @@ class Exchange:
     engine: retry.Exchange
     """What decides. It knows nothing of this one but where `host` leads while it waits."""
     phase: ExchangePhase
+    _call: CallRoute | None
+    """The route of the destination that the request is on; None for most."""
     _stream: Stream | None
     _address: ConnectionOwner | None
     _tried: tuple[ConnectionOwner, ...]
@@ -140,7 +144,16 @@ class Exchange:
         now: float,
         observer: ExchangeObserver | None = None,
     ) -> None:
-        self.engine = _new_engine(route.destination, now, route.repeatable_until(head, now))
+        engine = self.engine = _new_engine(route.destination, now, 0.0)
+        if route.calls and (call := route.calls.find(head.method, head.target)) is not None:
+            self._call = call
+            policy = engine.policy = call.policy
+            engine.lateness = call.lateness
+            engine.deadline = now + policy.timeout
+        else:
+            self._call = None
+            policy = engine.policy
+        engine.repeatable_until = now + policy.repeatable_for(head.method, keyed=head.keyed)
         self._context = context
         context.busy += 1
         self._writer = writer
@@ -164,12 +177,12 @@ class Exchange:
     def expect_body(self, now: float) -> None:
         """A body follows the head; called before `begin`."""
         self._trailers = None
-        self._body = ReplayBuffer(self._route.replay_bytes)
+        self._body = ReplayBuffer(self.engine.policy.retry.replay_buffer_bytes)
         self._body_moment = now
 
     def whole_body(self, data: bytes) -> None:
         """All of the body has come already; called before `begin`."""
-        self._body = ReplayBuffer(self._route.replay_bytes, data)
+        self._body = ReplayBuffer(self.engine.policy.retry.replay_buffer_bytes, data)
 
     def begin(self, now: float) -> None:
         """Ask for admission, and make the first attempt."""
@@ -971,6 +984,9 @@ class Exchange:
         self._writer.timer.at = math.inf
         self._context.busy -= 1
         self.engine.finish(now, result)
+        if (call := self._call) is not None:
+            call.requests[result] += 1
+            call.attempts += self.engine.attempts
         if self._trail is not None or self._refusal is not None or self._overdue or self._context.sample:
             self._record(now, result)
         observer = self._observer
@@ -1040,6 +1056,7 @@ class Exchange:
                 refusal=None if self._refusal is None else self._refusal.value,
                 budget_balance=destination.budget.balance(now),
                 breaker=destination.breaker.state(now).value,
+                route=None if self._call is None else self._call.name,
                 policy_version=context.policy_version,
                 request_id=self._request_id(),
                 trace_id=_trace_id(head.trace),

@@ -6,10 +6,10 @@ from typing import Final
 from sidecar.engine.destination import Destination
 from sidecar.engine.shadow import Shadow
 from sidecar.idempotency.gate import IngressGate
+from sidecar.proxy.call_routes import CallRoutes
 from sidecar.proxy.key_dialect import KeyDialect
 from sidecar.proxy.pool import Pool
 from sidecar.wire.authority import format_authority
-from sidecar.wire.head import RequestHead
 
 _STANDARD_PORTS: Final = {"http": 80, "https": 443}
 
@@ -28,7 +28,19 @@ class Role(Enum):
 class Route:
     """Shared by all requests to one destination."""
 
-    __slots__ = ("authority", "destination", "gate", "key_dialect", "name", "pool", "replay_bytes", "role", "shadow")
+    __slots__ = (
+        "authority",
+        "calls",
+        "destination",
+        "gate",
+        "key_dialect",
+        "name",
+        "observation",
+        "pool",
+        "role",
+        "shadow",
+        "shadow_calls",
+    )
 
     def __init__(self, name: str, destination: Destination, pool: Pool, role: Role = Role.EGRESS) -> None:
         self.name = name
@@ -37,13 +49,18 @@ class Route:
         self.role = role
         self.authority = b""
         """The Host that the destination knows itself by: its first endpoint's."""
-        self.replay_bytes = 0
         self.key_dialect: KeyDialect | None = None
         """How keys are given to writes; None where the destination does not honour them."""
         self.gate: IngressGate | None = None
         """Of the way to the service, where routes have an Idempotency-Key contract."""
+        self.calls = CallRoutes()
+        """Settings by method and path; most destinations have none."""
+        self.observation: Shadow | None = None
+        """What the policy would decide that is only observed; None unless the mode is observe."""
         self.shadow: Shadow | None = None
-        """What a candidate policy would decide; None unless there is a dry run."""
+        """What follows exchanges: of a candidate, in a dry run, or of what is observed; mostly None."""
+        self.shadow_calls = self.calls
+        """The routes that it knows."""
         self.refresh()
 
     def refresh(self) -> None:
@@ -51,8 +68,3 @@ class Route:
         first = self.pool.endpoint
         standard = _STANDARD_PORTS[first.scheme] == first.port
         self.authority = format_authority(first.host, None if standard else first.port)
-        self.replay_bytes = self.destination.policy.retry.replay_buffer_bytes
-
-    def repeatable_until(self, head: RequestHead, now: float) -> float:
-        """The last instant at which this request may be sent again though it may have been executed."""
-        return now + self.destination.policy.repeatable_for(head.method, keyed=head.keyed)

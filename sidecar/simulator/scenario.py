@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 from sidecar.governance.documents.decoder import Decoder
 from sidecar.governance.documents.document import DestinationName
 from sidecar.governance.documents.finding import Finding, InvalidDocument
-from sidecar.governance.documents.settings import Document
+from sidecar.governance.documents.mapping import Document
 from sidecar.governance.documents.units import Duration
 from sidecar.governance.documents.yaml import Path as Place
 from sidecar.governance.documents.yaml import Tree, parse

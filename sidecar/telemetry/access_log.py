@@ -59,6 +59,7 @@ class AccessLog:
 def _fields(record: ExchangeRecord) -> dict[str, object]:
     return {
         "destination": record.destination,
+        **({} if record.route is None else {"route": record.route}),
         "method": _shown(record.method),
         "target": _shown(_without_secrets(record.target)),
         "status": record.status,

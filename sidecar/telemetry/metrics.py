@@ -174,6 +174,9 @@ def _by_reason(counts: Mapping[str, int]) -> Values:
     return [((reason,), count) for reason, count in counts.items()]
 
 
+OBSERVED: Final = ("retry", "saved", "refuse", "timeout")
+ROUTE_LABELS: Final = (Label("destination", ("the policy's name",)), Label("route", ("the route's name",)))
+
 METRICS: Final = (
     Metric(
         "sidecar_requests_total",
@@ -487,6 +490,51 @@ METRICS: Final = (
         process=lambda process: [((name,), count) for name, count in process.source.left_out.items()],
     ),
     Metric(
+        "sidecar_observed_total",
+        MetricType.COUNTER,
+        "What the policy of a destination in mode observe would have done; saved is an estimate.",
+        (Label("destination", ("the policy's name",)), Label("effect", OBSERVED)),
+        process=lambda process: [
+            ((name, effect), count)
+            for name, shadow in process.source.observations.items()
+            for effect, count in zip(
+                OBSERVED,
+                (
+                    shadow.differences[Difference.RETRY],
+                    shadow.saved,
+                    shadow.refused,
+                    shadow.differences[Difference.TIMEOUT],
+                ),
+                strict=True,
+            )
+        ],
+    ),
+    Metric(
+        "sidecar_route_requests_total",
+        MetricType.COUNTER,
+        "Requests on a route of a destination that are over, by what became of them.",
+        (
+            Label("destination", ("the policy's name",)),
+            Label("route", ("the route's name",)),
+            Label("outcome", OUTCOMES),
+        ),
+        process=lambda process: [
+            ((name, route.name, outcome), count)
+            for name, routes in process.source.routes.items()
+            for route in routes
+            for outcome, count in zip(OUTCOMES, route.requests, strict=True)
+        ],
+    ),
+    Metric(
+        "sidecar_route_attempts_total",
+        MetricType.COUNTER,
+        "Attempts of those requests: divided by them, the amplification of the route.",
+        ROUTE_LABELS,
+        process=lambda process: [
+            ((name, route.name), route.attempts) for name, routes in process.source.routes.items() for route in routes
+        ],
+    ),
+    Metric(
         "sidecar_policy_origin",
         MetricType.GAUGE,
         "1 for where the policy in force came from, 0 for the others. baseline: no valid policy could be had.",
@@ -501,6 +549,13 @@ METRICS: Final = (
         process=lambda process: _state(
             AUTHORITY_STATES, AUTHORITY_STATES[0] if process.source.standing.managed else AUTHORITY_STATES[1]
         ),
+    ),
+    Metric(
+        "sidecar_background_task_failures_total",
+        MetricType.COUNTER,
+        "Tasks beside requests that ended by themselves, and were started again: reading the policy, certificates.",
+        (Label("task", ("the task's name",)),),
+        process=lambda process: [((name,), count) for name, count in process.source.background_failures.items()],
     ),
     Metric(
         "sidecar_policy_source_age_seconds",

@@ -79,12 +79,25 @@ class CertificateRenewals:
     error: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class RouteCounts:
+    """One route of a destination: its requests that are over, by `Result`, and their attempts."""
+
+    name: str
+    requests: Sequence[int]
+    attempts: int
+
+
 class MetricsSource(Protocol):
     """A process that can be looked at. The keys of `destinations` are policy names and become label values."""
 
     @property
     def destinations(self) -> Mapping[str, Destination]:
         """The destinations in force, with `unlisted` among them when unlisted hosts are forwarded."""
+
+    @property
+    def routes(self) -> Mapping[str, Sequence[RouteCounts]]:
+        """The routes of each destination that has any."""
 
     @property
     def rejections(self) -> Mapping[str, int]:
@@ -143,8 +156,16 @@ class MetricsSource(Protocol):
         """What a candidate policy would decide, by destination; empty unless there is a dry run."""
 
     @property
+    def observations(self) -> Mapping[str, Shadow]:
+        """What a policy would decide that is only observed (`mode: observe`), by destination in that mode."""
+
+    @property
     def log_lines_dropped(self) -> Mapping[str, int]:
         """`Log.dropped`."""
+
+    @property
+    def background_failures(self) -> Mapping[str, int]:
+        """`BackgroundTasks.failures`."""
 
     @property
     def spans(self) -> Mapping[str, int]:

@@ -15,8 +15,17 @@ NONE: Final = "&ndash;"
 STYLE: Final = Path(__file__).with_name("incident.css")
 
 
-def page(incidents: Sequence[Incident], *, service: str, version: str, told_at: float, span: Span, zone: tzinfo) -> str:
-    """The whole page. Times are shown in `zone`."""
+def page(
+    incidents: Sequence[Incident],
+    *,
+    service: str,
+    version: str,
+    told_at: float,
+    span: Span,
+    zone: tzinfo,
+    observing: Sequence[str] = (),
+) -> str:
+    """The whole page. Times are shown in `zone`; `observing` says what policies would have done that only observe."""
     when = Clock(zone, span)
     if incidents:
         troubled = [one for one in incidents if one.episodes] or incidents[:1]
@@ -35,7 +44,9 @@ def page(incidents: Sequence[Incident], *, service: str, version: str, told_at: 
             f"<style>{STYLE.read_text(encoding='utf-8')}</style></head><body>{PATTERNS}",
             f'<header><p class="kind">Incident report</p>{lead}',
             f'<p class="when">{_text(service)} · {when.day(span.begins)}, {when.range(span)} · ',
-            f"all times {_text(when.zone)}</p></header><main>{body}{_method(incidents)}</main>",
+            f"all times {_text(when.zone)}</p>",
+            *(f'<p class="observing">{_text(line)}</p>' for line in observing),
+            f"</header><main>{body}{_method(incidents)}</main>",
             f"<footer>Told by sidecar {_text(version)} at {_text(when.full(told_at))}, ",
             "from the rows it kept of every second.</footer></body></html>\n",
         ]

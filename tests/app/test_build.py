@@ -12,14 +12,18 @@ import aiohttp
 import pytest
 
 from sidecar.app import Sidecar
+from sidecar.engine.outcome import Result
+from sidecar.engine.shadow import Difference
 from sidecar.governance.loading.loader import PolicyLoader
+from sidecar.governance.policy.bootstrap import from_file
+from sidecar.governance.policy.delivery import Delivery
 from sidecar.governance.policy.ingress import INGRESS_BASELINE
-from sidecar.governance.policy.snapshot import IngressSnapshot
+from sidecar.governance.policy.snapshot import IngressSnapshot, compiled
 from sidecar.net import Address, Endpoint
 from sidecar.telemetry.log import Format, Log, LogLevel
 from tests.app.processes import address_of, running, snapshot_for
 from tests.fakes.certificates import HOST, server_context
-from tests.fakes.documents import EXCEPTION, POLICY, SIDECAR
+from tests.fakes.documents import EXCEPTION, NOW, POLICY, SIDECAR
 from tests.fakes.loops import on_uvloop
 from tests.fakes.origin import Origin, replying, response
 from tests.fakes.policies import Shelf, loaded
@@ -168,3 +172,54 @@ async def test_at_the_end_of_an_exception_no_connection_made_without_verificatio
     assert '"reason":"tls_unknown_ca"' in problem
     assert len(origin.requests) == 3
     assert any("certificates are not verified" in warning for warning in first.snapshot.warnings)
+
+
+ROUTES = """\
+    routes:
+      - name: reports
+        match: {methods: [GET], path: "/reports/{id}"}
+        retry: {statuses: [502, 503]}
+"""
+
+
+async def test_a_route_has_settings_of_its_own_and_is_counted_by_its_name(tmp_path: Path) -> None:
+    async with Origin(replying(*[response(502), response(200)] * 2)) as origin, aiohttp.ClientSession() as session:
+        text = SIDECAR.replace("http://payments:8080", f"http://127.0.0.1:{origin.port}") + ROUTES
+        text += 'admin: {listen: "127.0.0.1:0"}\negress: {listen: ["127.0.0.1:0"]}\n'
+        snapshot = compiled(from_file(tmp_path / "sidecar.yaml", text.encode(), []), None, [], NOW)
+        async with running(snapshot, tmp_path) as sidecar:
+            answers = []
+            for path in ("/reports/7?full=1", "/reports/7/pages"):
+                async with session.get(address_of(sidecar) + path, headers={"host": "payments"}) as answer:
+                    answers.append((answer.status, answer.headers.get("x-sidecar-attempts")))
+            (counted,) = sidecar.state.routes["payments"]
+
+    assert answers == [(200, "2"), (502, "1")]
+    assert (counted.name, counted.requests[Result.SUCCESS], sum(counted.requests), counted.attempts) == (
+        "reports",
+        1,
+        1,
+        2,
+    )
+
+
+async def test_a_policy_that_is_observed_does_nothing_and_counts_what_it_would_have_done(tmp_path: Path) -> None:
+    answers = [response(503), *[response(200)] * 3, *[response(503)] * 60]
+    async with Origin(replying(*answers)) as origin, aiohttp.ClientSession() as session:
+        text = SIDECAR.replace("http://payments:8080", f"http://127.0.0.1:{origin.port}")
+        text += 'admin: {listen: "127.0.0.1:0"}\negress: {listen: ["127.0.0.1:0"]}\n'
+        policy = Delivery("policy.yaml", (POLICY + "defaults: {mode: observe}\n").encode())
+        snapshot = compiled(from_file(tmp_path / "sidecar.yaml", text.encode(), []), policy, [], NOW)
+        async with running(snapshot, tmp_path) as sidecar:
+            met = []
+            for _ in range(len(answers)):
+                async with session.get(address_of(sidecar), headers={"host": "payments"}) as answer:
+                    met.append((answer.status, answer.headers.get("x-sidecar-refusal")))
+            observed = sidecar.state.observations["payments"]
+            dry_runs = sidecar.state.shadows
+
+    assert met == [(503, None), *[(200, None)] * 3, *[(503, None)] * 60]
+    assert len(origin.requests) == len(answers)
+    assert observed.differences[Difference.RETRY] >= 1
+    assert observed.refused + observed.differences[Difference.HOLD] > 10
+    assert dry_runs == {}

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sidecar.engine.destination import Destination
+from sidecar.engine.outcome import Result
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.shadow import Shadow
 from sidecar.telemetry.metrics import KEY_OUTCOMES
@@ -14,6 +15,7 @@ from sidecar.telemetry.metrics_source import (
     PolicyIdentity,
     PolicyReloads,
     PolicyStanding,
+    RouteCounts,
 )
 
 
@@ -35,8 +37,15 @@ class SetMetricsSource:
             "payments": Shadow(destination("payments"), DestinationPolicy(), lambda: 0.5, 0.0),
         }
     )
+    observations: Mapping[str, Shadow] = field(
+        default_factory=lambda: {"payments": Shadow(destination("payments"), DestinationPolicy(), lambda: 0.5, 0.0)}
+    )
     log_lines_dropped: Mapping[str, int] = field(default_factory=lambda: {"rate_limit": 5, "backpressure": 0})
     spans: Mapping[str, int] = field(default_factory=lambda: {"exported": 40, "failed": 2, "dropped": 3})
+    routes: Mapping[str, Sequence[RouteCounts]] = field(
+        default_factory=lambda: {"payments": [RouteCounts("reports", [0] * len(Result), 3)]}
+    )
+    background_failures: Mapping[str, int] = field(default_factory=lambda: {"policy_watch": 3, "policy_reload": 0})
     certificates: CertificateRenewals = field(
         default_factory=lambda: CertificateRenewals(
             2, 1, "sidecar.yaml:9: destinations.payments.tls.key: can not be read"

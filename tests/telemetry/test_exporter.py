@@ -22,7 +22,9 @@ MEGABYTE = 1 << 20
 
 def many(count: int) -> SetMetricsSource:
     names = [f"service-{number}" for number in range(count)]
-    return SetMetricsSource(destinations={name: destination(name) for name in names}, shadows={})
+    return SetMetricsSource(
+        destinations={name: destination(name) for name in names}, shadows={}, routes={}, observations={}
+    )
 
 
 def exporter_of(source: SetMetricsSource, max_series: int = MAX_SERIES) -> MetricsExporter:

@@ -17,6 +17,7 @@ from sidecar.governance.policy.delivery import Delivery
 from sidecar.governance.policy.platform_policy import Platform
 from sidecar.governance.policy.snapshot import Snapshot, compiled, local_delivery
 from sidecar.governance.review.check import Candidate, DocumentKind, kind_of
+from sidecar.net import redacted
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -40,7 +41,8 @@ def snapshot_of(config: Path, policy: Path | None, authority: Path | None, now: 
         settings = bootstrap.policy
         if policy is None and settings is not None and settings.url is not UNSET:
             click.echo(
-                f"sidecar {command}: the policy is at {settings.url}: give a copy of it, --policy FILE", err=True
+                f"sidecar {command}: the policy is at {redacted(settings.url)}: give a copy of it, --policy FILE",
+                err=True,
             )
             sys.exit(2)
         if policy is None:

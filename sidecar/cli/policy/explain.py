@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +16,14 @@ from sidecar.cli.authority import authority_option
 from sidecar.cli.moment import moment
 from sidecar.cli.policy.documents import snapshot_of
 from sidecar.governance.documents.document import INGRESS_NAME
+from sidecar.governance.documents.finding import near
 from sidecar.governance.documents.settings import SETTINGS
 from sidecar.governance.policy.resolve import Origin, Source
 from sidecar.governance.policy.snapshot import Snapshot
 from sidecar.governance.review.explain import (
     WHOSE,
     Explanation,
+    explain_call_route,
     explain_destination,
     explain_route,
     explain_settings,
@@ -61,20 +64,24 @@ def explain(
 ) -> None:
     """Say of each number where it comes from: built in, default, platform, override or exception, with file and line.
 
-    DESTINATION is one of the sidecar file, `ingress` for the way to the service itself, `ingress.ROUTE` for the
-    contract of one of its routes, `unlisted` for hosts that none of them names, or `sidecar` for what belongs to no
-    destination. With a SETTING, or the beginning of some (`budget`), everything is told about it.
+    DESTINATION is one of the sidecar file, one of its routes (`payments.reports`), `ingress` for the way to the service
+    itself, `ingress.ROUTE` for the contract of one of its routes, `unlisted` for hosts that none of them names, or
+    `sidecar` for what belongs to no destination. With a SETTING, or the beginning of some (`budget`), everything is
+    told about it.
     """
     snapshot = snapshot_of(config, policy, authority, now, "policy explain")
     everything = _everything(snapshot)
     if destination is not None and destination not in everything:
-        click.echo(f"sidecar policy explain: {destination}: is none of {', '.join(everything)}", err=True)
+        hint = near(destination, everything)
+        click.echo(f"sidecar policy explain: {destination}: is none of {', '.join(everything)}{hint}", err=True)
         sys.exit(2)
     chosen = everything if destination is None else {destination: everything[destination]}
     if setting is not None:
+        known = {prefix for each in chosen.values() for e in each for prefix in accumulate(e.field.split("."), _dotted)}
         chosen = {name: [e for e in each if f"{e.field}.".startswith(f"{setting}.")] for name, each in chosen.items()}
         if not any(chosen.values()):
-            click.echo(f"sidecar policy explain: {setting}: is no setting of {destination}", err=True)
+            hint = near(setting, known)
+            click.echo(f"sidecar policy explain: {setting}: is no setting of {destination}{hint}", err=True)
             sys.exit(2)
     if form == "json":
         click.echo(_json(snapshot, chosen, now))
@@ -88,10 +95,16 @@ def explain(
                 _story(console, name, explanation)
 
 
+def _dotted(section: str, word: str) -> str:
+    return f"{section}.{word}"
+
+
 def _everything(snapshot: Snapshot) -> dict[str, list[Explanation]]:
-    everything = {
-        name: list(explain_destination(snapshot, destination)) for name, destination in snapshot.destinations.items()
-    }
+    everything = {}
+    for name, destination in snapshot.destinations.items():
+        everything[name] = list(explain_destination(snapshot, destination))
+        for call in destination.routes:
+            everything[f"{name}.{call.name}"] = list(explain_call_route(snapshot, call))
     if snapshot.ingress is not None:
         everything[INGRESS_NAME] = list(explain_settings(snapshot, snapshot.ingress.resolution))
         for route in snapshot.ingress.routes:

@@ -18,8 +18,9 @@ from sidecar.governance.documents.ingress_routes import (
     check_key_settings,
     check_routes,
 )
+from sidecar.governance.documents.mapping import Document
 from sidecar.governance.documents.public_key import KeyName, PublicKey
-from sidecar.governance.documents.settings import Document, Settings
+from sidecar.governance.documents.settings import PlatformSettings, RouteSettings, Settings
 from sidecar.governance.documents.tls_version import TlsVersion
 from sidecar.governance.documents.units import BodyLimit, Duration, Size
 from sidecar.governance.documents.version import CEILING as VERSION_CEILING
@@ -30,6 +31,9 @@ RESERVED_NAME = "unlisted"
 """The label of what no destination names; no destination may be called so."""
 INGRESS_NAME = "ingress"
 """The label of the ingress listener: no destination may be called so, and `destinations.ingress` of a policy is its."""
+
+ROUTES_CEILING = 50
+"""Routes of one destination: each is a label in metrics, and compared with each request before it."""
 
 Text = Annotated[str, Meta(min_length=1)]
 DestinationName = Annotated[
@@ -147,7 +151,7 @@ class PolicyDocument(Document, frozen=True, kw_only=True):
     owner: Text
     defaults: Settings = Settings()
     guardrails: dict[str, Guardrail] = field(default_factory=dict)
-    destinations: dict[DestinationName, Settings] = field(default_factory=dict)
+    destinations: dict[DestinationName, PlatformSettings] = field(default_factory=dict)
     exceptions: list[PolicyException] = field(default_factory=list)
     limits: LimitSettings = LimitSettings()
     via: bool = True
@@ -241,6 +245,7 @@ class DestinationEntry(Document, frozen=True, kw_only=True):
     tls: TlsSettings | UnsetType = UNSET
     idempotency_key: IdempotencyKeySettings = IdempotencyKeySettings()
     overrides: Settings = Settings()
+    routes: list[RouteSettings] = field(default_factory=list)
 
 
 class IngressSettings(Document, frozen=True, kw_only=True):
@@ -271,6 +276,7 @@ class SidecarDocument(Document, frozen=True, kw_only=True):
     """The service team's file."""
 
     service: ServiceName
+    mode: Literal["enforce", "observe"] | UnsetType = UNSET
     admin: AdminSettings = AdminSettings()
     policy: PolicySettings | UnsetType = UNSET
     egress: EgressSettings = field(default_factory=EgressSettings)
@@ -301,6 +307,11 @@ def read_policy(tree: Tree, findings: list[Finding]) -> PolicyDocument | None:
     policy = decoder.document(PolicyDocument, {"version": 1, "owner": ""})
     if policy is not None and RESERVED_NAME in policy.destinations:
         decoder.lacking(("destinations", RESERVED_NAME), "is a reserved name: what no destination names has `defaults`")
+    if policy is not None:
+        if INGRESS_NAME in policy.destinations and policy.destinations[INGRESS_NAME].routes:
+            decoder.lacking(("destinations", INGRESS_NAME, "routes"), "is for destinations, not for the service itself")
+        for name, settings in policy.destinations.items():
+            _check_routes(settings.routes, ("destinations", name, "routes"), decoder)
     if policy is not None and policy.rollout is not UNSET and policy.rollout.abort_when is not UNSET:
         window = policy.rollout.abort_when.window
         if not Duration(1) <= window <= Duration(3600):
@@ -325,6 +336,7 @@ def read_sidecar(tree: Tree, findings: list[Finding]) -> SidecarDocument | None:
         if entry.tls is not UNSET:
             _check_tls(entry.tls, entry.endpoints, ("destinations", name, "tls"), decoder)
         _check_key(entry, ("destinations", name), decoder)
+        _check_routes(entry.routes, ("destinations", name, "routes"), decoder)
     if sidecar.ingress is not UNSET:
         _check_ingress(sidecar.ingress, decoder)
     if sidecar.policy is not UNSET:
@@ -335,6 +347,8 @@ def read_sidecar(tree: Tree, findings: list[Finding]) -> SidecarDocument | None:
 
 
 def _check_ingress(ingress: IngressSettings, decoder: Decoder) -> None:
+    if ingress.overrides.mode is not UNSET:
+        decoder.lacking(("ingress", "overrides", "mode"), "is for destinations, not for the service itself")
     if ingress.overrides.idempotency_key is not UNSET:
         decoder.lacking(("ingress", "overrides", "idempotency_key"), "is for destinations, not for the service itself")
     if isinstance(ingress.routes, list):
@@ -358,6 +372,18 @@ def _check_key(entry: DestinationEntry, here: Path, decoder: Decoder) -> None:
         if value != default:
             only = "left out" if default is UNSET else str(default)
             decoder.broken((*here, "idempotency_key", word), f"is not acted on yet: must be {only}", value)
+
+
+def _check_routes(routes: list[RouteSettings], here: Path, decoder: Decoder) -> None:
+    if len(routes) > ROUTES_CEILING:
+        decoder.lacking(here, f"must have at most {ROUTES_CEILING} entries")
+    written = decoder.tree.at(here) if here in decoder.tree.lines else []
+    seen: set[object] = set()
+    for index, entry in enumerate(written if isinstance(written, list) else []):
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if isinstance(name, str) and name in seen:
+            decoder.broken((*here, index, "name"), "must not be another route's name", name)
+        seen.add(name if isinstance(name, str) else None)
 
 
 def _check_tls(settings: TlsSettings, endpoints: list[Endpoint], here: Path, decoder: Decoder) -> None:

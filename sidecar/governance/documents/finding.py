@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from sidecar.net import redacted
+
 SHOWN_CHARACTERS = 80
 """A longer value is cut: the line says where the whole of it stands."""
 FINDINGS_CEILING = 100
@@ -52,12 +54,20 @@ def dotted(path: Sequence[str | int]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as it stands in a finding: text in quotes, everything else bare, cut at SHOWN_CHARACTERS."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    """A value as it stands in a finding: text in quotes, everything else bare, cut at SHOWN_CHARACTERS.
+
+    Without the secrets of URLs: findings are logged, and shown to whoever may ask whether the sidecar is ready.
+    """
+    text = redacted(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
 
 
 def unknown(word: str, known: Iterable[str]) -> str:
     """The rule that an unknown word breaks, with the nearest known one when there is one near."""
-    near = get_close_matches(word, known, n=1)
-    return f"is not known; did you mean {near[0]}?" if near else "is not known"
+    return f"is not known{near(word, known)}"
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """`; did you mean …?` with the nearest known word; nothing when none is near."""
+    nearest = get_close_matches(word, known, n=1)
+    return f"; did you mean {nearest[0]}?" if nearest else ""

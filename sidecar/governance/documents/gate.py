@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 from sidecar.governance.documents.decoder import Decoder
 from sidecar.governance.documents.document import HeaderName, Text
 from sidecar.governance.documents.finding import Finding
-from sidecar.governance.documents.settings import Document
+from sidecar.governance.documents.mapping import Document
 from sidecar.governance.documents.units import Duration
 from sidecar.governance.documents.yaml import Tree
 

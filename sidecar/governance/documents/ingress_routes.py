@@ -9,8 +9,9 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from sidecar.governance.documents.decoder import Decoder
 from sidecar.governance.documents.json_pointer import JsonPointer
+from sidecar.governance.documents.mapping import Document
 from sidecar.governance.documents.route_match import RouteMatch, RouteName
-from sidecar.governance.documents.settings import AfterRetention, ContractClass, ContractSettings, Document, Settings
+from sidecar.governance.documents.settings import AfterRetention, ContractClass, ContractSettings, Settings
 from sidecar.governance.documents.units import Duration, Size
 from sidecar.governance.documents.yaml import Path
 

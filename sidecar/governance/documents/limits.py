@@ -41,7 +41,8 @@ class WireLimits:
     def __post_init__(self) -> None:
         for name in LIMIT_BOUNDS:
             value = getattr(self, name)
-            require(value is None or self._within(name, value), name, f"must be {limit_rule(name)}", value)
+            others = ("head_bytes",) if name == "target_bytes" else ()
+            require(value is None or self._within(name, value), name, f"must be {limit_rule(name)}", value, others)
 
     def _within(self, name: str, value: float) -> bool:
         low, high = LIMIT_BOUNDS[name]

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Self
 
 from msgspec import Meta, field
 
-from sidecar.governance.documents.settings import Document
+from sidecar.governance.documents.mapping import Document
 
 _PARAMETER: Final = re.compile(r"\{[A-Za-z0-9_.-]{1,64}\}")
 _LITERAL: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*")
@@ -68,7 +68,15 @@ class PathTemplate(str):
 
     def matches(self, path: bytes) -> bool:
         """Whether the path of a request is one of these."""
-        given = path.split(b"/")
+        return self.matches_segments(path.split(b"/"))
+
+    @property
+    def depth(self) -> int:
+        """How many pieces a path of this kind has, split at each `/`."""
+        return len(self._segments) + 1
+
+    def matches_segments(self, given: list[bytes]) -> bool:
+        """The same of a path that has been split at each `/`."""
         if given[0] or len(given) - 1 != len(self._segments):
             return False
         return all(
@@ -82,6 +90,11 @@ class RouteMatch(Document, frozen=True, kw_only=True):
 
     methods: Annotated[list[MethodName], Meta(min_length=1)] = field(default_factory=list)
     path: PathTemplate
+
+    @property
+    def text(self) -> str:
+        """As people say it: `GET, HEAD /reports/{id}`."""
+        return f"{', '.join(self.methods)} {self.path}" if self.methods else str(self.path)
 
     def covers(self, method: bytes, path: bytes) -> bool:
         """Whether a request with this method and path, without its query, is the route's."""

@@ -3,17 +3,15 @@
 `budget.ratio` is the name of one number in guardrails, exceptions, findings and explanations alike.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal
 
-from msgspec import UNSET, Struct, UnsetType, field, inspect, structs
+from msgspec import UNSET, UnsetType, field, inspect, structs
 
 from sidecar.engine.policy import IDEMPOTENT_METHODS, LimitKind
+from sidecar.governance.documents.mapping import Document
+from sidecar.governance.documents.route_match import RouteMatch, RouteName
 from sidecar.governance.documents.units import Duration, Size
-
-
-class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A mapping whose keys are known."""
 
 
 class BackoffSettings(Document, frozen=True, kw_only=True):
@@ -119,6 +117,39 @@ class Settings(Document, frozen=True, kw_only=True):
     tls: VerificationSettings | UnsetType = UNSET
     idempotency_key: KeySettings | UnsetType = UNSET
     idempotency: ContractSettings | UnsetType = UNSET
+    mode: Literal["enforce", "observe"] | UnsetType = UNSET
+
+
+class RouteSettings(Document, frozen=True, kw_only=True):
+    """The settings of one route of a destination: those that may differ from call to call.
+
+    Budget, breaker and in-flight limit are not among them: it is the destination that is overloaded, not a path of it.
+    """
+
+    name: RouteName
+    match: RouteMatch | UnsetType = UNSET
+    timeout: Duration | UnsetType = UNSET
+    per_attempt_timeout: Duration | UnsetType = UNSET
+    idle_timeout: Duration | UnsetType = UNSET
+    retry: RetrySettings | UnsetType = UNSET
+    idempotency_key: KeySettings | UnsetType = UNSET
+
+    @property
+    def settings(self) -> Settings:
+        """As settings of the destination would be given."""
+        return Settings(
+            timeout=self.timeout,
+            per_attempt_timeout=self.per_attempt_timeout,
+            idle_timeout=self.idle_timeout,
+            retry=self.retry,
+            idempotency_key=self.idempotency_key,
+        )
+
+
+class PlatformSettings(Settings, frozen=True, kw_only=True):
+    """What the platform says of one destination: settings, and routes with settings of their own."""
+
+    routes: list[RouteSettings] = field(default_factory=list)
 
 
 ORDERED: Final = (inspect.IntType, inspect.FloatType, inspect.CustomType)
@@ -127,7 +158,7 @@ ORDERED: Final = (inspect.IntType, inspect.FloatType, inspect.CustomType)
 
 def given(settings: Settings) -> dict[str, object]:
     """The settings that are given, by dotted path, in the order of the types."""
-    return dict(_given(settings, ""))
+    return dict(_given(settings, structs.fields(Settings), ""))
 
 
 def held(value: object) -> object:
@@ -137,11 +168,11 @@ def held(value: object) -> object:
     return frozenset(value) if isinstance(value, list) else value
 
 
-def _given(settings: Document, prefix: str) -> Iterator[tuple[str, object]]:
-    for each in structs.fields(settings):
+def _given(settings: Document, fields: Iterable[structs.FieldInfo], prefix: str) -> Iterator[tuple[str, object]]:
+    for each in fields:
         value = getattr(settings, each.name)
         if isinstance(value, Document):
-            yield from _given(value, f"{prefix}{each.encode_name}.")
+            yield from _given(value, structs.fields(value), f"{prefix}{each.encode_name}.")
         elif value is not UNSET:
             yield prefix + each.encode_name, value
 

@@ -52,6 +52,8 @@ class ClockWatch:
 
     def _wake(self) -> None:
         self._timer = None
-        self._look(self._wall())
-        if self._timer is None:  # `look` may have led to `follow`
-            self._arm()
+        try:
+            self._look(self._wall())
+        finally:  # the clock goes on, whatever came of the look
+            if self._timer is None:  # `look` may have led to `follow`
+                self._arm()

@@ -14,8 +14,10 @@ from urllib.parse import quote
 
 import msgspec
 
+from sidecar.governance.documents.file import read_regular
 from sidecar.governance.documents.version import CEILING as VERSION_CEILING
 from sidecar.governance.policy.delivery import Delivery
+from sidecar.net import redacted
 
 _SIZE_CEILING_BYTES: Final = 8 << 20
 _MODE: Final = 0o700
@@ -52,7 +54,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     def delivery(self) -> Delivery:
         """As it came once."""
         signature = None if self.signature is None else self.signature.encode()
-        return Delivery(self.name, self.content.encode(), signature)
+        return Delivery(redacted(self.name), self.content.encode(), signature)
 
     @property
     def intact(self) -> bool:
@@ -83,9 +85,7 @@ class PolicyCache:
     def recall(self, source: str) -> Memory | None:
         """What is remembered of this source; None when nothing is. Raises CacheFault."""
         try:
-            with self._file.open("rb") as stream:
-                content = stream.read(_SIZE_CEILING_BYTES + 1)
-            memory = msgspec.json.decode(content, type=Memory)
+            memory = msgspec.json.decode(read_regular(self._file, _SIZE_CEILING_BYTES), type=Memory)
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -5,10 +5,12 @@ all at once by swapping a link; whoever reads one before the swap and the next a
 """
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sidecar.governance.documents.file import read_regular
 from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES
 
 _TRIES = 10
@@ -48,12 +50,11 @@ def _stamp(file: Path) -> tuple[object, ...]:
         status = file.stat()
     except OSError as error:
         return (error.errno,)
-    return (file.resolve(), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    return (os.path.realpath(file), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def _content(file: Path) -> bytes | str:
     try:
-        with file.open("rb") as stream:
-            return stream.read(SIZE_CEILING_BYTES + 1)
+        return read_regular(file, SIZE_CEILING_BYTES)
     except OSError as error:
         return error.strerror or str(error)

@@ -14,12 +14,16 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from sidecar.governance.documents.file import read_regular
 from sidecar.governance.documents.finding import Finding, shown
 from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES
+from sidecar.governance.loading.bounded_connector import BoundedConnector, TooMuchSent
 from sidecar.governance.policy.delivery import Delivery, Unreachable
 from sidecar.governance.trust import signature
+from sidecar.net import redacted
 
 REDIRECTS_CEILING: Final = 3
+CA_CEILING_BYTES: Final = 4 << 20
 TOKEN_CEILING_BYTES: Final = 16 << 10
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -57,20 +61,22 @@ class Remote:
             async with asyncio.timeout(address.timeout):
                 context = await asyncio.to_thread(self._context, address.ca)
                 headers = await asyncio.to_thread(_headers, address.token_file)
-                connector = aiohttp.TCPConnector(ssl=context, force_close=True)
+                connector = BoundedConnector(context)
                 async with aiohttp.ClientSession(
                     connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
                 ) as session:
                     return await _fetch(session, address, etag)
+        except TooMuchSent as error:
+            raise _unreachable(address.url, str(error)) from None
         except TimeoutError:
             raise _unreachable(address.url, f"gave no whole answer within {address.timeout:g} s") from None
-        except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
+        except (aiohttp.ClientError, ssl.SSLError, OSError, UnicodeError) as error:
             raise _unreachable(address.url, f"can not be fetched: {_told(error)}") from None
 
     def _context(self, ca: Path | None) -> ssl.SSLContext:
         """Whom to trust. The file is read each time, for certificates are replaced; parsed only when it has changed."""
         try:
-            content = None if ca is None else ca.read_bytes()
+            content = None if ca is None else read_regular(ca, CA_CEILING_BYTES)
             if self._trust is None or self._trust[0] != content:
                 context = ssl.create_default_context(cadata=None if content is None else content.decode("ascii"))
                 context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -97,7 +103,7 @@ async def _fetch(session: aiohttp.ClientSession, address: PolicyAddress, etag: s
     signed = None
     if address.signed:
         _, signed, _ = await _get(session, signature_url(address.url), {}, signature.SIZE_CEILING_BYTES, absent=True)
-    return Answer(Delivery(address.url, content, signed), found)
+    return Answer(Delivery(redacted(address.url), content, signed), found)
 
 
 async def _get(
@@ -159,8 +165,7 @@ def _headers(token_file: Path | None) -> dict[str, str]:
     headers = {"Accept": "application/yaml, */*", "Accept-Encoding": "identity", "User-Agent": "sidecar"}
     if token_file is not None:
         try:
-            with token_file.open("rb") as stream:
-                token = stream.read(TOKEN_CEILING_BYTES + 1).decode("ascii").strip()
+            token = read_regular(token_file, TOKEN_CEILING_BYTES).decode("ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise _unreachable(str(token_file), f"can not be read: {_told(error)}") from None
         if not token or len(token) > TOKEN_CEILING_BYTES or not token.isprintable() or " " in token:
@@ -187,8 +192,8 @@ def _told(error: Exception) -> str:
         return "its answer broke off"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "it hung up"
-    return str(error) or type(error).__name__
+    return redacted(str(error)) or type(error).__name__
 
 
 def _unreachable(name: str, rule: str, value: str | None = None) -> Unreachable:
-    return Unreachable([Finding(name, None, "", rule, None if value is None else shown(value))])
+    return Unreachable([Finding(redacted(name), None, "", rule, None if value is None else shown(value))])

@@ -5,6 +5,8 @@ directories, what is compared is the bytes, and a poll stands behind both.
 """
 
 import asyncio
+import os
+import stat
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -92,10 +94,12 @@ def _directories(files: Sequence[Path]) -> Mapping[Path, tuple[int, int]]:
     """
     found: dict[Path, tuple[int, int]] = {}
     for file in files:
-        for directory in (file.absolute().parent, file.resolve().parent):
+        # realpath, unlike Path.resolve, takes a link to itself for a file that is not there.
+        for directory in (file.absolute().parent, Path(os.path.realpath(file)).parent):
             for existing in (directory, *directory.parents):
-                if existing.is_dir():
+                with suppress(OSError):  # gone between two looks
                     status = existing.stat()
-                    found[existing] = (status.st_dev, status.st_ino)
-                    break
+                    if stat.S_ISDIR(status.st_mode):
+                        found[existing] = (status.st_dev, status.st_ino)
+                        break
     return found

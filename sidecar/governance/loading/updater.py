@@ -9,10 +9,12 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final, Protocol
 
 from msgspec import UNSET
 
+from sidecar.background import BackgroundTasks
 from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.loading.loader import Loaded
 from sidecar.governance.loading.reloads import Reloads
@@ -25,6 +27,9 @@ LOOK: Final = 0.25
 """Seconds between two looks at whether an address is to be asked, and at what a new version does."""
 LONGEST_PAUSE: Final = 300.0
 """Seconds: an address that fails is asked less and less often, down to this, or to its `poll` when that is longer."""
+
+BACKGROUND_TASKS: Final = ("policy_watch", "policy_updates", "policy_reload")
+"""What goes on in the background, by name."""
 
 _JITTER: Final = (0.8, 1.2)
 
@@ -57,7 +62,7 @@ class Tell(Protocol):
 
 
 class PolicyUpdater:
-    """`loaded` is in force already. `clock` is monotonic, `wall` is not."""
+    """`loaded` is in force already. `clock` is monotonic, `wall` is not; `background` knows BACKGROUND_TASKS."""
 
     def __init__(
         self,
@@ -65,6 +70,7 @@ class PolicyUpdater:
         loaded: Loaded,
         host: Governed,
         tell: Tell,
+        background: BackgroundTasks,
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -82,28 +88,25 @@ class PolicyUpdater:
         self._rand = rand
         self._watched = WatchedFiles(loaded.watched, loaded.fingerprint)
         self._one_at_a_time = asyncio.Lock()
-        self._background: set[asyncio.Task[object]] = set()
-        self._asking: asyncio.Task[object] | None = None
+        self._background = background
+        self._asking: asyncio.Task[None] | None = None
         self._ask_at = clock()
         self._failures_in_a_row = 0
         self._watch: AmplificationWatch | None = None
         self._expiry_told = False
         self._mind_rollout()
 
-    async def run(self) -> None:
-        """Keep up, until cancelled."""
+    def start(self) -> None:
+        """Keep up from now on, until the background tasks are closed."""
         self._tell_warnings(())
         self._schedule(first=True)
-        watching = asyncio.create_task(self._watched.watch(self._reload_quietly))
-        try:
-            while True:
-                await self.look()
-                await asyncio.sleep(LOOK)
-        finally:
-            tasks = [watching, *self._background]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        self._background.keep("policy_watch", partial(self._watched.watch, self._reload_quietly))
+        self._background.keep("policy_updates", self._keep_up)
+
+    async def _keep_up(self) -> None:
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK)
 
     async def look(self) -> None:
         """One look at the clock and at the counters."""
@@ -254,8 +257,5 @@ class PolicyUpdater:
     async def _reload_quietly(self) -> None:
         await self.reload(asked=False)
 
-    def _soon(self, *, asked: bool = False) -> asyncio.Task[object]:
-        task: asyncio.Task[object] = asyncio.get_running_loop().create_task(self.reload(asked=asked))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return task
+    def _soon(self, *, asked: bool = False) -> asyncio.Task[None]:
+        return self._background.once("policy_reload", self.reload(asked=asked))

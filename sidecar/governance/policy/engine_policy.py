@@ -18,7 +18,6 @@ from sidecar.engine.policy import (
     RetryPolicy,
     require,
 )
-from sidecar.governance.documents.settings import SETTINGS
 from sidecar.governance.documents.units import Duration, Size
 from sidecar.governance.policy.ceilings import ceiling_rule
 
@@ -30,6 +29,7 @@ def policy_of(values: Mapping[str, Any]) -> DestinationPolicy:
         "idempotency_key.retention",
         "must be over 0s where idempotency_key.honours is true: how long keys are kept",
         values["idempotency_key.retention"],
+        ("idempotency_key.honours",),
     )
     return DestinationPolicy(
         timeout=float(values["timeout"]),
@@ -75,6 +75,7 @@ def policy_of(values: Mapping[str, Any]) -> DestinationPolicy:
         ),
         honours_keys=values["idempotency_key.honours"],
         key_retention=float(values["idempotency_key.retention"]),
+        observe=values["mode"] == "observe",
     )
 
 
@@ -124,6 +125,7 @@ def settings_of(policy: DestinationPolicy) -> dict[str, object]:
         "idempotency.retention": Duration(86400),
         "idempotency.after_retention": "new",
         "idempotency.wait": Duration(0),
+        "mode": "observe" if policy.observe else "enforce",
     }
 
 
@@ -134,6 +136,5 @@ def engine_rule(setting: str, value: object) -> str | None:
     try:
         policy_of({**settings_of(DestinationPolicy()), setting: value})
     except InvalidPolicy as error:
-        related = any(other in error.rule for other in SETTINGS if "." in other)
-        return error.rule if error.field == setting and not related else None
+        return error.rule if error.field == setting and not error.others else None
     return None

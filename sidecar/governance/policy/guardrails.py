@@ -108,6 +108,7 @@ BASELINE_GUARDRAILS: Mapping[str, Bound] = {
     "concurrency.max_in_flight": Bound("built in", high=4096, ceiling=8192),
     "concurrency.max_waiting": Bound("built in", high=4096, ceiling=8192),
     "tls.verify": Bound("built in", only=frozenset({True})),
+    "mode": Bound("built in", only=frozenset({"enforce"})),
     "idempotency_key.honours": Bound("built in", only=frozenset({False})),
     "idempotency_key.retention": Bound("built in", high=Duration(86400)),
     "idempotency.retention": Bound("built in", low=Duration(3600), floor=Duration(60)),
@@ -122,8 +123,10 @@ UNLOOSENED = frozenset({"tls.verify"})
 """Settings whose built-in guardrail no document replaces: there is no way past it but an exception."""
 
 
-SETTLED_BY_THE_PLATFORM = frozenset({"idempotency_key.honours", "idempotency_key.retention"})
+SETTLED_BY_THE_PLATFORM = frozenset({"mode", "idempotency_key.honours", "idempotency_key.retention"})
 """Settings whose guardrail binds `defaults` and the teams, and not `destinations` of the policy.
+
+The guardrail of `mode` binds teams alone: `defaults` may say it of the whole fleet.
 
 What the platform says there about one destination binds the teams in the guardrail's place: they may ask for less, and
 never for more.
@@ -139,8 +142,9 @@ def settled_bound(setting: str, bound: Bound | None, value: object, place: str) 
     """What bounds a team where the platform says `value` about its destination, at `place`."""
     if setting not in SETTLED_BY_THE_PLATFORM or bound is None:
         return bound
-    if isinstance(value, bool):
-        return replace(bound, place=place, only=frozenset({False, value}))
+    if isinstance(value, (bool, str)):
+        tightest = "enforce" if setting == "mode" else False
+        return replace(bound, place=place, only=frozenset({tightest, value}))
     return replace(bound, place=place, high=value if isinstance(value, (int, float)) else bound.high)
 
 

@@ -1,7 +1,7 @@
 """The platform's policy, judged by itself: what lies below every team's overrides."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -17,6 +17,7 @@ from sidecar.governance.documents.yaml import Tree, parse
 from sidecar.governance.policy.delivery import Delivery
 from sidecar.governance.policy.guardrails import BASELINE_GUARDRAILS, Bound, read_guardrails, written
 from sidecar.governance.policy.resolve import BASELINE, Layer, Resolution, Source
+from sidecar.governance.policy.routes import PlatformRoute, platform_routes
 from sidecar.governance.policy.waivers import Grant, read_exceptions
 
 BUILT_IN_OWNER = "built in"
@@ -41,6 +42,8 @@ class Platform:
     expires: date | None = None
     rollout: Rollout | None = None
     dry_run: bool = False
+    routes: Mapping[str, tuple[PlatformRoute, ...]] = field(default_factory=dict)
+    """The routes of each destination that has any."""
     ingress: Layer | None = None
     """What `destinations.ingress` says about the way to the service itself."""
     contract: Layer | None = None
@@ -70,6 +73,11 @@ class Platform:
         layer = Layer(Source.DEFAULT, policy.defaults, tree, ("defaults",))
         defaults = BASELINE.under(layer, bounds, findings)
         _check_inherited(defaults, bounds, tree, findings)
+        destinations = {
+            name: defaults.under(Layer(Source.PLATFORM, settings, tree, ("destinations", name)), bounds, findings)
+            for name, settings in policy.destinations.items()
+            if name != INGRESS_NAME
+        }
         return cls(
             tree=tree,
             version=policy.version,
@@ -77,10 +85,13 @@ class Platform:
             content=delivery.content,
             bounds=bounds,
             defaults=defaults,
-            destinations={
-                name: defaults.under(Layer(Source.PLATFORM, settings, tree, ("destinations", name)), bounds, findings)
-                for name, settings in policy.destinations.items()
-                if name != INGRESS_NAME
+            destinations=destinations,
+            routes={
+                name: tuple(
+                    platform_routes(policy.destinations[name].routes, name, destinations[name], bounds, tree, findings)
+                )
+                for name in destinations
+                if policy.destinations[name].routes
             },
             limits=_limits(policy.limits, tree, findings),
             via=policy.via,
@@ -120,7 +131,7 @@ def _limits(settings: LimitSettings, tree: Tree, findings: list[Finding]) -> Wir
         try:
             return WireLimits(**{name: _plain(value) for name, value in given.items()})
         except InvalidPolicy as error:
-            cause = error.field if error.field in given else next(name for name in given if name in error.rule)
+            cause = error.field if error.field in given else next(name for name in error.others if name in given)
             path = ("limits", cause)
             rule = error.rule if cause == error.field else f"{error.field} {error.rule}"
             findings.append(Finding(tree.file, tree.line(path), dotted(path), rule, shown(tree.at(path))))

@@ -16,7 +16,7 @@ from sidecar.governance.documents.settings import Settings, given, held
 from sidecar.governance.documents.yaml import Path, Tree
 from sidecar.governance.policy.ceilings import ceiling_rule
 from sidecar.governance.policy.engine_policy import policy_of, settings_of
-from sidecar.governance.policy.guardrails import Bound, bound_of, settled_bound, written
+from sidecar.governance.policy.guardrails import SETTLED_BY_THE_PLATFORM, Bound, bound_of, settled_bound, written
 from sidecar.governance.policy.waivers import Exemptions, Grant, State
 
 
@@ -65,6 +65,8 @@ class Layer:
 
     def path(self, setting: str) -> Path:
         """Where `setting` stands, or would stand, in the document: a team's key contract beside its overrides."""
+        if setting == "mode" and (*self.at, "mode") not in self.tree.lines and ("mode",) in self.tree.lines:
+            return ("mode",)  # of the whole service
         beside = self.at[-1:] == ("overrides",) and setting.startswith("idempotency_key.")
         return (*(self.at[:-1] if beside else self.at), *setting.split("."))
 
@@ -137,12 +139,15 @@ class Resolution:
                 provenance[setting] = origin
             else:
                 findings.append(_finding(layer, setting, rule, None if bound is None else bound.culprit(asked)))
+        told: set[str] = set()
         while True:
             try:
                 policy = policy_of(values)
             except InvalidPolicy as error:
                 cause = _cause(error, [name for name in values if provenance[name] is not self.provenance[name]])
-                findings.append(_engine_finding(error, layer, cause, values, provenance))
+                if told.isdisjoint(error.others):  # else it is about what became of another finding's value
+                    findings.append(_engine_finding(error, layer, cause, values, provenance))
+                told.update((error.field, *error.others))
                 values[cause] = self.values[cause]
                 provenance[cause] = self.provenance[cause]
                 excepted.pop(cause, None)
@@ -153,18 +158,21 @@ class Resolution:
 
     def _bound(self, setting: str, layer: Layer, guardrails: Mapping[str, Bound]) -> Bound | None:
         """What bounds the setting in `layer`: for a team the platform's word for the destination, where it counts."""
-        bound = bound_of(setting, guardrails, by_platform=layer.source is Source.PLATFORM)
+        if setting in SETTLED_BY_THE_PLATFORM and held(given(layer.settings)[setting]) == self.values[setting]:
+            return None  # what holds already may be said again
+        says = (Source.DEFAULT, Source.PLATFORM) if setting == "mode" else (Source.PLATFORM,)
+        bound = bound_of(setting, guardrails, by_platform=layer.source in says)
         origin = self.provenance[setting]
-        if origin.source is not Source.PLATFORM:
+        if origin.source not in says:
             return bound
         return settled_bound(setting, bound, self.values[setting], origin.place)
 
 
 def _cause(error: InvalidPolicy, changed: list[str]) -> str:
-    """The setting of the layer that broke the rule: the one the rule is about, or else one that the rule names."""
+    """The setting of the layer that broke the rule: the one the rule is about, or else one that it is about as well."""
     if error.field in changed:
         return error.field
-    named = [setting for setting in changed if setting in error.rule]
+    named = [setting for setting in changed if setting in error.others]
     return named[0] if named else changed[-1]
 
 
@@ -177,9 +185,8 @@ def _engine_finding(
 ) -> Finding:
     if cause == error.field:
         rule = error.rule
-        for other in values:
-            if "." in other and other in rule:
-                rule = rule.replace(other, f"{other} ({provenance[other].value}, {provenance[other].place})")
+        for other in error.others:
+            rule = rule.replace(other, f"{other} ({provenance[other].value}, {provenance[other].place})")
         return _finding(layer, cause, rule, error.value)
     origin = provenance[error.field]
     return _finding(layer, cause, f"{error.field} ({origin.value}, {origin.place}) {error.rule}")

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
-from msgspec import UNSET, structs
+from msgspec import UNSET, UnsetType, structs
 
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.documents.document import (
@@ -20,6 +21,7 @@ from sidecar.governance.documents.document import (
     IdempotencyKeySettings,
     Rollout,
 )
+from sidecar.governance.documents.file import read_regular
 from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.governance.documents.settings import KeySettings, Settings
@@ -33,6 +35,7 @@ from sidecar.governance.policy.guardrails import written
 from sidecar.governance.policy.ingress import INGRESS_BASELINE
 from sidecar.governance.policy.platform_policy import Platform
 from sidecar.governance.policy.resolve import Excepted, Layer, Origin, Resolution, Source
+from sidecar.governance.policy.routes import RouteSnapshot, routes_in_force
 from sidecar.governance.policy.tls import USUAL, Origination, Termination, origination_of, termination_of
 from sidecar.governance.policy.waivers import Exemptions, Grant, State, begins_at, ends_at, state_of
 from sidecar.governance.trust.certificates import CertificateFiles
@@ -55,6 +58,8 @@ class DestinationSnapshot:
     """The contract about idempotency keys as the team wrote it; what is in force of it is in `policy`."""
     resolution: Resolution
     """How it came to its settings, layer by layer."""
+    routes: tuple[RouteSnapshot, ...] = ()
+    """Settings by method and path, the first that covers a request counts."""
     tls: Origination = USUAL
     """How https endpoints are spoken to."""
     left_out: tuple[Finding, ...] = ()
@@ -158,8 +163,13 @@ class Snapshot:
 
     @property
     def resolutions(self) -> Mapping[str, Resolution]:
-        """How each destination came to its settings, by name; the way to the service is `ingress`."""
+        """How each destination, and each of its routes, came to its settings: `payments`, `payments.reports`.
+
+        The way to the service is `ingress`.
+        """
         found = {name: destination.resolution for name, destination in self.destinations.items()}
+        for name, destination in self.destinations.items():
+            found |= {f"{name}.{route.name}": route.resolution for route in destination.routes}
         return found if self.ingress is None else {**found, INGRESS_NAME: self.ingress.resolution}
 
     @property
@@ -178,14 +188,16 @@ class Snapshot:
     def waiting(self) -> Iterator[Finding]:
         """A note for each number that waits for its exception to begin."""
         for name, resolution in self.resolutions.items():
-            where = "ingress" if name == INGRESS_NAME else f"destinations.{name}"
+            destination, dot, route = name.partition(".")
+            where = "ingress.overrides" if name == INGRESS_NAME else f"destinations.{destination}.overrides"
+            where = f"destinations.{destination}.routes.{route}" if dot else where
             for setting, excepted in resolution.excepted.items():
                 asked, begin = excepted.asked, excepted.grant.exception.not_before
                 if excepted.state is State.PENDING and asked.file is not None:
                     yield Finding(
                         asked.file,
                         asked.line,
-                        f"{where}.overrides.{setting}",
+                        f"{where}.{setting}",
                         f"{asked.value} is set aside: {excepted.grant} is not live before {begin}; "
                         f"in force is {resolution.provenance[setting].value}",
                     )
@@ -294,14 +306,32 @@ def _resolved(documents: Documents, now: datetime, *, forgiving: bool = False) -
     for name, entry in bootstrap.sidecar.destinations.items():
         resolution = platform.destination(name)
         findings: list[Finding] = []
+        exemptions = Exemptions(platform.grants, service, name, now, forgiving)
         if bootstrap.tree is not None:
-            overrides = Layer(Source.OVERRIDE, _asked(entry), bootstrap.tree, ("destinations", name, "overrides"))
-            exemptions = Exemptions(platform.grants, service, name, now, forgiving)
+            overrides = Layer(
+                Source.OVERRIDE,
+                _asked(entry, bootstrap.sidecar.mode),
+                bootstrap.tree,
+                ("destinations", name, "overrides"),
+            )
             resolution = resolution.under(overrides, platform.bounds, findings, exemptions)
+        routes = tuple(
+            routes_in_force(
+                platform.routes.get(name, ()),
+                entry.routes,
+                name,
+                resolution,
+                platform.bounds,
+                bootstrap.tree,
+                exemptions,
+                findings,
+            )
+        )
         destinations[name] = _destination(
             name,
             entry,
             resolution,
+            routes=routes,
             hosts=bootstrap.hosts[name],
             listen=bootstrap.listen[name],
             key_origins=_key_origins(name, bootstrap.tree),
@@ -319,6 +349,7 @@ def _destination(
     entry: DestinationEntry,
     resolution: Resolution,
     *,
+    routes: tuple[RouteSnapshot, ...],
     hosts: Iterable[str],
     listen: tuple[Address, ...],
     key_origins: Mapping[str, Origin],
@@ -334,15 +365,17 @@ def _destination(
         provenance=MappingProxyType({**resolution.provenance, **key_origins}),
         key=entry.idempotency_key,
         resolution=resolution,
+        routes=routes,
         tls=tls,
         left_out=left_out,
     )
 
 
-def _asked(entry: DestinationEntry) -> Settings:
-    """A team's word: its overrides, and the governed part of the key contract, which stands beside them."""
-    key = entry.idempotency_key
-    return structs.replace(entry.overrides, idempotency_key=KeySettings(honours=key.honours, retention=key.retention))
+def _asked(entry: DestinationEntry, mode: Literal["enforce", "observe"] | UnsetType) -> Settings:
+    """A team's word: its overrides, the governed part of the key contract beside them, the service's own mode."""
+    key = KeySettings(honours=entry.idempotency_key.honours, retention=entry.idempotency_key.retention)
+    own = mode if entry.overrides.mode is UNSET else entry.overrides.mode
+    return structs.replace(entry.overrides, idempotency_key=key, mode=own)
 
 
 def _ingress(documents: Documents, now: datetime, *, forgiving: bool) -> IngressSnapshot | None:
@@ -474,8 +507,7 @@ def _unverified(destinations: Mapping[str, DestinationSnapshot]) -> Iterator[str
 def _read(file: Path, findings: list[Finding]) -> bytes | None:
     """The bytes of a file, at most one more than a document may have."""
     try:
-        with file.open("rb") as stream:
-            return stream.read(SIZE_CEILING_BYTES + 1)
+        return read_regular(file, SIZE_CEILING_BYTES)
     except OSError as error:
         findings.append(Finding(str(file), None, "", f"can not be read: {error.strerror or error}"))
         return None

@@ -20,11 +20,12 @@ class ExceptionUses:
     def settle(self, snapshot: Snapshot, requests: Mapping[str, int]) -> Mapping[str, int]:
         """Uses by id, up to now. `snapshot` has been in force since the last call; `requests` are totals by name."""
         for name, total in requests.items():
-            resolution = snapshot.resolutions.get(name)
             fresh = total - self._marks.get(name, 0)
-            if resolution is None or fresh <= 0:
+            if fresh <= 0:
                 continue
-            for identity in {e.grant.id for e in resolution.excepted.values() if e.state is State.LIVE}:
+            own = [each for key, each in snapshot.resolutions.items() if key.partition(".")[0] == name]
+            excepted = (e for resolution in own for e in resolution.excepted.values())
+            for identity in {e.grant.id for e in excepted if e.state is State.LIVE}:
                 self._counts[identity] = self._counts.get(identity, 0) + fresh
         self._marks = dict(requests)
         return {grant.id: self._counts.get(grant.id, 0) for grant in snapshot.exceptions}

@@ -31,6 +31,7 @@ from sidecar.governance.policy.platform_policy import Platform
 from sidecar.governance.policy.resolve import Origin
 from sidecar.governance.policy.snapshot import Snapshot, compiled
 from sidecar.governance.policy.waivers import SOON, Grant, State, life_rule, span_text, state_of
+from sidecar.net import redacted
 
 _POLICY_KEYS = frozenset(field.encode_name for field in structs.fields(PolicyDocument))
 _AUTHORITY_KEYS = frozenset(field.encode_name for field in structs.fields(AuthorityDocument))
@@ -270,7 +271,7 @@ def _authority_summary(authority: Authority) -> str:
     source = next(place for place in (settings.url, settings.file, settings.directory) if place is not UNSET)
     count = len(settings.keys)
     signed = f"signed by {settings.required} of {count} keys" if count else "unsigned"
-    return f"authority: the policy is {source}, {signed}"
+    return f"authority: the policy is {redacted(source)}, {signed}"
 
 
 def _sidecar_summary(bootstrap: Bootstrap) -> str:
@@ -336,7 +337,12 @@ def _grant_rules(
         return
     for snapshot in users:
         if snapshot.service in grant.services:
-            resolution = snapshot.resolutions.get(exception.destination)
-            used = resolution is not None and any(e.grant.id == grant.id for e in resolution.excepted.values())
+            excepted = (
+                e
+                for name, resolution in snapshot.resolutions.items()
+                if name.partition(".")[0] == exception.destination
+                for e in resolution.excepted.values()
+            )
+            used = any(e.grant.id == grant.id for e in excepted)
             if not used:
                 yield here, f"is not used: {snapshot.service} asks for nothing past the guardrail"

@@ -80,6 +80,7 @@ LOOSER: Final[Mapping[str, int]] = {
     "idempotency.retention": LESS,
     "idempotency.after_retention": NEITHER,
     "idempotency.wait": NEITHER,
+    "mode": MORE,
 }
 """Of which of two values of a setting more, or less, is the looser."""
 
@@ -121,6 +122,7 @@ def compare(old: Platform, new: Platform, now: datetime) -> Comparison:
     changes = (
         *_default_changes(old, new),
         *_destination_changes(old, new),
+        *_route_changes(old, new),
         *_guardrail_changes(old, new),
         *_exception_changes(old, new, now),
         *_limit_changes(old, new),
@@ -152,6 +154,8 @@ def effect_of(setting: str, before: object, after: object) -> Effect:
 
 
 def _rank(value: object) -> float:
+    if isinstance(value, str):
+        return float(value == "observe")
     if isinstance(value, LimitKind):
         return float(value is LimitKind.FIXED)
     assert isinstance(value, (int, float))
@@ -174,6 +178,34 @@ def _destination_changes(old: Platform, new: Platform) -> Iterator[Change]:
             if before != after and not inherited:
                 whom = f"every service that calls {name}"
                 yield _setting_change(setting, f"destinations.{name}.{setting}", before, after, whom, new)
+
+
+def _route_changes(old: Platform, new: Platform) -> Iterator[Change]:
+    for destination in dict.fromkeys((*old.routes, *new.routes)):
+        before = {route.name: route for route in old.routes.get(destination, ())}
+        after = {route.name: route for route in new.routes.get(destination, ())}
+        whom = f"every service that calls {destination}"
+        for name in dict.fromkeys((*before, *after)):
+            was, now_is = before.get(name), after.get(name)
+            field = f"destinations.{destination}.routes.{name}"
+            line = None if now_is is None else now_is.layer.tree.line(now_is.layer.at)
+            older = None if was is None else was.match.text
+            newer = None if now_is is None else now_is.match.text
+            if older != newer:
+                yield Change(Effect.CHANGES, f"{field}.match", older, newer, whom, line)
+            below = old.destination(destination).values if was is None else was.resolution.values
+            above = new.destination(destination).values if now_is is None else now_is.resolution.values
+            for setting, value in below.items():
+                inherited = (
+                    value == old.destination(destination).values[setting]
+                    and above[setting] == new.destination(destination).values[setting]
+                )
+                if value != above[setting] and not inherited:
+                    effect = effect_of(setting, value, above[setting])
+                    yield Change(effect, f"{field}.{setting}", written(value), written(above[setting]), whom, line)
+        if [*before] != [*after] and before.keys() == after.keys():
+            order = ", ".join(before), ", ".join(after)
+            yield Change(Effect.CHANGES, f"destinations.{destination}.routes", *order, whom, None)
 
 
 def _setting_change(setting: str, field: str, before: object, after: object, whom: str, new: Platform) -> Change:

@@ -11,6 +11,7 @@ from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.policy.bootstrap import Bootstrap
 from sidecar.governance.policy.delivery import Delivery
 from sidecar.governance.policy.platform_policy import Platform
+from sidecar.governance.policy.resolve import Resolution
 from sidecar.governance.policy.snapshot import Snapshot, compiled
 from sidecar.governance.review.diff import Effect, effect_of
 
@@ -69,8 +70,8 @@ def _under(platform: Platform, bootstrap: Bootstrap, now: datetime) -> Snapshot 
 
 
 def _changes(before: Snapshot, after: Snapshot) -> Iterator[EffectiveChange]:
-    for name, resolution in after.resolutions.items():
-        was = before.resolutions[name]
+    for name in dict.fromkeys((*after.resolutions, *before.resolutions)):
+        resolution, was = _resolution(after, name), _resolution(before, name)
         for setting, value in resolution.values.items():
             if value != was.values[setting]:
                 origin = resolution.provenance[setting]
@@ -82,3 +83,9 @@ def _changes(before: Snapshot, after: Snapshot) -> Iterator[EffectiveChange]:
                     origin.value,
                     origin.place,
                 )
+
+
+def _resolution(snapshot: Snapshot, name: str) -> Resolution:
+    """Of a destination, or of a route; of one that there is not, its destination's."""
+    found = snapshot.resolutions
+    return found.get(name) or found[name.partition(".")[0]]

@@ -4,15 +4,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from sidecar.governance.documents.limits import WireLimits, limit_text
 from sidecar.governance.documents.meaning import POLICY_MEANINGS, SETTING_MEANINGS, SIDECAR_MEANINGS
+from sidecar.governance.documents.settings import RouteSettings
 from sidecar.governance.documents.yaml import Tree
 from sidecar.governance.policy.bootstrap import Bootstrap
 from sidecar.governance.policy.contract import IngressRoute
 from sidecar.governance.policy.guardrails import written
 from sidecar.governance.policy.resolve import Origin, Resolution, Source
+from sidecar.governance.policy.routes import RouteSnapshot
 from sidecar.governance.policy.snapshot import DestinationSnapshot, Snapshot
 from sidecar.governance.policy.waivers import State, ends_at
 
@@ -55,6 +57,16 @@ def explain_destination(snapshot: Snapshot, destination: DestinationSnapshot) ->
         if field not in destination.resolution.provenance:
             meaning = SIDECAR_MEANINGS[f"destinations.*.{field}"]
             yield Explanation(field, origin, meaning, (Step(origin, "in force"),), None, None)
+
+
+def explain_call_route(snapshot: Snapshot, route: RouteSnapshot) -> Iterator[Explanation]:
+    """What a route is for, and every number that may differ by route."""
+    own = [field.encode_name for field in structs.fields(RouteSettings)]
+    step = Step(route.origin, "in force")
+    yield Explanation("match", route.origin, SIDECAR_MEANINGS["destinations.*.routes[].match"], (step,), None, None)
+    for explanation in explain_settings(snapshot, route.resolution):
+        if explanation.field.partition(".")[0] in own:
+            yield explanation
 
 
 def explain_settings(snapshot: Snapshot, resolution: Resolution) -> Iterator[Explanation]:

@@ -35,6 +35,9 @@ def reference() -> str:
         "the policy has none of its own for the setting; `ceiling` is how far an exception may go past it. *Looser*",
         "says which way a change is a loosening, for `sidecar policy diff`. The path in the first column is the name",
         "of the setting in guardrails, exceptions, findings and `sidecar policy explain`.",
+        "",
+        "`timeout`, `per_attempt_timeout`, `idle_timeout`, and all of `retry` and `idempotency_key`",
+        "may also differ by method and path, in `routes` of a destination: see [policy.md](policy.md#routes).",
     ]
     section = None
     for setting in SETTINGS:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from msgspec import Struct, inspect
+from msgspec import Struct, inspect, structs
 
 from sidecar.engine.policy import BUDGET_RATIO_CEILING, MAX_ATTEMPTS_CEILING, RETRYABLE_CLIENT_ERRORS
 from sidecar.governance.documents.decoder import LIST_CEILING
@@ -26,7 +26,7 @@ from sidecar.governance.documents.meaning import (
 )
 from sidecar.governance.documents.public_key import PublicKey
 from sidecar.governance.documents.route_match import PathTemplate
-from sidecar.governance.documents.settings import ORDERED, SETTINGS, Settings
+from sidecar.governance.documents.settings import ORDERED, SETTINGS, PlatformSettings, RouteSettings, Settings
 from sidecar.governance.documents.tls_version import TlsVersion
 from sidecar.governance.documents.units import BodyLimit, Duration, Size
 from sidecar.governance.policy.ceilings import CEILINGS, OVERLOADED
@@ -113,6 +113,7 @@ SCHEMAS: Final[Mapping[str, _Subject]] = {
 """The documents that have one, by the name of their kind."""
 
 
+_TOP_SETTINGS: Final = frozenset(field.encode_name for field in structs.fields(Settings))
 _WITH_SETTINGS: Final = frozenset({"policy", "sidecar"})
 
 
@@ -166,8 +167,13 @@ class _Writer:
     def struct(self, info: inspect.Type, path: str) -> Schema:
         """A mapping whose keys are known."""
         assert isinstance(info, inspect.StructType)
-        properties = {}
+        properties: Schema = {}
         for field in info.fields:
+            if info.cls in (PlatformSettings, RouteSettings) and field.encode_name in _TOP_SETTINGS:
+                meaning = SETTING_MEANINGS.get(field.encode_name) or SECTION_MEANINGS[field.encode_name]
+                reference = {"$ref": f"#/$defs/settings/properties/{field.encode_name}"}
+                properties[field.encode_name] = {"description": meaning, **reference}
+                continue
             here = f"{path}.{field.encode_name}" if path else field.encode_name
             said = {"description": self._meanings[here]} if here in self._meanings else {}
             if path == "limits":  # sizes and times are texts, whose bounds a schema can not say otherwise
@@ -218,7 +224,9 @@ class _Writer:
             case inspect.LiteralType(values=values):
                 return {"enum": list(values)}
             case inspect.DateType():
-                return {"type": "string", "format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}
+                # No type: readers of YAML make a date of what is not quoted, and no type of JSON is one.
+                others = {"type": ["object", "array", "number", "boolean", "null"]}
+                return {"format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "not": others}
             case inspect.AnyType():
                 return {}
             case _:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
+from sidecar.governance.documents.file import read_regular
 from sidecar.governance.documents.finding import Finding, InvalidDocument, shown
 from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES
 
@@ -166,8 +167,7 @@ def _no_password() -> str:
 
 def _read(file: CertificateFile, findings: list[Finding]) -> bytes | None:
     try:
-        with file.path.open("rb") as stream:
-            content = stream.read(SIZE_CEILING_BYTES + 1)
+        content = read_regular(file.path, SIZE_CEILING_BYTES)
     except OSError as error:
         findings.append(file.finding(f"can not be read: {error.strerror or error}"))
         return None

@@ -219,7 +219,7 @@ def test_the_documents_of_the_page_on_sources_are_valid(tmp_path: Path) -> None:
 def test_what_the_page_shows_of_diff_is_what_is_printed(repository: Path) -> None:
     before = repository / "before.yaml"
     before.write_bytes((repository / "config" / "policy.yaml").read_bytes())
-    for old, new in (("version: 7", "version: 8"), ("ratio: 0.1 ", "ratio: 0.12 "), ("timeout: 10s ", "timeout: 8s ")):
+    for old, new in (("version: 7", "version: 8"), ("ratio: 0.1 ", "ratio: 0.12 "), ("timeout: 60s ", "timeout: 48s ")):
         change(repository, old, new)
     (repository / "services").mkdir()
     service = 'service: checkout\ndestinations: {ledger: {endpoints: ["http://l:80"], overrides: {timeout: 3s}}}\n'

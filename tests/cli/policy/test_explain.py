@@ -93,3 +93,19 @@ def test_a_policy_at_an_address_is_asked_for_instead_of_explaining_by_another(tm
     )
     assert with_copy.exit_code == 0
     assert "policy version 7" in with_copy.output
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["payment"], "payment: is none of payments, unlisted, sidecar; did you mean payments?"),
+        (["payments", "bugdet"], "bugdet: is no setting of payments; did you mean budget?"),
+        (["payments", "budget.ration"], "budget.ration: is no setting of payments; did you mean budget.ratio?"),
+        (["payments", "xyz"], "xyz: is no setting of payments\n"),
+    ],
+)
+def test_a_word_with_a_typo_gets_the_nearest_one(words: list[str], hint: str) -> None:
+    result = explain(*words)
+
+    assert result.exit_code == 2
+    assert hint in result.output

@@ -1,6 +1,10 @@
 from sidecar.governance.documents.finding import SHOWN_CHARACTERS, Finding, InvalidDocument, dotted, shown, unknown
 
 
+def test_the_secrets_of_a_url_are_not_in_a_finding() -> None:
+    assert shown("https://ann:pw@host/p?sig=abc") == '"https://…@host/p?…"'
+
+
 def test_a_finding_names_file_line_field_rule_and_value() -> None:
     finding = Finding("policy.yaml", 12, "defaults.budget.ratio", "must be between 0 and 1.0", "5")
 

@@ -105,3 +105,21 @@ def test_what_a_look_leads_to_may_change_what_is_followed() -> None:
 
     assert len(world.looks) == 5
     assert len(world.armed()) == 1
+
+
+def test_a_look_that_fails_does_not_stop_the_clock() -> None:
+    world = World(MIDNIGHT - timedelta(seconds=5.25))
+    world.watch.follow([MIDNIGHT])
+    looks = iter([True])
+
+    def fails_once(now: datetime) -> None:
+        if next(looks, False):
+            raise ValueError("of this look")
+        world.looks.append(now)
+
+    world.watch._look = fails_once
+    with pytest.raises(ValueError, match="of this look"):
+        world.pass_until(1.5)
+    world.pass_until(5.3)
+
+    assert world.looks[-1] == MIDNIGHT

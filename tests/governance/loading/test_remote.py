@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -353,3 +354,76 @@ async def test_cookies_are_not_kept(server: PolicyServer, address: PolicyAddress
         await remote.fetch(replace(address, signed=True), None)
 
     assert [request.header("cookie") for request in server.requests] == [None] * 4
+
+
+async def endless(writer: asyncio.StreamWriter, piece: bytes) -> None:
+    """As good as: 32 MB, so that a client that is not bounded shows, and does not take the memory of the machine."""
+    with suppress(ConnectionError):
+        for _ in range((32 << 20) // len(piece)):
+            if writer.is_closing():
+                return
+            writer.write(piece)
+            await writer.drain()
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/yaml\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "piece", "rule"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100, "sent more than 16 interim responses"),
+        (b"", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", "sent more than 16 interim responses"),
+        (CHUNKED + b"1;", b"a=b;" * 1000, "sent more than 1280KiB"),
+        (CHUNKED, b"1;" + b"x" * 4000 + b"\r\n#\r\n", "sent more than 1280KiB"),
+        (CHUNKED + b"0\r\n", b"A: b\r\n" * 100, ""),
+    ],
+    ids=["100", "103", "one chunk extension", "many chunk extensions", "trailers"],
+)
+async def test_a_server_that_never_comes_to_an_end_is_broken_off_before_the_time_is_over(
+    server: PolicyServer, address: PolicyAddress, head: bytes, piece: bytes, rule: str
+) -> None:
+    async def misbehave(_request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(head)
+        await endless(writer, piece)
+
+    server.misbehave = misbehave
+
+    message = await refused(replace(address, timeout=60.0))
+
+    assert rule in message
+    assert "whole answer within" not in message
+
+
+async def test_the_few_interim_responses_of_an_honest_server_are_passed_over(
+    server: PolicyServer, address: PolicyAddress
+) -> None:
+    async def hints(_request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 3 + response(200, POLICY))
+
+    server.misbehave = hints
+
+    assert (await fetch(address)).delivery == Delivery(server.url, POLICY)
+
+
+SECRET = "c2VjcmV0"
+
+
+async def test_the_secret_in_the_query_of_an_address_is_told_to_its_server_alone(
+    server: PolicyServer, address: PolicyAddress
+) -> None:
+    known = replace(address, url=f"{server.url}?sig={SECRET}")
+    answer = await fetch(known)
+    server.files.clear()
+    absent = await refused(known)
+    server.misbehave = replying(response(302, b"", f"Location: https://elsewhere/p?sig={SECRET}"))
+    elsewhere = await refused(known)
+    unreachable = await refused(replace(known, url=f"https://127.0.0.1:1/p.yaml?sig={SECRET}"))
+    badly_named = await refused(replace(known, url=f"https://a..b/p.yaml?sig={SECRET}"))
+
+    assert answer.delivery is not None
+    assert answer.delivery.name.endswith("/policy.yaml?…")
+    assert SECRET in server.paths()[0]
+    for told in (absent, elsewhere, unreachable, badly_named):
+        assert "://" in told
+        assert SECRET not in told

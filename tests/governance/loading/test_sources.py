@@ -1,6 +1,7 @@
 """Real files, real events. Whatever is awaited is awaited for an event, with a bound that only a failure reaches."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -27,9 +28,10 @@ async def watching(*files: Path, poll: float = NEVER) -> AsyncIterator[tuple[Cha
     watched = WatchedFiles(files, "unknown", settle=SETTLE, poll=poll)
 
     async def changed() -> None:
-        with suppress(FileNotFoundError):
-            changes.put_nowait(files[0].read_text(encoding="utf-8"))
-            return
+        with suppress(OSError):
+            if not files[0].is_fifo():
+                changes.put_nowait(files[0].read_text(encoding="utf-8"))
+                return
         changes.put_nowait("gone")
 
     task = asyncio.create_task(watched.watch(changed))
@@ -254,3 +256,27 @@ async def test_a_watch_that_is_cancelled_ends_at_once(file: Path) -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, BOUND)
+
+
+def replace_by(file: Path, make: Callable[[], object]) -> None:
+    file.unlink()
+    make()
+
+
+async def test_a_link_to_itself_ends_nothing(file: Path) -> None:
+    """RuntimeError in a task that nobody awaited: from then on nothing was seen, for good and without a word."""
+    async with watching(file) as (changes, _):
+        replace_by(file, lambda: file.symlink_to(file.name))
+        await until(changes, "gone")
+        replace_by(file, lambda: file.write_text("two", encoding="utf-8"))
+
+        assert await until(changes, "two")
+
+
+async def test_a_pipe_in_the_place_of_a_file_ends_nothing_and_holds_nobody_up(file: Path) -> None:
+    async with watching(file) as (changes, _):
+        replace_by(file, lambda: os.mkfifo(file))
+        await until(changes, "gone")
+        replace_by(file, lambda: file.write_text("two", encoding="utf-8"))
+
+        assert await until(changes, "two")

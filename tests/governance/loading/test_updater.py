@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from sidecar.background import BackgroundTasks
 from sidecar.governance.documents.document import AbortCondition, Rollout
 from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.loading.loader import Loaded
 from sidecar.governance.loading.rollout import Load
 from sidecar.governance.loading.standing import PolicyOrigin, RolloutState
-from sidecar.governance.loading.updater import LONGEST_PAUSE, PolicyUpdater
+from sidecar.governance.loading.updater import BACKGROUND_TASKS, LONGEST_PAUSE, PolicyUpdater
 from sidecar.governance.policy.snapshot import Snapshot, from_flags
 from tests.fakes.documents import NOW
 from tests.fakes.policies import Shelf, loaded
@@ -45,9 +46,17 @@ class Scene:
     def events(self) -> list[str]:
         return [event for _, event, _ in self.lines]
 
-    def updater(self, shelf: Shelf, first: Loaded) -> PolicyUpdater:
+    def updater(self, shelf: Shelf, first: Loaded, chance: float = 0.5) -> PolicyUpdater:
+        background = BackgroundTasks(BACKGROUND_TASKS, self.tell)
         return PolicyUpdater(
-            shelf, first, self, self.tell, clock=lambda: self.now, wall=lambda: self.wall, rand=lambda: 0.5
+            shelf,
+            first,
+            self,
+            self.tell,
+            background,
+            clock=lambda: self.now,
+            wall=lambda: self.wall,
+            rand=lambda: chance,
         )
 
 
@@ -155,8 +164,7 @@ async def test_an_address_is_asked_at_its_pace_and_not_by_all_pods_at_once(scene
     early = shelf.asked
     scene.now += 0.2
     await asked(updater, shelf, 1)
-    hasty = PolicyUpdater(shelf, first, scene, scene.tell, clock=lambda: scene.now, rand=lambda: 0.0)
-    slow = PolicyUpdater(shelf, first, scene, scene.tell, clock=lambda: scene.now, rand=lambda: 1.0)
+    hasty, slow = scene.updater(shelf, first, 0.0), scene.updater(shelf, first, 1.0)
     hasty._schedule(first=True)
     slow._schedule(first=True)
 
@@ -263,17 +271,29 @@ async def test_a_watch_goes_on_over_reloads_of_the_same_bytes_and_begins_anew_wi
     assert updater._watch is not watch
 
 
-async def test_what_runs_ends_when_it_is_cancelled(scene: Scene) -> None:
+async def test_what_goes_on_ends_when_the_background_does(scene: Scene) -> None:
     first = loaded(snapshot(7), poll=30.0, origin=PolicyOrigin.COPY)
     shelf = Shelf([first])
     updater = scene.updater(shelf, first)
 
-    task = asyncio.create_task(updater.run())
+    updater.start()
     async with asyncio.timeout(5):
         while shelf.asked == 0:
             await asyncio.sleep(0.01)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await updater._background.close()
 
-    assert task.cancelled()
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_a_reload_that_fails_in_a_way_nobody_thought_of_is_told_and_counted(scene: Scene) -> None:
+    first = loaded(snapshot(7))
+    updater = scene.updater(Shelf([]), first)  # has nothing to give, and raises IndexError
+
+    updater.reload_soon()
+    async with asyncio.timeout(5):
+        while not scene.lines:
+            await asyncio.sleep(0)
+
+    (level, event, fields), *_ = scene.lines
+    assert (level, event, fields["task"]) == ("error", "background_task_ended", "policy_reload")
+    assert updater.loaded is first

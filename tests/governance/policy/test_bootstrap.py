@@ -8,7 +8,7 @@ from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.policy.bootstrap import Bootstrap, from_file, from_flags
 from tests.fakes.documents import SIDECAR
 
-KEY = "A" * 43 + "="
+KEY = "C" * 42 + "A="
 OTHER_KEY = "B" * 42 + "A="
 FILE = Path("/etc/sidecar/sidecar.yaml")
 

@@ -174,6 +174,7 @@ VALUES: dict[str, SearchStrategy[object]] = {
     "concurrency.max_in_flight": strategies.integers(0, 2000),
     "concurrency.max_waiting": strategies.integers(-1, 2000),
     "tls.verify": strategies.sampled_from(["true", "false"]),
+    "mode": strategies.sampled_from(["enforce", "observe"]),
     "idempotency_key.honours": strategies.sampled_from(["true", "false"]),
     "idempotency_key.retention": strategies.sampled_from(["0s", "1h", "24h", "48h", "9000h"]),
     "idempotency.class": strategies.sampled_from(["at_most_once", "reexecute_ok", "best_effort"]),
@@ -248,3 +249,22 @@ def test_a_layer_without_findings_is_in_force_to_the_letter(above: Layer) -> Non
     assert broken.isdisjoint(said)
     for setting in said:
         assert resolution.provenance[setting] == above.origin(setting)
+
+
+@pytest.mark.parametrize(
+    ("written", "fields"),
+    [
+        ("{retry: {backoff: {base: 2s, max: 500ms}}}", ["max"]),
+        ("{retry: {backoff: {base: 2s}}}", ["base"]),
+        ("{retry: {backoff: {max: 2ms}}}", ["max"]),
+        ("{breaker: {open: 2s, max_open: 1s}}", ["max_open"]),
+        ("{concurrency: {min_in_flight: 30, max_in_flight: 20}}", ["max_in_flight"]),
+        ("{retry: {backoff: {base: 2s, max: 500ms}}, timeout: 2h}", ["max", "timeout"]),
+    ],
+)
+def test_one_mistake_is_one_finding(written: str, fields: list[str]) -> None:
+    findings: list[Finding] = []
+
+    BASELINE.under(inline_layer(written, Source.DEFAULT), {}, findings)
+
+    assert [finding.field.rpartition(".")[2] for finding in findings] == fields

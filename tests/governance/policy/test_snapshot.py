@@ -564,7 +564,10 @@ WRONG_SIDECAR_FILES = {
 WRONG_POLICIES = {
     "no version": ("owner: platform\n", ["1: version: is required"]),
     "a version that is text": ('version: "7"\nowner: platform\n', ['1: version: must be a whole number, got "7"']),
-    "a version below 1": ("version: 0\nowner: platform\n", ["1: version: must be at least 1, got 0"]),
+    "a version below 1": (
+        "version: 0\nowner: platform\n",
+        ["1: version: must be between 1 and 9007199254740991, got 0"],
+    ),
     "an owner without a name": ('version: 1\nowner: ""\n', ['2: owner: must not be empty, got ""']),
     "an unknown section": (POLICY + "default: {}\n", ["3: default: is not known; did you mean defaults?"]),
     "defaults over the engine's ceiling": (

@@ -1,7 +1,9 @@
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings, strategies
 from jsonschema import Draft202012Validator
 
@@ -223,3 +225,19 @@ def test_every_form_is_known() -> None:
     undescribed = [form for form in schema_of("sidecar")["$defs"] | schema_of("policy")["$defs"] if form != "settings"]
 
     assert sorted(undescribed) == sorted(form.__name__.lower() for form in WRITTEN)
+
+
+def test_a_date_that_is_not_quoted_is_one_for_those_who_read_yaml_into_dates() -> None:
+    """As docs/policy.md writes them, they were refused as no text by jsonschema behind PyYAML."""
+    document = yaml.safe_load(POLICY + EXCEPTION)
+
+    assert isinstance(document["exceptions"][0]["expires"], date)
+    assert list(Draft202012Validator(schema_of("policy")).iter_errors(document)) == []
+
+
+@pytest.mark.parametrize("written", [20261205, 1.5, True, None, [], {}, "tomorrow", "2026-12-5"])
+def test_what_is_no_date_is_none(written: object) -> None:
+    document = yaml.safe_load(POLICY + EXCEPTION)
+    document["exceptions"][0]["expires"] = written
+
+    assert list(Draft202012Validator(schema_of("policy")).iter_errors(document)) != []

@@ -1,0 +1,64 @@
+"""Routes within a destination: which settings a request is governed by, by its method and path.
+
+Compiled once for each snapshot. A request is compared with the routes whose paths have as many pieces as its own, in
+their order, in bytes; a destination without routes pays for one test of an empty object.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from sidecar.engine.lateness import Lateness
+from sidecar.engine.outcome import Result
+from sidecar.engine.policy import DestinationPolicy
+from sidecar.governance.documents.route_match import RouteMatch
+
+
+@dataclass(slots=True, eq=False)
+class CallRoute:
+    """One route: what its requests are governed by, and what is known and counted of them over changes of policy."""
+
+    name: str
+    match: RouteMatch
+    policy: DestinationPolicy
+    declared: DestinationPolicy | None = None
+    """What the documents say, where it is only observed; None where it is `policy`."""
+    lateness: Lateness = field(default_factory=Lateness)
+    requests: list[int] = field(default_factory=lambda: [0] * len(Result))
+    """Requests that are over, by `Result`."""
+    attempts: int = 0
+    """Those of requests that are over."""
+
+
+class CallRoutes:
+    """The routes of one destination, in their order. False where there are none."""
+
+    __slots__ = ("_by_depth", "routes")
+
+    def __init__(self, routes: Iterable[CallRoute] = ()) -> None:
+        self.routes: Sequence[CallRoute] = tuple(routes)
+        self._by_depth: dict[int, list[tuple[frozenset[bytes], CallRoute]]] = {}
+        for route in self.routes:
+            methods = frozenset(method.encode("ascii") for method in route.match.methods)
+            self._by_depth.setdefault(route.match.path.depth, []).append((methods, route))
+
+    def __bool__(self) -> bool:
+        return bool(self.routes)
+
+    def adopted(self, described: Iterable[tuple[str, RouteMatch, DestinationPolicy]]) -> "CallRoutes":
+        """These instead; what is known and counted of one that stays, by its name, is kept."""
+        before = {route.name: route for route in self.routes}
+        routes = []
+        for name, match, policy in described:
+            route = CallRoute(name, match, policy.in_force(), policy if policy.observe else None)
+            if (older := before.get(name)) is not None:
+                route.lateness, route.requests, route.attempts = older.lateness, older.requests, older.attempts
+            routes.append(route)
+        return CallRoutes(routes)
+
+    def find(self, method: bytes, target: bytes) -> CallRoute | None:
+        """The first route that covers a request; None where none does. `target` is in origin form."""
+        pieces = target.partition(b"?")[0].split(b"/")
+        for methods, route in self._by_depth.get(len(pieces), ()):
+            if (not methods or method in methods) and route.match.path.matches_segments(pieces):
+                return route
+        return None
