@@ -40,7 +40,9 @@ class Sidecar:
             **({"policy": {"file": str(POLICY)}} if self.executable is None else {}),
             "egress": {"listen": [f"127.0.0.1:{free_port()}"]},
             "destinations": {
-                "payments": {"endpoints": [f"http://127.0.0.1:{upstream_port}"], "listen": f"127.0.0.1:{port}"}
+                # A name of which the policy says nothing: for a destination that honours idempotency keys each write
+                # is given one, which is work that the other proxies do not do.
+                "loadtest": {"endpoints": [f"http://127.0.0.1:{upstream_port}"], "listen": f"127.0.0.1:{port}"}
             },
         }
         config = directory / "sidecar.yaml"
