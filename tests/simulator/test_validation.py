@@ -1,6 +1,7 @@
 """What is simulated is held against what was measured: the storms of docs/storms.md, played again in virtual time.
 
 Bounds, of the shares in points of a hundred: before and after 2, during 5; amplification 0.03, recovery one second.
+Where one is wider, it says why.
 """
 
 from dataclasses import replace
@@ -20,6 +21,11 @@ ROOT = Path(__file__).parents[2]
 STORMS = scenarios()
 BETTER = 20.0
 """Points by which the simulated dependency, which has no sockets to lose time on, may do better during a storm."""
+
+
+WORSE = {"cold-cache": 8.0}
+"""Points by which it may do worse during a storm, where not 5. Which keys are asked for first after a cold start is
+chance, and decides how soon a limit rises: three runs on sockets came to 67.7, 70.0 and 71.2 %."""
 
 
 def measured(storm: str, subject: str) -> dict[str, float | None]:
@@ -104,7 +110,7 @@ def test_a_storm_comes_to_in_virtual_time_what_it_came_to_on_sockets(name: str) 
     assert abs(played.amplification - (on_sockets["amplification"] or 0.0)) <= 0.03
     parts = {
         "before": (1.0, storm.before, 2.0),
-        "during": (storm.before, storm.ends, 5.0),
+        "during": (storm.before, storm.ends, WORSE.get(name, 5.0)),
         "after": (storm.ends, storm.seconds, 2.0),
     }
     for part, (begins, ends, bound) in parts.items():
