@@ -64,6 +64,8 @@ CLEARLY_SLOW_FACTOR: Final = 1.5
 """Times `slow`: what a limit in force has to bring down. Less is no reason for a trial or a fall."""
 RETRIAL_SECONDS: Final = 4.0
 """And two latencies, for which a limit may go on being in force without a brisk answer before it is tried again."""
+FEW_PER_SECOND: Final = 40.0
+"""A destination with a lower usual rate gets no slots back during a stall: a fleet of such pods would send all it has."""
 STALL_PROBE_FACTOR: Final = 2.0
 """Times the silence before: when one more slot is given during a stall, so that one attempt that hangs for itself does
 not hold the others back."""
@@ -291,6 +293,8 @@ class ConcurrencyLimit:
         """An attempt in flight ended in a failure."""
         self.in_flight -= 1
         self._failures += 1
+        if self.state is STALLED:  # its slot is not for the next one that would be lost: the probes are
+            self.limit = max(min(self.limit, self._floor), self.limit - 1.0)
         if self._failures >= FAILURES_IN_A_ROW:
             self._fall(now, self._usual.in_flight if now - self._last_good < OUTAGE_SECONDS else 0.0)
 
@@ -321,6 +325,10 @@ class ConcurrencyLimit:
         """
         if not self._adaptive or seconds <= min(self._usual.slow, patience):
             self.in_flight -= 1
+            return
+        if self.state is STALLED and self._usual.rate < FEW_PER_SECOND and self.limit > self._floor:
+            self.in_flight -= 1
+            self.limit -= 1.0  # not to be given back to one that would be lost as well: the probes are
             return
         self._orphans.add(seconds, now)
 

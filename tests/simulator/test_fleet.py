@@ -146,3 +146,29 @@ def test_a_service_that_has_lost_its_cache_is_slow_until_it_is_full_again() -> N
     assert warm.p99 < 0.2
     assert figures.p99 > 4 * warm.p99
     assert figures.recovery is not None
+
+
+@pytest.mark.parametrize("timeout", [3.0, 10.0])
+def test_many_pods_with_few_requests_each_recover_nearly_as_fast_as_few_big_ones(timeout: float) -> None:
+    checkout = Service("checkout", pods=150, rate=3.0, deadline=3.0, calls={"payments": 1.0})
+    payments = staffed(Service("payments", workers=1), 450.0 / 0.8)
+    hang = Trouble("payments", "hang", 15.0, 20.0, speed=0.0)
+
+    run = fleet(
+        Scenario("sparse", 1, 34.0, 5.0, {"checkout": checkout, "payments": payments}, [hang]),
+        replace(POLICY, timeout=timeout),
+    )
+
+    figures = outcome(run)
+    assert figures.recovery is not None
+    assert figures.recovery <= 2.0
+    assert figures.after is not None
+    assert figures.after >= 0.97
+
+
+def test_the_queue_behind_a_hang_is_released_at_a_pace() -> None:
+    run = fleet(scenario(HANG))
+
+    attempts = run.stations["payments"].attempts.slots
+    worst = max(sum(attempts[slot : slot + 4]) for slot in range(int(11.0 / SLOT), len(attempts) - 4))
+    assert worst <= 1.35 * 200  # of what is asked for, chance included
