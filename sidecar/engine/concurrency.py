@@ -65,7 +65,7 @@ CLEARLY_SLOW_FACTOR: Final = 1.5
 RETRIAL_SECONDS: Final = 4.0
 """And two latencies, for which a limit may go on being in force without a brisk answer before it is tried again."""
 FEW_PER_SECOND: Final = 40.0
-"""A destination with a lower usual rate gets no slots back during a stall: a fleet of such pods would send all it has."""
+"""A destination with a lower usual rate gets no slots back in a stall: a fleet of such pods would send all it has."""
 STALL_PROBE_FACTOR: Final = 2.0
 """Times the silence before: when one more slot is given during a stall, so that one attempt that hangs for itself does
 not hold the others back."""
@@ -73,8 +73,10 @@ PACE: Final = 1.2
 """Times the usual rate: how fast waiters are released. A recovering dependency is not hit by all of them at once."""
 PACE_AFTER_FAILURES: Final = 1.5
 """The same after failures, which leave no queue at the dependency."""
-PACE_SECONDS: Final = 8.0
-"""For how long, after the last trouble. What still waits then waits for slots alone, of which each answer makes one."""
+PACE_SECONDS: Final = 15.0
+"""For how long, after the last sign of a queue; from then on the pace doubles every PACE_DOUBLING_SECONDS."""
+PACE_AFTER_FAILURES_SECONDS: Final = 4.0
+PACE_DOUBLING_SECONDS: Final = 2.0
 PACE_BURST_SECONDS: Final = 0.02
 """Of the pace that may be released at once, for hosts whose timers tick."""
 ARRIVAL_SECONDS: Final = 3.0
@@ -227,13 +229,14 @@ class ConcurrencyLimit:
 
     def paced(self, now: float) -> bool:
         """Whether a waiter has to wait a little longer, although there is a slot: others were just released."""
-        return now < self._paced_at and now < self._paced_until
+        return now < self._paced_at
 
     def released_waiter(self, now: float) -> None:
         """A waiter is about to leave for the slot that it waited for."""
-        if self._usual.rate > 0.0 and now < self._paced_until:
+        if self._usual.rate > 0.0:
             self._arrivals.advance(now)
-            apart = 1.0 / (self._pace * max(self._usual.rate, self._arrivals.total / ARRIVAL_SECONDS))
+            doublings = min(10.0, max(0.0, (now - self._paced_until) / PACE_DOUBLING_SECONDS))
+            apart = 1.0 / (self._pace * 2.0**doublings * max(self._usual.rate, self._arrivals.total / ARRIVAL_SECONDS))
             self._paced_at = max(self._paced_at, now - PACE_BURST_SECONDS) + apart
 
     def enqueue(self, waiter: Waiter, now: float) -> bool:
@@ -248,7 +251,7 @@ class ConcurrencyLimit:
     def look_again(self, now: float) -> None:
         """`paced` or `crowded` has just kept a waiter back: put down in `looks_at` when that may be over."""
         if self.paced(now):
-            self.looks_at = min(self._paced_at, self._paced_until)
+            self.looks_at = self._paced_at
         elif self.state is STALLED:
             self.looks_at = min(self._orphans.reclaims_at, self._probe_at)
         else:
@@ -293,8 +296,8 @@ class ConcurrencyLimit:
         """An attempt in flight ended in a failure."""
         self.in_flight -= 1
         self._failures += 1
-        if self.state is STALLED:  # its slot is not for the next one that would be lost: the probes are
-            self.limit = max(min(self.limit, self._floor), self.limit - 1.0)
+        if self._loses_slots:
+            self.limit -= 1.0
         if self._failures >= FAILURES_IN_A_ROW:
             self._fall(now, self._usual.in_flight if now - self._last_good < OUTAGE_SECONDS else 0.0)
 
@@ -326,9 +329,9 @@ class ConcurrencyLimit:
         if not self._adaptive or seconds <= min(self._usual.slow, patience):
             self.in_flight -= 1
             return
-        if self.state is STALLED and self._usual.rate < FEW_PER_SECOND and self.limit > self._floor:
+        if self._loses_slots:
             self.in_flight -= 1
-            self.limit -= 1.0  # not to be given back to one that would be lost as well: the probes are
+            self.limit -= 1.0
             return
         self._orphans.add(seconds, now)
 
@@ -364,6 +367,11 @@ class ConcurrencyLimit:
         if not self._usual.known:
             return float(max(policy.initial, policy.min_in_flight))
         return max(1.0, min(float(policy.initial), KNOWN_GOOD_FACTOR * self._usual.in_flight + 1.0))
+
+    @property
+    def _loses_slots(self) -> bool:
+        """Whether a slot that comes back without an answer is not given to the next, which would be lost as well."""
+        return self.state is STALLED and self._usual.rate < FEW_PER_SECOND and self.limit >= self._floor + 1.0
 
     def _end_period(self, now: float) -> None:
         self._usual.end_period(now, limited=self.state is not OPEN)
@@ -579,7 +587,7 @@ class ConcurrencyLimit:
         if now - self._last_fall < FALL_INTERVAL_SECONDS or now - self._last_good < FALL_INTERVAL_SECONDS:
             return
         self._last_fall = now
-        self._pace, self._paced_until = PACE_AFTER_FAILURES, now + PACE_SECONDS
+        self._pace, self._paced_until = PACE_AFTER_FAILURES, now + PACE_AFTER_FAILURES_SECONDS
         if self.state in {OPEN, WATCH}:
             self.state = HELD
             self._proven = True

@@ -161,7 +161,7 @@ def test_many_pods_with_few_requests_each_recover_nearly_as_fast_as_few_big_ones
 
     figures = outcome(run)
     assert figures.recovery is not None
-    assert figures.recovery <= 2.0
+    assert figures.recovery <= 2.5
     assert figures.after is not None
     assert figures.after >= 0.97
 
