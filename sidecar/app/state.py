@@ -75,7 +75,7 @@ class RunningState:
         return {
             name: [RouteCounts(call.name, call.requests, call.attempts) for call in route.calls.routes]
             for name, route in self._route_table.routes.items()
-            if route.calls
+            if route.calls.routes
         }
 
     @property

@@ -1,7 +1,7 @@
 """Routes within a destination: which settings a request is governed by, by its method and path.
 
 Compiled once for each snapshot. A request is compared with the routes whose paths have as many pieces as its own, in
-their order, in bytes; a destination without routes pays for one test of an empty object.
+their order, in bytes; a destination without routes pays for one look at an empty tuple.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,19 +30,15 @@ class CallRoute:
 
 
 class CallRoutes:
-    """The routes of one destination, in their order. False where there are none."""
+    """The routes of one destination, in their order; `routes` is empty for most."""
 
     __slots__ = ("_by_depth", "routes")
 
     def __init__(self, routes: Iterable[CallRoute] = ()) -> None:
         self.routes: Sequence[CallRoute] = tuple(routes)
-        self._by_depth: dict[int, list[tuple[frozenset[bytes], CallRoute]]] = {}
+        self._by_depth: dict[int, _Candidates] = {}
         for route in self.routes:
-            methods = frozenset(method.encode("ascii") for method in route.match.methods)
-            self._by_depth.setdefault(route.match.path.depth, []).append((methods, route))
-
-    def __bool__(self) -> bool:
-        return bool(self.routes)
+            self._by_depth.setdefault(route.match.path.depth, _Candidates()).add(route)
 
     def adopted(self, described: Iterable[tuple[str, RouteMatch, DestinationPolicy]]) -> "CallRoutes":
         """These instead; what is known and counted of one that stays, by its name, is kept."""
@@ -58,7 +54,41 @@ class CallRoutes:
     def find(self, method: bytes, target: bytes) -> CallRoute | None:
         """The first route that covers a request; None where none does. `target` is in origin form."""
         pieces = target.partition(b"?")[0].split(b"/")
-        for methods, route in self._by_depth.get(len(pieces), ()):
-            if (not methods or method in methods) and route.match.path.matches_segments(pieces):
-                return route
+        candidates = self._by_depth.get(len(pieces))
+        if candidates is None or len(pieces) < 2:
+            return None
+        for methods, literals, route in candidates.by_first.get(pieces[1], candidates.others):
+            if methods and method not in methods:
+                continue
+            for place, literal in literals:
+                if pieces[place] != literal:
+                    break
+            else:
+                if route.match.path.matches_segments(pieces):
+                    return route
         return None
+
+
+_Candidate = tuple[frozenset[bytes], tuple[tuple[int, bytes], ...], CallRoute]
+
+
+class _Candidates:
+    """Routes whose paths have equally many pieces: by the first one where it is a literal, `others` where it is not."""
+
+    __slots__ = ("by_first", "others")
+
+    def __init__(self) -> None:
+        self.by_first: dict[bytes, list[_Candidate]] = {}
+        self.others: list[_Candidate] = []
+
+    def add(self, route: CallRoute) -> None:
+        """One more, after those that are there."""
+        literals = route.match.path.literals
+        candidate = (frozenset(method.encode("ascii") for method in route.match.methods), literals, route)
+        first = dict(literals).get(1)
+        if first is None:
+            for candidates in self.by_first.values():
+                candidates.append(candidate)
+            self.others.append(candidate)
+        else:
+            self.by_first.setdefault(first, list(self.others)).append(candidate)

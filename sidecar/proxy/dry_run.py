@@ -28,7 +28,7 @@ class DryRun(ExchangeObserver):
 
     def on_begin(self, engine: retry.Exchange, now: float) -> None:
         policy = self._shadow.destination.policy
-        call = self._calls.find(self._head.method, self._head.target) if self._calls else None
+        call = self._calls.find(self._head.method, self._head.target) if self._calls.routes else None
         if call is not None:
             policy = call.declared or call.policy
         until = now + policy.repeatable_for(self._head.method, keyed=self._head.keyed)

@@ -145,7 +145,7 @@ class Exchange:
         observer: ExchangeObserver | None = None,
     ) -> None:
         engine = self.engine = _new_engine(route.destination, now, 0.0)
-        if route.calls and (call := route.calls.find(head.method, head.target)) is not None:
+        if route.calls.routes and (call := route.calls.find(head.method, head.target)) is not None:
             self._call = call
             policy = engine.policy = call.policy
             engine.lateness = call.lateness

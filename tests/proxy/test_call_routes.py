@@ -1,3 +1,6 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.documents.route_match import PathTemplate, RouteMatch
 from sidecar.proxy.call_routes import CallRoute, CallRoutes
@@ -56,5 +59,20 @@ def test_what_is_known_and_counted_of_a_route_is_kept_by_its_name() -> None:
 
 
 def test_where_there_are_none_nothing_is_looked_for() -> None:
-    assert not CallRoutes()
+    assert CallRoutes().routes == ()
     assert CallRoutes().find(b"GET", b"/") is None
+
+
+@given(
+    templates=st.lists(
+        st.lists(st.sampled_from(["a", "b", "{x}", "a{x}", "{x}:c"]), min_size=1, max_size=3), max_size=6
+    ),
+    path=st.lists(st.sampled_from(["a", "b", "ab", "a:c", ""]), min_size=1, max_size=3),
+)
+def test_what_is_found_is_the_first_that_covers_it(templates: list[list[str]], path: list[str]) -> None:
+    routes = CallRoutes(call(str(number), "/" + "/".join(parts)) for number, parts in enumerate(templates))
+    target = ("/" + "/".join(path)).encode()
+
+    wanted = next((route for route in routes.routes if route.match.covers(b"GET", target)), None)
+
+    assert routes.find(b"GET", target) is wanted

@@ -75,6 +75,12 @@ class PathTemplate(str):
         """How many pieces a path of this kind has, split at each `/`."""
         return len(self._segments) + 1
 
+    @property
+    def literals(self) -> tuple[tuple[int, bytes], ...]:
+        """The pieces of such a path that are always the same, each with its place among those split at each `/`."""
+        whole = enumerate(self._segments, start=1)
+        return tuple((place, segment) for place, segment in whole if isinstance(segment, bytes))
+
     def matches_segments(self, given: list[bytes]) -> bool:
         """The same of a path that has been split at each `/`."""
         if given[0] or len(given) - 1 != len(self._segments):
