@@ -1,13 +1,12 @@
 """`sidecar report`: an incident on one page."""
 
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
+from sidecar.cli.ending import give_up
 from sidecar.cli.top import address_of
 from sidecar.governance.documents.units import Duration
 from sidecar.telemetry.history import ROW_SECONDS, ROWS
@@ -80,25 +79,25 @@ def report(
     FROM and TO are ISO 8601 times, durations ago like -10m, or now; a sidecar keeps fifteen minutes.
     """
     if ends - begins < ROW_SECONDS:
-        _give_up("FROM must be before TO, by a second or more")
+        give_up("sidecar report", "FROM must be before TO, by a second or more")
     address = address_of(admin)
     where = f"http://{address}/" if from_file is None else str(from_file)
     try:
         document = decode(fetch(address, ROWS) if from_file is None else read(from_file), where)
     except Unreadable as error:
-        _give_up(str(error))
+        give_up("sidecar report", str(error))
     times = document.history.times
     if not times:
-        _give_up(f"{where} has kept no second yet")
+        give_up("sidecar report", f"{where} has kept no second yet")
     if ends <= times[0] or begins >= times[-1]:
         kept = " to ".join(
             datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds") for at in (times[0], times[-1])
         )
-        _give_up(f"{where} has nothing of that time: it has kept {kept}")
+        give_up("sidecar report", f"{where} has nothing of that time: it has kept {kept}")
     told = incidents(document, begins, ends)
     for name in only:
         if name not in {one.name for one in told}:
-            _give_up(f"--destination: nothing was asked of {printable(name)} then")
+            give_up("sidecar report", f"--destination: nothing was asked of {printable(name)} then")
     span = Span(max(begins, times[0] - 1), min(ends, times[-1]))
     zone = UTC if utc else datetime.now(UTC).astimezone().tzinfo or UTC
     text = page(
@@ -116,10 +115,5 @@ def report(
     try:
         output.write_text(text, encoding="utf-8")
     except OSError as error:
-        _give_up(f"{output}: {error.strerror or error}")
+        give_up("sidecar report", f"{output}: {error.strerror or error}")
     click.echo(f"written to {output}")
-
-
-def _give_up(message: str) -> NoReturn:
-    click.echo(f"sidecar report: {message}", err=True)
-    sys.exit(2)

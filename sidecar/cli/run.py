@@ -4,12 +4,12 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
 from sidecar.app import serve
 from sidecar.cli.authority import authority_option
+from sidecar.cli.ending import give_up
 from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.loading.loader import PolicyLoader
 from sidecar.governance.policy.bootstrap import Bootstrap, from_flags
@@ -61,13 +61,13 @@ def run(
         serve(PolicyLoader(boot, _pod(), authority=authority), log, strict=strict)
     except InvalidDocument as error:
         log.close()
-        _give_up(str(error))
+        give_up(None, str(error))
     except OSError as error:
         log.close()
-        _give_up(f"sidecar: {error.strerror or error}")
+        give_up(None, f"sidecar: {error.strerror or error}")
     except (TracingUnavailable, UnfitStore) as error:
         log.close()
-        _give_up(str(error))
+        give_up(None, str(error))
 
 
 def _boot(
@@ -89,15 +89,10 @@ def _boot(
     findings: list[Finding] = []
     bootstrap = from_flags(service, upstreams, listen, policy, admin, findings)
     if findings:
-        _give_up(str(InvalidDocument(findings)))
+        give_up(None, str(InvalidDocument(findings)))
     return bootstrap
 
 
 def _pod() -> str:
     """The name by which rollouts know this sidecar: it should stay the same over restarts."""
     return os.environ.get("POD_NAME") or os.environ.get("HOSTNAME") or socket.gethostname()
-
-
-def _give_up(message: str) -> NoReturn:
-    click.echo(message, err=True)
-    sys.exit(2)

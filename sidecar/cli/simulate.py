@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Final, NoReturn, TypeVar
+from typing import Final, TypeVar
 
 import click
 from rich.console import Console
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
+from sidecar.cli.ending import give_up
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.documents.finding import InvalidDocument
 from sidecar.governance.policy.snapshot import from_flags
@@ -114,7 +115,7 @@ def simulate(
     """
     for flag, path in (("--json", json_to), ("--html", html_to)):
         if path is not None and path != "-" and not Path(path).parent.is_dir():
-            _give_up(f"sidecar simulate: {flag}: {Path(path).parent} is not a directory")
+            give_up(None, f"sidecar simulate: {flag}: {Path(path).parent} is not a directory")
     try:
         scenario = load(_found(scenario_file))
         if seed is not None:
@@ -122,10 +123,10 @@ def simulate(
         for assertion in assertions:
             if assertion.service is not None and assertion.service not in scenario.services:
                 known = ", ".join(scenario.services)
-                _give_up(f"sidecar simulate: --assert {assertion.text}: {assertion.service} is none of {known}")
+                give_up(None, f"sidecar simulate: --assert {assertion.text}: {assertion.service} is none of {known}")
         contenders = _contenders(scenario, policy, against)
     except InvalidDocument as error:
-        _give_up(str(error))
+        give_up(None, str(error))
     outcomes = dict(
         zip(
             (one.name for one in contenders),
@@ -165,9 +166,10 @@ def _found(scenario: Path) -> Path:
     if name not in shipped and not scenario.suffix:
         close = difflib.get_close_matches(name, shipped, n=1)
         meant = f": did you mean {close[0]}?" if close else ";"
-        _give_up(
+        give_up(
+            None,
             f"sidecar simulate: SCENARIO: there is no file {name}, and none is shipped by that name{meant} "
-            f"shipped are {', '.join(shipped)}"
+            f"shipped are {', '.join(shipped)}",
         )
     return shipped.get(name, scenario)  # and reading a file that is not there says so
 
@@ -277,9 +279,4 @@ def _write(path: str, text: str) -> None:
         with click.open_file(path, "w", encoding="utf-8") as stream:
             stream.write(text)
     except OSError as error:
-        _give_up(f"sidecar simulate: {path}: {error.strerror}")
-
-
-def _give_up(message: str) -> NoReturn:
-    click.echo(message, err=True)
-    sys.exit(2)
+        give_up(None, f"sidecar simulate: {path}: {error.strerror}")

@@ -4,11 +4,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import click
 from rich.console import Console
 
+from sidecar.cli.ending import give_up
 from sidecar.cli.gate.rules import rules_in
 from sidecar.cli.moment import moment
 from sidecar.cli.policy.judgement import show
@@ -105,7 +106,7 @@ def _paths(files: Sequence[Path]) -> Iterator[Path]:
             continue
         found = list(descriptions_within(file))
         if not found:
-            _give_up(f"{file}: there is no OpenAPI, Swagger or AsyncAPI document in this directory")
+            give_up("sidecar gate", f"{file}: there is no OpenAPI, Swagger or AsyncAPI document in this directory")
         yield from found
 
 
@@ -129,11 +130,11 @@ def _baseline(
     file = Path(baseline)
     if file.is_file():
         if len(paths) > 1:
-            _give_up("--baseline FILE goes with one description; name a commit for several")
+            give_up("sidecar gate", "--baseline FILE goes with one description; name a commit for several")
         yield _believed(_judged_in(bench, working_library(), str(file.absolute()), None))
         return
     if repository is None:
-        _give_up(f"--baseline {baseline}: there is no such file, and {paths[0]} is in no git repository")
+        give_up("sidecar gate", f"--baseline {baseline}: there is no such file, and {paths[0]} is in no git repository")
     try:
         commit = repository.commit(baseline)
         for path in paths:
@@ -143,13 +144,13 @@ def _baseline(
             else:
                 yield _believed(_judged_in(bench, repository.library(commit, baseline), place, None))
     except NoBaseline as error:
-        _give_up(f"--baseline {baseline}: {error}")
+        give_up("sidecar gate", f"--baseline {baseline}: {error}")
 
 
 def _believed(before: JudgedDescription) -> JudgedDescription:
     if before.unjudged:
         lines = "\n".join(str(finding) for finding in before.unjudged)
-        _give_up(f"the baseline can not be judged:\n{lines}")
+        give_up("sidecar gate", f"the baseline can not be judged:\n{lines}")
     return before
 
 
@@ -180,9 +181,4 @@ def _write_routes(file: Path, table: str) -> None:
     try:
         file.write_text(table, encoding="utf-8")
     except OSError as error:
-        _give_up(f"{file}: can not be written: {error.strerror or error}")
-
-
-def _give_up(message: str) -> NoReturn:
-    click.echo(f"sidecar gate: {message}", err=True)
-    sys.exit(2)
+        give_up("sidecar gate", f"{file}: can not be written: {error.strerror or error}")

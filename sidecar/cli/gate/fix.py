@@ -1,13 +1,12 @@
 """`sidecar gate fix FILE --operation ID --strategy key`: the work that a finding asks for, done."""
 
 import difflib
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
+from sidecar.cli.ending import give_up
 from sidecar.cli.gate.rules import rules_in
 from sidecar.governance.documents.finding import InvalidDocument
 from sidecar.review.insertion import NotEditable
@@ -39,18 +38,18 @@ def fix(*, file: Path, operation: str, strategy: RepairedStrategy, rules_file: P
     try:
         repair = repaired(bench, str(file.absolute()), operation, strategy)
     except InvalidDocument as error:
-        _give_up(f"not valid:\n{error}")
+        give_up("sidecar gate fix", f"not valid:\n{error}")
     except NotEditable as error:
-        _give_up(str(error))
+        give_up("sidecar gate fix", str(error))
     except OSError as error:
-        _give_up(f"{file}: can not be read: {error.strerror or error}")
+        give_up("sidecar gate fix", f"{file}: can not be read: {error.strerror or error}")
     for line in _difference(repair):
         click.echo(line)
     if not diff and repair.new != repair.old:
         try:
             written(repair)
         except OSError as error:
-            _give_up(f"{shown_path(repair.path)}: can not be written: {error.strerror or error}")
+            give_up("sidecar gate fix", f"{shown_path(repair.path)}: can not be written: {error.strerror or error}")
     if repair.new == repair.old:
         click.echo(f"{operation} has all that {strategy} needs")
 
@@ -59,8 +58,3 @@ def _difference(repair: Repair) -> list[str]:
     name = shown_path(repair.path)
     lines = difflib.unified_diff(repair.old.splitlines(), repair.new.splitlines(), name, name, lineterm="")
     return list(lines)
-
-
-def _give_up(message: str) -> NoReturn:
-    click.echo(f"sidecar gate fix: {message}", err=True)
-    sys.exit(2)

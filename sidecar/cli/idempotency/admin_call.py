@@ -10,6 +10,8 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from sidecar.cli import ending
+
 _SECONDS = 10.0
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -91,8 +93,7 @@ def call(command: str, admin: str, token_file: Path, path: str, content: Mapping
 
 def give_up(command: str, message: str) -> NoReturn:
     """Say why nothing can be done, and exit with 2."""
-    click.echo(f"sidecar idempotency {command}: {message}", err=True)
-    sys.exit(2)
+    ending.give_up(f"sidecar idempotency {command}", message)
 
 
 def _detail(error: urllib.error.HTTPError) -> str:

@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 from msgspec import UNSET
 
+from sidecar.cli import ending
 from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES
 from sidecar.governance.policy.authority import authority_from
@@ -96,5 +97,4 @@ def content_of(file: Path, command: str) -> bytes:
 
 def give_up(command: str, error: InvalidDocument) -> NoReturn:
     """End the command: what it works on is not valid."""
-    click.echo(f"sidecar {command}: not valid:\n{error}", err=True)
-    sys.exit(2)
+    ending.give_up(f"sidecar {command}", f"not valid:\n{error}")

@@ -2,13 +2,12 @@
 
 import base64
 import os
-import sys
 from pathlib import Path
-from typing import NoReturn
 
 import click
 from msgspec import inspect
 
+from sidecar.cli.ending import give_up
 from sidecar.governance.documents.decoder import Decoder
 from sidecar.governance.documents.finding import Finding
 from sidecar.governance.documents.public_key import KeyName
@@ -29,20 +28,20 @@ def keygen(*, name: str, directory: Path) -> None:
     findings: list[Finding] = []
     Decoder(Tree("NAME", name, {}), findings).value(name, inspect.type_info(KeyName), ())
     if findings:
-        _give_up(f"NAME: {findings[0].rule}, got {findings[0].value}")
+        give_up(None, f"NAME: {findings[0].rule}, got {findings[0].value}")
     private_file, public_file = directory / f"{name}.key", directory / f"{name}.pub"
     try:
         ed25519 = signature.ed25519()
         private, public = ed25519.generate()
         for file in (private_file, public_file):
             if file.exists():
-                _give_up(f"{file}: is there already, and is not written over")
+                give_up(None, f"{file}: is there already, and is not written over")
         _create(private_file, private, 0o600)
         _create(public_file, public, 0o644)
     except signature.LacksExtra as error:
-        _give_up(str(error))
+        give_up(None, str(error))
     except OSError as error:
-        _give_up(f"{error.filename}: {error.strerror}")
+        give_up(None, f"{error.filename}: {error.strerror}")
     click.echo(f"{private_file} is secret; {public_file} is not. In the sidecar file, under policy:", err=True)
     click.echo(f'keys: {{{name}: "{base64.b64encode(ed25519.public_bytes(public)).decode()}"}}')
 
@@ -51,8 +50,3 @@ def _create(file: Path, content: bytes, mode: int) -> None:
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(content)
-
-
-def _give_up(message: str) -> NoReturn:
-    click.echo(message, err=True)
-    sys.exit(2)

@@ -3,10 +3,10 @@
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
+from sidecar.cli.ending import give_up
 from sidecar.governance.documents.document import SidecarDocument
 from sidecar.governance.documents.finding import InvalidDocument
 from sidecar.governance.policy.bootstrap import Bootstrap
@@ -34,13 +34,13 @@ def sign(*, file: Path, key_file: Path, key_id: str | None) -> None:
         signatures = signature.read(beside.read_bytes(), str(beside)) if beside.exists() else []
         mine = signature.sign(signature.POLICY, content, name, private)
     except InvalidDocument as error:
-        _give_up(str(error))
+        give_up(None, str(error))
     except OSError as error:
-        _give_up(f"{error.filename}: can not be read: {error.strerror}")
+        give_up(None, f"{error.filename}: can not be read: {error.strerror}")
     except ValueError as error:
-        _give_up(f"{key_file}: {error}")
+        give_up(None, f"{key_file}: {error}")
     except signature.LacksExtra as error:
-        _give_up(str(error))
+        give_up(None, str(error))
     try:
         version = _version(Delivery(str(file), content))
     except InvalidDocument as error:
@@ -50,7 +50,7 @@ def sign(*, file: Path, key_file: Path, key_id: str | None) -> None:
     try:
         beside.write_bytes(signature.written([*others, mine]))
     except OSError as error:
-        _give_up(f"{beside}: can not be written: {error.strerror}")
+        give_up(None, f"{beside}: can not be written: {error.strerror}")
     click.echo(f"{beside}: version {version} signed by {name}")
 
 
@@ -60,8 +60,3 @@ def _version(delivery: Delivery) -> int:
         sidecar=SidecarDocument(service="any"), tree=None, content=b"", file=None, hosts={}, listen={}, warnings=()
     )
     return compiled(nobody, delivery, [], datetime.now(UTC)).version
-
-
-def _give_up(message: str) -> NoReturn:
-    click.echo(message, err=True)
-    sys.exit(2)

@@ -3,10 +3,10 @@
 import base64
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
+from sidecar.cli.ending import give_up
 from sidecar.governance.documents.document import PolicySettings
 from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.documents.public_key import PublicKey
@@ -44,13 +44,13 @@ def verify(*, file: Path, key_files: tuple[Path, ...], required: int | None) -> 
             keys |= found
             pinned += least
     except InvalidDocument as error:
-        _give_up(str(error))
+        give_up(None, str(error))
     except OSError as error:
-        _give_up(f"{error.filename}: can not be read: {error.strerror}")
+        give_up(None, f"{error.filename}: can not be read: {error.strerror}")
     except signature.LacksExtra as error:
-        _give_up(str(error))
+        give_up(None, str(error))
     if required is not None and required > len(keys):
-        _give_up(f"--required: must be at most the number of keys ({len(keys)}), got {required}")
+        give_up(None, f"--required: must be at most the number of keys ({len(keys)}), got {required}")
     try:
         signers = signature.require(signature.POLICY, content, signatures, str(file), keys, required or pinned)
     except InvalidDocument as error:
@@ -78,8 +78,3 @@ def _keys(file: Path) -> tuple[dict[str, PublicKey], int]:
     if settings is None or not settings.keys:
         raise InvalidDocument([Finding(str(file), None, "policy.keys", "is required: the file pins no keys")])
     return dict(settings.keys), settings.required
-
-
-def _give_up(message: str) -> NoReturn:
-    click.echo(message, err=True)
-    sys.exit(2)
