@@ -110,7 +110,7 @@ class Live:
             "at": round(now + ahead, 3),
             "headline": _said(verdict),
             "ready": list(state.ready()),
-            "observing": [sentence(name, shadow, now) for name, shadow in state.observations.items()],
+            "observing": {name: sentence(name, shadow, now) for name, shadow in state.observations.items()},
             "policy": {
                 "version": state.policy.version,
                 "digest": state.policy.digest,

@@ -107,7 +107,7 @@ def report(
         told_at=document.at,
         span=span,
         zone=zone,
-        observing=document.observing,
+        observing=[line for name, line in document.observing.items() if not only or name in only],
     )
     if str(output) == "-":
         click.echo(text, nl=False)

@@ -146,8 +146,8 @@ class LiveDocument(Struct, frozen=True):
     destinations: list[DestinationState]
     exchanges: list[ExchangeState]
     history: Rows
-    observing: list[str] = []
-    """A sentence for each destination whose policy is only observed."""
+    observing: dict[str, str] = {}
+    """A sentence for each destination whose policy is only observed, by its name."""
 
 
 def fetch(admin: Address, seconds: int) -> bytes:

@@ -180,7 +180,7 @@ function drawVerdict() {
   const notices = now.ready.map((reason) => `Not ready: ${reason}`);
   if (link === "lost") notices.unshift(`What is below is as it was at ${timeOf(now.at)}.`);
   if (now.policy.error) notices.push(`The last policy was refused; version ${now.policy.version} stays in force. ${now.policy.error}`);
-  notices.push(...(now.observing ?? []));
+  notices.push(...Object.values(now.observing ?? {}));
   if (now.left_out.length) notices.push(`No history is kept for ${now.left_out.length} destinations beyond the first hundred.`);
   document.body.dataset.noticed = String(notices.length > 0);
   $("notice").hidden = notices.length === 0;
