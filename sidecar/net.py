@@ -217,7 +217,7 @@ class AddressRange(str):
 
 
 class PolicyUrl(str):
-    """An https address of a document: what is fetched from it governs, so that nobody on the way may write it."""
+    """An https address of a document: what is fetched from it governs, so that no hop on the way may change it."""
 
     __slots__ = ()
 

@@ -105,6 +105,72 @@ def test_a_class_name_means_one_thing() -> None:
     assert doubles.keys() - TWO_MEANINGS == set(), doubles
 
 
+PRIVATE_OF_LIBRARIES = {"sidecar/demo/child.py _exit"}
+"""os._exit: a child of the demo ends without the parent's exit handlers."""
+
+
+def private_names(nodes: Iterator[ast.AST]) -> Iterator[ast.Attribute]:
+    """Accesses `thing._name`, dunder names apart."""
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+            yield node
+
+
+def names_made_in(tree: ast.AST) -> set[str]:
+    """Names that a module defines or assigns: functions, attributes, variables, slots."""
+    made = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                made.add(name)
+            case ast.Attribute(attr=name, ctx=ast.Store()) | ast.Name(id=name, ctx=ast.Store()):
+                made.add(name)
+            case ast.Constant(value=str() as name):
+                made.add(name)
+    return made
+
+
+def test_a_private_name_is_not_used_outside_its_package() -> None:
+    trees = {
+        path.relative_to(ROOT): ast.parse(path.read_text(encoding="utf-8"))
+        for path in sorted((ROOT / "sidecar").rglob("*.py"))
+    }
+    made: dict[str, set[str]] = {}
+    for path, tree in trees.items():
+        made.setdefault(path.parts[1], set()).update(names_made_in(tree))
+
+    foreign = []
+    for path, tree in trees.items():
+        used = {node.attr for node in private_names(ast.walk(tree))}
+        imported = {
+            alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and not (node.module or "").startswith(f"sidecar.{path.parts[1]}")
+            for alias in node.names
+            if alias.name.startswith("_") and not alias.name.startswith("__")
+        }
+        foreign += [f"{path.as_posix()} {name}" for name in sorted((used - made[path.parts[1]]) | imported)]
+
+    assert set(foreign) == PRIVATE_OF_LIBRARIES
+
+
+RIDDLES = re.compile(r"\b(somebody|anybody|whoever|goodbye)\b", re.IGNORECASE)
+PLAIN_PACKAGES = ("admin", "app", "demo", "engine", "proxy", "simulator", "telemetry", "watch", "wire")
+"""Packages whose docstrings are in plain technical English."""
+
+
+@pytest.mark.parametrize("package", PLAIN_PACKAGES)
+def test_a_docstring_names_its_subject(package: str) -> None:
+    vague = []
+
+    for path in sorted((ROOT / "sidecar" / package).rglob("*.py")):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if re.match(r'\s*"""(What|Whoever|Somebody|Nobody)\b', line) or RIDDLES.search(line):
+                vague.append(f"{path.relative_to(ROOT)}:{number} {line.strip()}")
+
+    assert vague == []
+
+
 @pytest.mark.parametrize("command", ["make run", "make test"])
 def test_the_readme_shows_the_command_on_a_line_of_its_own(command: str) -> None:
     blocks = re.findall(r"^```[a-z]*\n(.*?)^```", text_of("README.md"), re.MULTILINE | re.DOTALL)

@@ -1,7 +1,7 @@
 """How many connections an admin listener holds, and how long one may take to ask: its files are the data plane's too.
 
 Idle and half-sent connections can hold no place for good. A newcomer to a full listener takes the place of the one that
-has waited longest without being answered, so that the kubelet's probes get through whoever else holds connections.
+has waited longest without being answered, so that the kubelet's probes get through when clients hold all connections.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What stands in front of every view: who may ask, what a browser may do with the answer, and how errors look."""
+"""Middleware of every view: authentication, security headers, and the form of errors."""
 
 import ipaddress
 import logging
@@ -25,7 +25,7 @@ SECURITY_HEADERS: Final = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Server": "sidecar",  # and no versions for whoever scans
+    "Server": "sidecar",  # and no version, which scanners look for
 }
 
 CHANGES: Final = frozenset({hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE})

@@ -66,7 +66,7 @@ class KeyViews:
         return await self._answer(request, answer)
 
     async def ids(self, request: web.Request) -> web.Response:
-        """What keys are known by, in their order; null for what can be no key."""
+        """The digests of the keys, in their order; null for an invalid key."""
 
         async def answer(desk: KeyDesk, asked: Mapping[str, Any]) -> object:
             written = asked.get("keys")

@@ -1,4 +1,4 @@
-"""What the live page shows, as JSON: everything at once, or as the messages of a stream.
+"""The JSON of the live page: everything at once, or as the messages of a stream.
 
 The stream is `hello`, then `rows` until nothing is missing, then with each row of the history `rows` and `now`. Times
 are seconds since 1970; rows are numbered from the start of the process, which `epoch` tells from any other.
@@ -59,7 +59,7 @@ class Live:
         await self._history.turned()
 
     def hello(self) -> Message:
-        """What does not change while the process lives."""
+        """The part that is constant for the life of the process."""
         return {
             "epoch": self.epoch,
             "version": __version__,

@@ -27,7 +27,7 @@ FILES: Final = {
     "icon.svg": "image/svg+xml",
 }
 RUNBOOKS: Final = Path(__file__).parent / "runbooks"
-"""Copies of docs/runbooks, made by `make docs`: whoever looks at this page at night has them without a wiki."""
+"""Copies of docs/runbooks, made by `make docs`: served beside the page, so that no wiki is needed."""
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -81,14 +81,14 @@ class LivePage:
         return self._file("index.html")
 
     async def runbook(self, request: web.Request) -> web.StreamResponse:
-        """What to do about an alert, by the alert's name; README lists them."""
+        """The runbook of an alert, by the alert's name; README lists them."""
         name = request.match_info["name"].removesuffix(".md")
         if name not in self._runbooks:
             return problem(HTTPStatus.NOT_FOUND, f"no alert is called {name[:100]!r}; see /runbooks/README")
         return web.Response(body=self._runbooks[name], content_type="text/plain", charset="utf-8")
 
     async def refusals(self, request: web.Request) -> web.StreamResponse:
-        """What each word of refusal means and what to do."""
+        """The meaning of each refusal and what to do."""
         return web.Response(text=self._refusals, content_type="text/plain", charset="utf-8")
 
     async def refusal(self, request: web.Request) -> web.StreamResponse:

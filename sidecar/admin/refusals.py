@@ -1,4 +1,4 @@
-"""What to do about a refusal, by its word: the parts of docs/refusals.md, as text beside the runbooks."""
+"""The advice about a refusal, by its word: the parts of docs/refusals.md, as text beside the runbooks."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ _WORD: Final = re.compile(r"`([a-z_]+)`")
 
 
 def refusal_parts(page: str) -> Mapping[str, str]:
-    """What the page says of each word: the section of that name, and the rows that have it as their reason."""
+    """The text of each word: the section of that name, and the rows that have it as their reason."""
     parts: dict[str, list[str]] = {}
     for section in _SECTION.split(page):
         title = section.partition("\n")[0].lstrip("# ")

@@ -1,4 +1,4 @@
-"""What the admin plane asks of the running process. The composition root answers."""
+"""The protocol by which the admin plane reads the running process. The composition root implements it."""
 
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from sidecar.telemetry.metrics_source import MetricsSource
 
 @dataclass(frozen=True, slots=True)
 class ReloadResult:
-    """What a reload asked for by hand came to. `findings` (file, line, field, rule, value…) is empty when `ok`.
+    """The outcome of a reload asked for by hand. `findings` (file, line, field, rule, value…) is empty when `ok`.
 
     `left_out` are findings too, about overrides without which it is in force: their exception is over.
     """
@@ -33,7 +33,7 @@ class AdminState(MetricsSource, Protocol):
         """Why it is not ready, one sentence each; empty when it is."""
 
     def warnings(self) -> Sequence[str]:
-        """What an operator should know although it may be ready, one sentence each."""
+        """Warnings for an operator that do not make it unready, one sentence each."""
 
     def endpoints(self) -> Mapping[str, Sequence[str]]:
         """The addresses of each destination, without credentials."""

@@ -1,4 +1,4 @@
-"""What the admin plane shows. Everything is read at the instant it is asked for; one view changes something."""
+"""The views of the admin plane. Each reads the state at the request; only the reload changes it."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from sidecar.telemetry.exposition import negotiate
 MAX_SCRAPES: Final = 8
 """At once: each holds a megabyte while it is read, and the listener for scrapers may be open to a whole cluster."""
 SCRAPE_SECONDS: Final = 20.0
-"""What a scraper may take to read it."""
+"""Seconds that a scraper may take to read a scrape."""
 INDEX: Final = {
     "/": "the live page; as JSON with ?format=json",
     "/events": "what the live page is fed by: server-sent events",
@@ -47,7 +47,7 @@ class Views:
         self._scrapes = 0
 
     def probes(self) -> list[web.RouteDef]:
-        """What kubelet and scrapers need, and nothing else."""
+        """The routes of kubelet and scrapers, and no others."""
         return [
             web.get("/livez", self.livez),
             web.get("/readyz", self.readyz),
@@ -76,7 +76,7 @@ class Views:
         return _json({"ready": not reasons, "reasons": reasons, "warnings": warnings}, status)
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
-        """A scrape, written in the pieces that it is made in: a megabyte at once would hold up everybody's requests."""
+        """A scrape, written in the pieces that it is made in: a megabyte at once would delay all requests."""
         if self._scrapes >= MAX_SCRAPES:
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_SCRAPES} scrapes are under way already")
         content_type = negotiate(request.headers.get(hdrs.ACCEPT, ""))

@@ -49,7 +49,7 @@ def store_of(settings: KeyStore) -> Store:
 
 
 def seal_of(settings: KeyStore) -> AnswerSeal | None:
-    """What answers are encrypted with; None where they are not. Raises UnfitStore."""
+    """The cipher of kept answers; None where they are not encrypted. Raises UnfitStore."""
     if settings.encryption_key_file is None:
         return None
     try:
@@ -103,7 +103,7 @@ class UndeclaredLog:
 
 
 class GateKeeping:
-    """What a gate needs in the background: its store opened, and what is over let go of."""
+    """The background work of a gate: opens its store, and drops what has expired."""
 
     def __init__(self, gate: IngressGate, tell: Tell) -> None:
         """`tell` writes a line of the log: a level, an event, and fields."""

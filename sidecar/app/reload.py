@@ -118,7 +118,7 @@ class PolicyInForce:
         self._route_table.shadow(loaded.candidate)
 
     def loads(self) -> Mapping[str, Load]:
-        """What each destination was sent since the start."""
+        """Attempts and requests of each destination since the start."""
         return {
             name: Load(destination.tally.attempts_total, _sent(destination))
             for name, destination in self._route_table.destinations.items()
@@ -140,7 +140,7 @@ class PolicyInForce:
         self._tell_left_out(before.left_out)
 
     def _look(self, now: datetime) -> None:
-        """What exceptions begin or end by `now` begins or ends, without any document being read again."""
+        """Apply the exceptions that begin or end by `now`, without reading a document again."""
         before, after = self.snapshot, self.snapshot.at(now)
         if after is before:
             return

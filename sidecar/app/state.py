@@ -1,4 +1,4 @@
-"""What the admin plane and the metrics are told about the process. Everything is read when it is asked for."""
+"""The state of the process, as the admin plane and the metrics read it, each time they ask."""
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -113,7 +113,7 @@ class RunningState:
         )
 
     def warnings(self) -> Sequence[str]:
-        """What an operator should know although it is ready."""
+        """Warnings for an operator that do not make it unready."""
         snapshot = self._policy.snapshot
         left_out = [f"left out: {finding}" for each in snapshot.left_out.values() for finding in each]
         unmanaged = [] if snapshot.managed else [UNMANAGED]
@@ -127,7 +127,7 @@ class RunningState:
 
     @property
     def shadows(self) -> Mapping[str, Shadow]:
-        """What a candidate policy would decide, where there is one."""
+        """The differences of a candidate policy, where there is one."""
         routes = self._route_table.routes
         return {
             name: route.shadow
@@ -165,7 +165,7 @@ class RunningState:
 
     @property
     def key_outcomes(self) -> Mapping[str, Mapping[str, int]]:
-        """What became of requests with a key, by route and outcome."""
+        """Counts of requests with a key, by route and outcome."""
         gate = self._route_table.gate
         if gate is None:
             return {}

@@ -1,4 +1,4 @@
-"""What is told at the end: a table, a sentence, and the same as a JSON document."""
+"""The summary at the end: a table, a sentence, and the same as a JSON document."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass

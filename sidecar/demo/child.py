@@ -1,4 +1,4 @@
-"""What every child process of the demo needs: a fast loop, enough sockets, and an end when its parent ends."""
+"""The set-up of every child process of the demo: uvloop, the file limit, and an end when its parent ends."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What is counted, by slots of time, and how a child process tells it to the one that shows it.
+"""Counts by slots of time, and their encoding from a child process to the process that shows them.
 
 A message is one line of JSON. A slot is sent as its whole content whenever it changed, so a later line corrects an
 earlier one, and a reader needs no state of the writer's.
@@ -17,7 +17,7 @@ SLOTS_PER_SECOND = 4
 
 @dataclass(slots=True)
 class Arrivals:
-    """What happened at the dependency in one slot."""
+    """Counts of the dependency in one slot."""
 
     arrived: int = 0  # attempts read
     repeated: int = 0  # of these, attempts of a request that had been here before
@@ -29,7 +29,7 @@ class Arrivals:
 
 @dataclass(slots=True)
 class Requests:
-    """What happened at the caller in one slot. The first two belong to the slot in which the request was issued."""
+    """Counts of the caller in one slot. The first two belong to the slot in which the request was issued."""
 
     issued: int = 0
     succeeded: int = 0

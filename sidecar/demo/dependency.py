@@ -106,7 +106,7 @@ class Dependency:
             connection.answer(OVERFLOW)
 
     def state(self) -> dict[str, object]:
-        """What `GET /-/state` shows: counts since the process started."""
+        """The body of `GET /-/state`: counts since the process started."""
         return {
             "phase": self.phase.value,
             "capacity_per_second": self._script.capacity,
@@ -210,7 +210,7 @@ class Connection(asyncio.Protocol):
         self._target = self._id = b""
 
     def answer(self, data: bytes) -> None:
-        """Send a response, if there is anybody to send it to."""
+        """Send a response, if the connection is still open."""
         if self._transport is not None and not self.gone:
             self._transport.write(data)
 

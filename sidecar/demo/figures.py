@@ -1,4 +1,4 @@
-"""What the run came to, computed from the counts and from nothing else."""
+"""The figures of a run, computed from the counts and from nothing else."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from sidecar.demo.observation import Observation
 from sidecar.demo.script import Script, ScriptPhase
 
 TROUBLE = {ScriptPhase.FAILING: "503s", ScriptPhase.HANGING: "hang"}
-"""What a trouble is called."""
+"""The name of a trouble."""
 
 WELL = 0.95
 """The share of requests that has to succeed in every second from some instant on: then a side has recovered by it."""
@@ -18,7 +18,7 @@ TOO_LATE = 0.5
 
 
 class Shares:
-    """What the counts of a scene, or of a whole side, come to."""
+    """The figures of a scene, or of a whole side."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""What has been heard of one side so far: its dependency's counts and its caller's, by slot."""
+"""The counts received from one side so far: its dependency's and its caller's, by slot."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What the sidecar says about its destination, read from its admin port."""
+"""The sidecar's state of its destination, read from its admin port."""
 
 import asyncio
 import json

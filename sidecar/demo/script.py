@@ -1,11 +1,11 @@
-"""What happens to the dependency, and when: the same for both sides."""
+"""The troubles of the dependency and their times: the same for both sides."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class ScriptPhase(Enum):
-    """What state the dependency is in."""
+    """The state of the dependency."""
 
     HEALTHY = "healthy"
     FAILING = "failing"  # 503 at once, without any work

@@ -20,7 +20,7 @@ from sidecar.demo.naive import NaiveClient
 
 
 class Client(Protocol):
-    """What traffic is sent with."""
+    """The parameters of the traffic."""
 
     async def get(self, request_id: str, patience: float) -> int:
         """The final status, within `patience` seconds; raises OSError (TimeoutError is one) when there was none."""

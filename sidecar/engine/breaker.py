@@ -78,7 +78,7 @@ class Breaker:
         """The latest of these transitions, with their instants, the newest last."""
 
     def state(self, now: float) -> BreakerState:
-        """The state at `now`. An open breaker stays open until somebody asks to be let through."""
+        """The state at `now`. An open breaker stays open until the next admission is asked for."""
         if self._state is RECOVERING and now - self._since >= self._policy.ramp:
             self._close(now)
         elif self._state is HALF_OPEN and self._probes and now - self._since >= self._probe_seconds:

@@ -20,7 +20,7 @@ class RetryBudget:
 
     where requests are counted over ten buckets and retries over those and the one before. The newest bucket is never
     full, so ten buckets hold a little less than the window and eleven a little more: whichever sliding window of that
-    length somebody measures, it holds at least these requests and at most these retries.
+    length, at whatever instant it starts, it holds at least these requests and at most these retries.
 
     A retry counts from the decision until it leaves, and from then on as if it had been decided at that instant. What
     the dependency sees is departures, and those that are told to come back at the same time would else meet in one
@@ -120,7 +120,7 @@ class RetryBudget:
 class NestedBudget(RetryBudget):
     """A budget inside another: a retry is paid for from both, and neither can pay for what the other does not have.
 
-    Only retries are counted in `whole` from here; its requests are counted by whoever counts them for all its parts.
+    Only retries are counted in `whole` from here; its requests are counted by the caller, once for all its parts.
     """
 
     __slots__ = ("_whole",)

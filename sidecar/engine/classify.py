@@ -15,7 +15,7 @@ def status_table(policy: RetryPolicy) -> dict[int, FailureClass]:
 
 
 def classify(policy: RetryPolicy, outcome: int | Fault) -> FailureClass:
-    """What an outcome, a status or a fault, means for the next attempt."""
+    """The failure class of a bad outcome, a status or a fault, by the policy."""
     if isinstance(outcome, Fault):
         return FailureClass.TRANSIENT if outcome in policy.faults else FailureClass.PERMANENT
     return status_table(policy).get(outcome, FailureClass.PERMANENT)

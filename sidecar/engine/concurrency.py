@@ -2,7 +2,7 @@
 
 A dependency that works on requests whose callers have gone has to be given time to drain its queue. But latency alone
 is no evidence of a queue: what is slow may simply be slow. So no limit is in force until there is evidence that only
-trouble gives, and one that is in force is lifted as soon as it holds nobody back or is proven to be in vain:
+trouble gives, and one that is in force is lifted as soon as it holds no request back or is proven to be in vain:
 
     | from     | evidence                                                           | to       |
     | -------- | ------------------------------------------------------------------ | -------- |
@@ -40,7 +40,7 @@ FAILURES_IN_A_ROW: Final = 3
 COOLDOWN_SECONDS: Final = 5.0
 """After a fall, before a limit over what is known to be good rises by whole slots again."""
 REOPEN_SECONDS: Final = 1.0
-"""After the last fall, or the last waiter: from then on a limit that holds nobody back is lifted."""
+"""After the last fall, or the last waiter: from then on a limit that holds no request back is lifted."""
 OUTAGE_SECONDS: Final = 3.0
 """Without a good answer: a limit may fall below what used to be in flight, since a short hang is over before."""
 KNOWN_GOOD_FACTOR: Final = 2.0
@@ -362,7 +362,7 @@ class ConcurrencyLimit:
 
     @property
     def _floor(self) -> float:
-        """What a limit that is only beginning may always have in flight."""
+        """Requests in flight that a limit always admits while it is beginning."""
         policy = self._policy
         if not self._usual.known:
             return float(max(policy.initial, policy.min_in_flight))
@@ -420,7 +420,7 @@ class ConcurrencyLimit:
         elif now - self._last_waiting >= REOPEN_SECONDS + 2.0 * seconds and now - self._last_fall >= REOPEN_SECONDS:
             if self.state is RESUMING and self._after.count >= COHORT_SAMPLES:
                 self._learn(self._after.mean, now)
-            self._open()  # it holds nobody back
+            self._open()  # it holds no request back
         state = self.state
         if state is OPEN or (state is STALLED and not self.waiting):
             self._open()

@@ -1,4 +1,4 @@
-"""What all exchanges with one destination share: its policy, budget, breaker, limit and tally."""
+"""The state that all exchanges with one destination share: its policy, budget, breaker, limit and tally."""
 
 from collections.abc import Callable
 from typing import Final
@@ -116,7 +116,7 @@ class Destination:
         return oldest
 
     def is_outlier(self, row: int) -> bool:
-        """Whether `row` fast failures in a row at one endpoint are its own: somebody else's answers came in between.
+        """Whether `row` fast failures in a row at one endpoint are its own: answers of other endpoints came in between.
 
         Where the whole destination fails its own row is at least as long, and its breaker's business.
         """

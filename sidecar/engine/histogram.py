@@ -1,4 +1,4 @@
-"""Counts of durations by bucket, in plain integers: written on the hot path, read when somebody scrapes."""
+"""Counts of durations by bucket, in plain integers: written on the hot path, read at a scrape."""
 
 from bisect import bisect_left
 from collections.abc import Sequence

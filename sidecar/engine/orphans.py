@@ -1,4 +1,4 @@
-"""Slots of attempts that nobody awaits any more, but that the dependency may still be working on.
+"""Slots of abandoned attempts, on which the dependency may still be working.
 
 A caller that leaves a slow attempt takes nothing off the dependency. If its slot were free at once, the next attempt
 would take it and join the same queue: in a hang of 5 s whose callers wait for 3 s the dependency would work on dead

@@ -1,4 +1,4 @@
-"""What an attempt came to, a status or no answer at all; and what a request came to in the end."""
+"""The outcome of an attempt (a status, or a fault: no answer), and the final outcome of a request."""
 
 from enum import Enum, IntEnum
 
@@ -13,7 +13,7 @@ class Fault(Enum):
 
 
 class FailureClass(Enum):
-    """What a bad outcome means for the next attempt."""
+    """The consequence of a bad outcome for the next attempt."""
 
     TRANSIENT = "transient"
     THROTTLED = "throttled"

@@ -85,7 +85,7 @@ class RetryAfterPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """What may be tried again, and how often. `max_attempts` includes the first.
+    """The outcomes that may be tried again, and how often. `max_attempts` includes the first.
 
     `window`: seconds after the request came within which a retry may still leave; the exchange's timeout is longer.
     """

@@ -4,7 +4,7 @@ from sidecar.engine.policy import RetryAfterPolicy
 
 
 def too_long(policy: RetryAfterPolicy, retry_after: float | None) -> bool:
-    """Whether the wish is longer than anybody here should wait: then give up, never "ignore and retry now"."""
+    """Whether the wait asked for exceeds the policy's bound: then the retry is refused, never made early."""
     return policy.honour and retry_after is not None and retry_after > policy.max
 
 

@@ -1,4 +1,4 @@
-"""What is told of one exchange once it is over: to logs, traces and the live page. Built only for notable exchanges."""
+"""The record of one finished exchange, for logs, traces and the live page. Built only for notable exchanges."""
 
 from dataclasses import dataclass
 
@@ -48,7 +48,7 @@ class ExchangeRecord:
 
     @property
     def answered_by(self) -> str:
-        """Who made the answer: `upstream`, or `sidecar` where no attempt ended so; empty without an answer."""
+        """The origin of the answer: `upstream`, or `sidecar` where no attempt ended so; empty without an answer."""
         if not self.status:
             return ""
         status = str(self.status)

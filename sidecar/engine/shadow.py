@@ -1,7 +1,7 @@
-"""What another policy would decide, beside the one that does: judged by the same engine, and carried out by nobody.
+"""The decisions of a candidate policy beside the policy in force: judged by the same engine, never carried out.
 
 A shadow follows an exchange for as long as both policies agree. At the first decision that differs it is counted and
-let go: what would have come of the other decision nobody knows.
+let go: the outcome of the other decision is not known.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ _SMOOTHING: Final = 0.05
 
 
 class Difference(Enum):
-    """What the other policy would have done instead; the words are those of metrics."""
+    """The decision of the other policy, where it differs; the words are those of metrics."""
 
     RETRY = "retry"
     """Tried again, where it was not."""
@@ -201,7 +201,7 @@ class ShadowExchange:
         return True
 
     def _align(self) -> None:
-        """What the host has set on the real exchange holds for its shadow."""
+        """Copy to the shadow what the host has set on the real exchange."""
         real, twin = self._real, self._twin
         twin.replayable = real.replayable
         twin.committed = real.committed
@@ -220,7 +220,7 @@ class ShadowExchange:
             self._let_go(now, None if told.refusal is decided.refusal else Difference.REASON)
 
     def _depart(self, now: float) -> None:
-        """Pay for the retry that nobody makes: the other policy would have."""
+        """Withdraw the token of a retry that only the other policy would have made."""
         self._twin.depart(now)
 
     def _let_go(self, now: float, difference: Difference | None) -> None:

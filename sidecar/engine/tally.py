@@ -1,6 +1,6 @@
-"""What happened at one destination since the start, in plain integers that only rise.
+"""Counts of events at one destination since the start: plain integers that only rise.
 
-The hot path adds, whoever wants to know reads: no labels, no locks.
+The hot path adds and exporters read: no labels, no locks.
 """
 
 from sidecar.engine.histogram import Histogram

@@ -1,4 +1,4 @@
-"""What is told of one exchange to whoever follows traces: its span, a span for each attempt, and what happened between.
+"""The trace of one exchange: its span, a span for each attempt, and the events between attempts.
 
 Instants are monotonic seconds, as everywhere. Ids are numbers of 128 and 64 bits. Built only for sampled exchanges.
 """

@@ -1,4 +1,4 @@
-"""What is to be done with an attempt's outcome: deliver it, or try again after a delay."""
+"""The decision about an attempt's outcome: deliver it, or try again after a delay."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -23,7 +23,7 @@ class Refusal(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """Hand the outcome to the caller; `refusal` says why it is not tried again, None when nobody wanted that."""
+    """Hand the outcome to the caller; `refusal` says why it is not tried again, None when no retry was wanted."""
 
     refusal: Refusal | None
 

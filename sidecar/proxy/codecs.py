@@ -29,7 +29,7 @@ class NewConnection(Protocol):
 
     @property
     def protocol(self) -> asyncio.Protocol:
-        """What the event loop is given."""
+        """The protocol object for the event loop."""
 
     @property
     def connection(self) -> UpstreamConnection:

@@ -1,4 +1,4 @@
-"""What all connections of one sidecar share: the wheel, the limits, the counts, and whoever is told of exchanges."""
+"""The state that all connections of one sidecar share: timer wheel, limits, counts and recorders."""
 
 import itertools
 import math
@@ -39,7 +39,7 @@ class PausedListener(Protocol):
 
 
 class IdleConnections(Protocol):
-    """Connections to a destination, of which some serve nobody now."""
+    """Connections to a destination, some of them idle."""
 
     def counts(self) -> tuple[int, int]:
         """Connections in use, and idle ones."""
@@ -133,7 +133,7 @@ class ProxyContext:
         self.paused: set[PausedListener] = set()
         """Listeners that accept nothing because of `max_connections`."""
         self.pools: WeakSet[IdleConnections] = WeakSet()
-        """Whose idle connections are closed where a file is needed for another one."""
+        """The owners whose idle connections are closed where a file is needed for another one."""
         self.tunnels = 0
         """Tunnels that were opened since the start."""
         self.rejections = dict.fromkeys(REASONS, 0)

@@ -168,7 +168,7 @@ class Downstream(asyncio.Protocol):
             self.read_gate.hold(ReadGate.AHEAD)
 
     def eof_received(self) -> bool:
-        """The client will send no more: it has left, for nobody can tell a closed socket from a half-closed one."""
+        """The client will send no more: it is gone, since a closed socket can not be told from a half-closed one."""
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -375,7 +375,7 @@ class Downstream(asyncio.Protocol):
         own = self._own = bool(head.trace or head.request_id or self._forwarding is not None)
         if whole and not own and port.router.routes.get(route.name) is route:
             # In one piece, or its end alone would stand for all of it; with an id of its own it will hardly come again,
-            # and one that says who asked is for nobody else.
+            # and one that names the caller is for that caller only.
             port.known.keep(data[: len(data) - len(rest)], (head, route))
         self._serve(head, route, rest)
 
@@ -588,7 +588,7 @@ def _gated(
 
 
 def _observed(context: ProxyContext, route: Route, head: RequestHead) -> tuple[RequestHead, ExchangeObserver | None]:
-    """The head to be sent, and who follows the exchange: a trace, a dry run, both or nobody."""
+    """The head to be sent, and the observer of the exchange: a trace, a dry run, both or None."""
     observer: ExchangeObserver | None = None
     if context.tracer is not None and (follow := traced(context, context.tracer, route.name, head)) is not None:
         head, observer = follow

@@ -1,6 +1,6 @@
 """Addresses that no request is sent to: the sidecar's own, and link-local ones unless the sidecar file allows them.
 
-Whoever may call the proxy would else reach what only processes of this machine may: its admin port, and the credentials
+A caller of the proxy would else reach what only processes of this machine may: its admin port, and the credentials
 that clouds serve at link-local addresses. Every address is judged twice: as the request spells it, before anything is
 done for it, and as it was resolved, before a connection to it is made.
 """

@@ -118,7 +118,7 @@ class Exchange:
     )
 
     engine: retry.Exchange
-    """What decides. It knows nothing of this one but where `host` leads while it waits."""
+    """The engine's exchange, which decides. It knows nothing of this one but where `host` leads while it waits."""
     phase: ExchangePhase
     _call: CallRoute | None
     """The route of the destination that the request is on; None for most."""
@@ -325,7 +325,7 @@ class Exchange:
             self._not_connected(reason, now)
 
     def on_interim(self, stream: Stream, head: ResponseHead) -> None:
-        """A 1xx response: passed on to whoever can understand it (RFC 9110 §15.2), and of no other consequence.
+        """A 1xx response: passed on to clients that can understand it (RFC 9110 §15.2), and of no other consequence.
 
         A 100 to a repeated body is an answer to us alone: the client has sent all of it long ago.
         """
@@ -668,7 +668,7 @@ class Exchange:
         self._writer.timer.arm(self.engine.deadline)
 
     def _discard(self, stream: Stream, *, complete: bool, now: float) -> None:
-        """An answer that nobody is to have."""
+        """An answer that is not delivered."""
         if stream is self._stream:
             self._stream = None
         if complete:

@@ -28,7 +28,7 @@ class ExchangePhase(IntEnum):
 
 
 class ExchangeEvent(Enum):
-    """What an exchange is told."""
+    """The events of an exchange."""
 
     BEGIN = "begin"
     TURN = "turn"

@@ -317,7 +317,7 @@ class GatedExchange:
             self._finish(lambda now: self._replay(admitted, now))
         else:
             if isinstance(admitted, KeyRun):
-                if self._gone:  # nothing was sent, and nobody waits
+                if self._gone:  # nothing was sent, and the client has left
                     await admitted.release("client_gone")
                     self._leave()
                     return

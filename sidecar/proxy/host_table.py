@@ -25,7 +25,7 @@ class HostTable(Generic[T]):
             else:
                 self._by_port[canonical_host(host), port] = value
         self.hosts = [*sorted(self._by_host), *(f"{bracketed(host)}:{port}" for host, port in sorted(self._by_port))]
-        """What it knows, those for any port first."""
+        """All entries, those for any port first."""
 
     def find(self, host: str, port: int) -> T | None:
         """The value for `host`, lower-cased and without brackets, at `port`; None when nothing has it."""

@@ -42,7 +42,7 @@ class KeyDialect:
     def keyed(self, head: RequestHead) -> RequestHead:
         """The head with a key: itself where it has one, or where its method is idempotent; else a copy.
 
-        Of several keys nobody knows which one the destination goes by: such a request is sent as it is, once.
+        Of several keys it is not known which one the destination uses: such a request is sent as it is, once.
         """
         if head.method not in UNSAFE_METHODS:
             return head

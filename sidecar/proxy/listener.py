@@ -231,7 +231,7 @@ class Listener:
         return self._context.connections + self._context.joining >= self._context.max_connections
 
     def _pause(self) -> None:
-        """Accept nothing until `resume`, which whoever leaves another listener calls if that is what it waits for."""
+        """Accept nothing until `resume`, called as well when a connection leaves another listener."""
         if self._reading:
             self._reading = False
             self._context.loop.remove_reader(self._sock)

@@ -1,6 +1,6 @@
-"""What is told of one exchange while it happens: to tracing, to a dry run, to whatever else follows single exchanges.
+"""The observer protocol of one exchange, for tracing, dry runs and whatever else follows single exchanges.
 
-An exchange has at most one observer, and most have none: one that nobody follows pays for a comparison with None at
+An exchange has at most one observer, and most have none: one without an observer pays for a comparison with None at
 each of its steps, 15 ns. Two that follow the same exchange are a `PairOfObservers`.
 """
 
@@ -15,7 +15,7 @@ from sidecar.proxy.stream import ConnectionOwner
 
 @dataclass(frozen=True, slots=True)
 class ExchangeSummary:
-    """What came of an exchange. `status` is 0 when the client left before there was one."""
+    """The end of an exchange. `status` is 0 when the client left before there was one."""
 
     status: int
     result: Result
@@ -49,13 +49,13 @@ class ExchangeObserver:
         """An attempt is over: a status in digits, a fault's word, `stale` or `abandoned`."""
 
     def on_status(self, now: float, status: int, retry_after: float | None, verdict: Verdict) -> None:
-        """What a response's status was judged to be."""
+        """The verdict on a response's status."""
 
     def on_fault(self, now: float, fault: Fault, verdict: Verdict, *, sent: bool) -> None:
-        """What a fault was judged to be."""
+        """The verdict on a fault."""
 
     def on_slow(self, now: float, verdict: Verdict) -> None:
-        """What was decided when an attempt had not been answered for longer than usual."""
+        """The decision about an attempt that has not been answered for longer than usual."""
 
     def on_departure(self, now: float, admission: Admission | Refusal) -> None:
         """The back-off is over: the retry leaves, or is refused after all."""

@@ -1,7 +1,7 @@
 """Connections to a destination's endpoints: leased to exchanges as streams, kept alive, opened when none is free.
 
 As many connections are opened as those who wait need: one each while a connection has a capacity of one stream, one for
-all of them where it has more. Whoever waits is served by the first stream there is, of a new connection or of one that
+all of them where it has more. A waiting exchange gets the first stream there is, of a new connection or of one that
 became free meanwhile.
 """
 
@@ -51,7 +51,7 @@ class PendingConnection:
         self.fresh = fresh
 
     def cancel(self) -> None:
-        """Nobody wants it any more."""
+        """The waiting exchange withdraws."""
         self._address.withdraw(self)
 
 
@@ -102,7 +102,7 @@ class ResolvedAddress(HealthRecord):
         return None
 
     def restore(self, connection: UpstreamConnection, now: float) -> None:
-        """Take back a connection that has capacity again; whoever waits is served first."""
+        """Take back a connection that has capacity again; waiting exchanges are served first."""
         if self._closed:
             if connection.idle():
                 connection.close()
@@ -141,7 +141,7 @@ class ResolvedAddress(HealthRecord):
     def await_stream(self, waiter: ConnectionWaiter, *, fresh: bool) -> PendingConnection:
         """Wait for a stream, and open a connection unless enough are being opened."""
         pending = PendingConnection(self, waiter, fresh=fresh)
-        self.in_flight += 1  # from now on: an endpoint that lets everybody wait for a connection is a busy one
+        self.in_flight += 1  # from now on: an endpoint whose connections are slow to open counts as busy
         self._waiting.append(pending)
         if len(self._connects) < self._wanted:
             task = self._endpoint_pool.loop.create_task(self._connect())
@@ -150,7 +150,7 @@ class ResolvedAddress(HealthRecord):
         return pending
 
     def withdraw(self, pending: PendingConnection) -> None:
-        """Somebody waits no longer."""
+        """A waiting exchange has left."""
         if pending not in self._waiting:
             return
         self._waiting.remove(pending)
@@ -272,7 +272,7 @@ class EndpointPool:
         return self._context.clock()
 
     def close_idle_connections(self) -> bool:
-        """Close connections of any destination that serve nobody now. False when there are none."""
+        """Close idle connections, of any destination. False when there are none."""
         return self._context.close_idle_connections()
 
     @property
@@ -346,7 +346,7 @@ class EndpointPool:
                 raise OutOfFiles from error
             now = context.clock()
             if isinstance(error, OSError) or now - began >= _STAGGER:
-                # Whoever lost patience: what takes so long is not the one to try next.
+                # Cancelled by a time-out as well: an address that takes so long is not the one to try next.
                 address.record_connect_failure(now)
             if shaking and isinstance(error, (OSError, ValueError)):
                 raise HandshakeFailed(failure_of(error)) from error
@@ -403,7 +403,7 @@ class EndpointPool:
         self._changed()
 
     def _on_timer(self, now: float) -> None:
-        """The answer is old. Where nobody is connected nobody may ever ask again; who does has it looked up then."""
+        """The answer is old. Without a connection it is dropped; the next request looks it up again."""
         del now
         if any(address.open for address in self.addresses):
             self.refresh()

@@ -9,7 +9,7 @@ from asyncio import Transport
 def unsent_bytes(transport: Transport) -> int:
     """The bytes that were written to `transport` and that its peer has not taken: ours, and the kernel's.
 
-    Both, for the kernel's may be megabytes: whoever reads them slowly takes nothing of ours for a long time.
+    Both, for the kernel's may be megabytes: a client that reads them slowly takes nothing of ours for a long time.
     """
     sock = transport.get_extra_info("socket")
     try:
@@ -29,9 +29,9 @@ class ReadGate:
     PEER = 2
     """The side that consumes what is read can not take more."""
     BUFFER = 4
-    """There is nobody to pass the bytes to yet, and enough of them are kept."""
+    """The receiver of the bytes is not known yet, and enough of them are kept."""
     HELD = 8
-    """What has been read is kept until it is known whether anybody is to have it."""
+    """Bytes that were read are kept until it is known whether they are to be passed on."""
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport

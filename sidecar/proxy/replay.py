@@ -34,7 +34,7 @@ class ReplayBuffer:
             self.replayable = False
 
     def send(self) -> bytes:
-        """What is kept, in one piece, which is then on its way."""
+        """The kept body, in one piece, to be sent."""
         if len(self._pieces) != 1:
             self._pieces[:] = [b"".join(self._pieces)]
         content = self._pieces[0]

@@ -21,12 +21,12 @@ def _lifetime() -> float:
     return LIFETIME
 
 
-def _nobody() -> None:
-    """Nobody wants to know."""
+def _ignore() -> None:
+    """The default for callers that do not wait."""
 
 
 class DnsLookupLimit:
-    """The look-ups of names that nobody configured: so many at once and no more.
+    """The bound on simultaneous look-ups of names that are not configured.
 
     Where no name server answers, each takes as long as the system's patience, while its caller has gone after a second.
     """
@@ -61,12 +61,12 @@ class Resolver:
         port: int,
         clock: Callable[[], float],
         lifetime: Callable[[], float] = _lifetime,
-        done: Callable[[], None] = _nobody,
+        done: Callable[[], None] = _ignore,
         dns_lookup_limit: DnsLookupLimit | None = None,
     ) -> None:
         """`lifetime` is asked at each look-up for its seconds; `done` is called after each, whatever it came to.
 
-        `dns_lookup_limit` is what bounds the look-ups of a name that nobody configured; None for one of the documents.
+        `dns_lookup_limit` bounds the look-ups of names that are not configured; None for one of the documents.
         """
         self._loop = loop
         self._host = host

@@ -56,9 +56,9 @@ class Route:
         self.calls = CallRoutes()
         """Settings by method and path; most destinations have none."""
         self.observation: Shadow | None = None
-        """What the policy would decide that is only observed; None unless the mode is observe."""
+        """The judgement of a policy that is only observed; None unless the mode is observe."""
         self.shadow: Shadow | None = None
-        """What follows exchanges: of a candidate, in a dry run, or of what is observed; mostly None."""
+        """The shadow that follows exchanges: of a candidate, in a dry run, or of what is observed; mostly None."""
         self.shadow_calls = self.calls
         """The routes that it knows."""
         self.refresh()

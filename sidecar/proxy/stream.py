@@ -1,4 +1,4 @@
-"""What an exchange knows of the endpoint's side: streams of connections, whatever protocol they speak.
+"""The upstream interface of an exchange: streams of connections, whatever protocol they speak.
 
 A connection offers streams, as in httpcore: `has_capacity` and `lease`. An HTTP/1 connection has a capacity of one
 and is its own stream; a multiplexed one has many. A stream carries one request and one response, and ends alone: to

@@ -17,7 +17,7 @@ TICK: Final = 0.005
 
 
 def _nothing(now: float) -> None:
-    """What a retired timer does."""
+    """The callback of a retired timer."""
 
 
 class Timer:
@@ -111,6 +111,6 @@ class Wheel:
                 for timer in self._slots.pop(slot):
                     timer.look(place, now)
         finally:
-            # Whoever fired may have set an alarm for a later slot than the first one that is left.
+            # A callback may have set an alarm for a later slot than the first one that is left.
             if order and (self._alarm is None or order[0] < self._alarm_slot):
                 self._set_alarm(order[0])

@@ -14,11 +14,11 @@ from sidecar.wire.handshake import HandshakeFailure, handshake_failure
 
 ALPN: Final = ("http/1.1",)
 SHUTDOWN_SECONDS: Final = 2.0
-"""For the other side to say goodbye in TLS; then the connection is closed without."""
+"""Seconds to wait for the other side's close_notify; then the connection is closed without it."""
 
 
 class HandshakeFailed(ConnectionError):
-    """No TLS connection; no byte of a request has been seen by whoever would answer it."""
+    """No TLS connection; no byte of a request has been seen by the endpoint."""
 
     def __init__(self, failure: HandshakeFailure) -> None:
         super().__init__(failure.detail)
@@ -81,14 +81,14 @@ class _ServerHandshake(ssl.SSLObject):
 
 
 SHAKING_ON: Final = ContextVar[socket.socket]("SHAKING_ON")
-"""The caller's connection on which hands are shaken: set by whoever begins, for the last word if it fails."""
+"""The client connection whose handshake is running: set at its start, for the alert if it fails."""
 
 PLAIN_HTTP: Final = problem(400, HandshakeFailure.NOT_TLS.value, "this port speaks TLS: call it by https", close=True)
 """For a caller who speaks HTTP without TLS."""
 
 
 def client_context() -> ssl.SSLContext:
-    """A context that trusts nobody yet and verifies everything."""
+    """A context with no trusted authority yet, that verifies everything."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.sslobject_class = _ClientHandshake
     context.minimum_version = ssl.TLSVersion.TLSv1_2

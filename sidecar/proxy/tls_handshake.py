@@ -1,7 +1,7 @@
 """A caller's connection until its TLS handshake is over: it takes a place, and has no longer than a head may take.
 
 asyncio's own TLS server tells of a connection after its handshake only: those that never finish one would be counted
-and bounded by nobody.
+and without a bound.
 """
 
 import asyncio

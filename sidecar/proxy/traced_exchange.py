@@ -145,7 +145,7 @@ class _Attempt:
             self.ended = max(self.began, now)
 
     def span(self) -> AttemptSpan:
-        """What is told of it."""
+        """The span of this attempt."""
         endpoint = self.owner.endpoint
         return AttemptSpan(
             span_id=self.span_id,

@@ -1,8 +1,8 @@
 """One HTTP/1 connection to an endpoint: a request's bytes out, a response's head and body in, one exchange at a time.
 
 It has a capacity of one stream, and is that stream itself. The bytes of HTTP/1 end here: chunks, and heads framed anew.
-Bytes that nobody asked for, or that follow a complete response, make the connection unfit: it is closed and none of
-them is delivered, for they might be the answer to somebody else's question.
+Bytes without a request, or that follow a complete response, make the connection unfit: it is closed and none of
+them is delivered, for they might be the answer to another client's request.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from sidecar.wire.writer import request_head, response_head
 
 _END: Final = b"\r\n\r\n"
 _FRESH, _BEGUN, _BODY, _WHOLE = range(4)
-"""What has come of the response: nothing, some of its head, its head, all of it."""
+"""How much of the response has arrived: nothing, some of its head, its head, all of it."""
 _LEFT_MOST: Final = 16
 """Pieces of 64 KiB that are read of a connection that can no longer be written to."""
 
@@ -162,7 +162,7 @@ class Upstream(asyncio.Protocol):
             self._part()  # half of a request may have gone that way
 
     def cancel(self) -> None:
-        """The exchange gives up: nothing more of this connection is wanted, which nobody shares."""
+        """The exchange gives up: nothing more of this connection is wanted, which is not shared."""
         if self._receiver is not None:
             self._receiver = None
             self.owner.in_flight -= 1
@@ -342,7 +342,7 @@ class Upstream(asyncio.Protocol):
         self._deliver(receiver, head, data)
 
     def _check_interim(self, receiver: ResponseReceiver, head: ResponseHead) -> None:
-        """Raises Malformed for a 101 that nobody asked for, and where there is no end of others."""
+        """Raises Malformed for a 101 without an upgrade request, and for too many other 1xx."""
         if head.status == 101 and not (self._request.upgrade and head.upgrade == b"websocket"):
             raise Malformed(502, "bad_status_line", "101 without having been asked to switch protocols")
         self._interim_bytes += len(head.line) + len(head.fields)
@@ -400,9 +400,9 @@ class Upstream(asyncio.Protocol):
             receiver.on_body(self, payload)
 
     def _read_what_is_left(self) -> None:
-        """Whoever answers an upload early and closes makes our next write fail, with the answer still to be read.
+        """Where an endpoint answers an upload early and closes, our next write fails with the answer still to be read.
 
-        No end is read from here: a failed write leaves nobody to tell a clean one from a reset.
+        No end is read from here: after a failed write a clean end can not be told from a reset.
         """
         if self.transport.get_extra_info("ssl_object") is not None:
             return
@@ -421,6 +421,6 @@ class Upstream(asyncio.Protocol):
             pass
 
     def _spoil(self) -> None:
-        """There is more than the response: of it nothing is delivered, and nobody else may ask here."""
+        """There is more than the response: none of it is delivered, and the connection is not used again."""
         self._reusable = False
         self._rejections["unexpected_bytes"] += 1

@@ -1,4 +1,4 @@
-"""What a run is held to in CI: `amplification < 1.2`, `recovery < 5s`."""
+"""The assertions about a run, for CI: `amplification < 1.2`, `recovery < 5s`."""
 
 import operator
 import re

@@ -1,6 +1,6 @@
 """The fleet itself: pods that call, services that work, and requests on their way between them.
 
-A service works on a request to its end even when nobody waits for the answer any more: that is what keeps an outage
+A service works on a request to its end even when its caller has left: that is what keeps an outage
 alive after its cause has gone. The workers of each of its endpoints stand behind one queue, as if a load balancer there
 were perfect; a request that waits for a service further down holds no worker.
 """
@@ -48,7 +48,7 @@ _FAULT: Final = Result.FAULT
 _SLOWNESS: Final = frozenset({"hang", "brownout", "cold"})
 _ANSWERS: Final = frozenset({"error", "dead"})
 _FAULTS: Final = frozenset({502, 504})
-"""What the proxy says where there was no answer: no service of a scenario says so itself."""
+"""The statuses that the proxy gives where there was no answer: no service of a scenario answers so itself."""
 
 
 class Curve:
@@ -114,7 +114,7 @@ class SimulatedEndpoint:
 
 
 class Place(HealthRecord):
-    """What one pod's sidecar knows of an endpoint."""
+    """The state of one endpoint in one pod's sidecar."""
 
     __slots__ = ("endpoint",)
 
@@ -139,7 +139,7 @@ class Pod:
 
 
 class Hop:
-    """What one service's pods have to do with one service that they call."""
+    """The calls of one service's pods to one other service."""
 
     __slots__ = ("callee", "index", "policy", "requests", "share", "slow", "unsafe")
 
@@ -193,7 +193,7 @@ class Station:
         self.attempts = Curve(seconds)
         self.answers = 0
         self.wasted = 0
-        """Answers that nobody waited for any more."""
+        """Answers that came after the caller had left."""
         self.begun = Curve(seconds)
         """Requests from outside, by when they came."""
         self.good = Curve(seconds)
@@ -203,7 +203,7 @@ class Station:
 class Job:
     """A request that a pod works on by calling others, one after the other.
 
-    From outside if it has no `inbound`; its `ticket` is then who asks again, -1 if nobody does.
+    From outside if it has no `inbound`; its `ticket` is then who asks again, -1 if none does.
     """
 
     __slots__ = ("began", "epoch", "inbound", "outbound", "over", "pod", "station", "step", "ticket")
@@ -274,7 +274,7 @@ class Fleet:
         self.latencies = array("d")
         """Seconds, of the good answers to requests from outside."""
         self.refusals: Counter[Refusal] = Counter()
-        """What callers were told instead of a retry, or of an answer."""
+        """Refusals, of retries and of requests, by reason."""
         self._agenda = Agenda()
         self._random = Random(scenario.seed)  # noqa: S311 - a run has to be reproducible, not secret
         self._chance = self._random.random
@@ -433,7 +433,7 @@ class Fleet:
             self._agenda.at(self._agenda.now + pause, self._ask, job.station, job.ticket)
 
     def _leave(self, job: Job, _: int) -> None:
-        """Who asked from outside waits no longer."""
+        """The caller from outside leaves."""
         if job.over or job.epoch != job.pod.epoch:
             return
         job.over = True
@@ -533,7 +533,7 @@ class Fleet:
 
     @staticmethod
     def _judge(call: Call, place: Place, status: int, now: float) -> None:
-        """What the proxy holds against an endpoint that answers so, or for it."""
+        """Record the answer in the health record of its endpoint, as the proxy does."""
         if place.ejected_until <= now:
             place.record_connection()
         if status in call.policy.breaker.statuses:
@@ -612,7 +612,7 @@ class Fleet:
             self._go_on(job, status)
 
     def _wake(self, destination: Destination) -> None:
-        """Somebody waits, and something has changed: let those go whose turn it is."""
+        """Admit waiting requests after a change that may have freed slots."""
         while (waiter := destination.next_waiter(self._agenda.now)) is not None:
             assert isinstance(waiter, Call)
             waiter.ticket += 1
@@ -650,7 +650,7 @@ class Fleet:
             self._agenda.at(now + FAST, self._fail, (call, 503, None), ticket)
 
     def _worked(self, endpoint: SimulatedEndpoint, call: Call, ticket: int) -> None:
-        """A worker has done with it, and takes the next; nobody tells it that its caller has gone."""
+        """A worker has done with it, and takes the next; it does not learn that its caller has left."""
         station = call.hop.callee
         now = self._agenda.now
         if endpoint.queue:

@@ -1,4 +1,4 @@
-"""What a service is like: how long its work takes, what its cache spares it, and its speed while there is trouble."""
+"""The model of a service: its latency distribution, its cache, and its speed during a trouble."""
 
 import math
 from bisect import bisect_left, bisect_right

@@ -1,4 +1,4 @@
-"""What a run came to: success, amplification and recovery, by the definitions that the measured storms use too."""
+"""The outcome of a run: success, amplification and recovery, by the definitions of the measured storms."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,14 @@ SLOTS_PER_SECOND: Final = round(1 / SLOT)
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """What one service saw. Attempts per request: of the calls to it, and of the requests from outside."""
+    """The figures of one service. Attempts per request: of the calls to it, and of the requests from outside."""
 
     service: str
     amplification: float
     worst_second: float
     attempts_per_request: float
     wasted: float
-    """Share of its answers that nobody waited for any more."""
+    """Share of its answers that came after the caller had left."""
     longest_queue: int
     attempts: tuple[float, ...]
     """Per second, in each slot."""
@@ -60,7 +60,7 @@ class RunOutcome:
 
 
 def outcome(fleet: Fleet) -> RunOutcome:
-    """What a run that is over came to."""
+    """The outcome of a finished run."""
     scenario = fleet.scenario
     slots = math.ceil(scenario.seconds / SLOT)
     entries = [station for station in fleet.stations.values() if station.service.rate or station.service.callers]
@@ -98,7 +98,7 @@ def _depth(fleet: Fleet, name: str, outside: int) -> Depth:
     return Depth(
         service=name,
         amplification=sum(attempts) / sum(requests),
-        # What is compared with is what is usual: an outage in which nobody asks for the first time has no ratio.
+        # What is compared with is what is usual: an outage without a first attempt has no ratio.
         worst_second=1 + max(retried, default=0) / max(1, usual[len(usual) // 2]),
         attempts_per_request=sum(attempts) / outside if outside else 0.0,
         wasted=station.wasted / station.answers if station.answers else 0.0,

@@ -62,7 +62,7 @@ class Capacity(Rate):
 
 
 class CacheEntry(Document, frozen=True, kw_only=True):
-    """What spares a service work: each request is for one of `keys`, all of them cached at the start.
+    """The cache of a service: each request is for one of `keys`, all of them cached at the start.
 
     One that is not costs `miss` times the work, and is cached from then on.
     """
@@ -147,7 +147,7 @@ HARMLESS: Final = frozenset({"slow", "burst"})
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What ServiceEntry says, in numbers: seconds, requests per second. `workers` is 0 where there is no work to do.
+    """A ServiceEntry as numbers: seconds, requests per second. `workers` is 0 where there is no work to do.
 
     `keys` is 0 where there is no cache.
     """
@@ -181,7 +181,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What TroubleEntry says, once."""
+    """The values of a TroubleEntry, for one occurrence."""
 
     service: str
     kind: str
@@ -473,7 +473,7 @@ class _Reader:
         ]
 
     def _check_change(self, here: Place, entry: TroubleEntry, service: ServiceEntry) -> None:
-        """What slow and burst need, and nothing else does."""
+        """Check the fields that only slow and burst take."""
         needs = {"slow": "service_time", "burst": "requests"}.get(entry.kind)
         if needs is not None and getattr(entry, needs) is UNSET:
             self._decoder.lacking((*here, "kind"), f"needs {needs}")

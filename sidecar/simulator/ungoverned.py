@@ -1,4 +1,4 @@
-"""What a fleet is compared with: the same retries without what governs them. The engine's parts, made null."""
+"""The fleet without governance, for comparison: the same retries, with null objects for budget, breaker and limit."""
 
 from dataclasses import replace
 from typing import Final

@@ -1,1 +1,1 @@
-"""What the process tells of itself: metrics, log lines, lag. It reads the engine and never acts on it."""
+"""Exporters: metrics, log lines, traces, lag. It reads the engine and never acts on it."""

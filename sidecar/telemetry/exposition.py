@@ -25,7 +25,7 @@ def family(name: str, documentation: str, kind: str, content_type: str) -> str:
 
 
 def ending(content_type: str) -> bytes:
-    """What comes after the last family."""
+    """The end of the exposition, after the last family."""
     return b"# EOF\n" if content_type == OPENMETRICS else b""
 
 

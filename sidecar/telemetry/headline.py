@@ -1,4 +1,4 @@
-"""What is going on, in words: am I amplifying, towards whom, and why were retries refused.
+"""The state in words: am I amplifying, towards whom, and why were retries refused.
 
 The page, the terminal and the JSON say the same sentence, so it is made once, here.
 """
@@ -84,7 +84,7 @@ class Standing:
 
     @property
     def limited(self) -> int:
-        """What our in-flight limit refused."""
+        """Requests that the in-flight limit refused."""
         return self.refusals.get(Refusal.CONCURRENCY_LIMIT.value, 0)
 
     @property

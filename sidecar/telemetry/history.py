@@ -42,7 +42,7 @@ MEASURES: Final = ("amplification", "bound", "balance", "p50", "p99")
 """At the end of the second; the quantiles, in seconds, are of the requests that ended lately, NaN without any."""
 
 BLANKS: Final = {"amplification": 1.0, "bound": 1.0, "balance": 0.0, "p50": math.nan, "p99": math.nan}
-"""What a measure is before there was traffic."""
+"""The value of a measure before there was traffic."""
 
 Column: TypeAlias = "array[Any]"
 """A ring of ROWS numbers: whole ones for counts and levels, floats for measures."""
@@ -143,7 +143,7 @@ class Series:
         return ordered
 
     def transitions(self, since: float) -> list[tuple[float, str]]:
-        """What the breaker did since then, and the state it was in at that time, in front."""
+        """The breaker's changes since then, after the state it was in at that time."""
         times, states = self._times, self._states
         first = len(times)
         while first > 0 and times[first - 1] >= since:

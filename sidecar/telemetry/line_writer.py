@@ -1,6 +1,6 @@
 """Writes lines to a file descriptor without ever making the caller wait: a full pipe costs lines, not the proxy.
 
-The descriptor is not made non-blocking, because that flag belongs to everybody who shares it (the parent's terminal,
+The descriptor is not made non-blocking, because that flag belongs to all that share it (the parent's terminal,
 the other container process). A thread of its own waits instead.
 """
 
@@ -11,7 +11,7 @@ from collections import deque
 
 MAX_LINE_BYTES = 64 * 1024
 LINGER_SECONDS = 0.05
-"""What comes within it is written at once. Waking for each line, the log cost a storm 8 % more cpu; so it costs 1 %
+"""Seconds: lines within them are one write. Waking for each line, the log cost a storm 8 % more cpu; so it costs 1 %
 (`python -m loadtest logs`)."""
 
 
@@ -78,7 +78,7 @@ class LineWriter:
         while written < len(block):
             try:
                 written += os.write(self._fd, view[written:])
-            except BlockingIOError:  # somebody else made the shared descriptor non-blocking
+            except BlockingIOError:  # another process made the shared descriptor non-blocking
                 poll = select.poll()
                 poll.register(self._fd, select.POLLOUT)
                 poll.poll()

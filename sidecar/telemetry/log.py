@@ -67,7 +67,7 @@ class Log:
 
     @property
     def dropped(self) -> Mapping[str, int]:
-        """Lines dropped since the start, by reason: `rate_limit`, or `backpressure`: nobody read them."""
+        """Lines dropped since the start, by reason: `rate_limit`, or `backpressure`: the reader was too slow."""
         return {
             "rate_limit": sum(limit.dropped for limit in self._limits),
             "backpressure": self.writer.dropped,
@@ -95,7 +95,7 @@ def configure(style: Format, level: LogLevel, fd: int = STDERR, *, colours: bool
     log = Log(style, level, fd, colours=colours)
     limit = log.limited(LineLimit(MESSAGES_PER_SECOND, MESSAGES_BURST, time.monotonic()))
     logging.basicConfig(handlers=[Bridge(log, limit, time.monotonic)], level=level.number, force=True)
-    # It tells of every event in a directory, and whoever reloads tells what came of it.
+    # It tells of every event in a directory, and the reload logs the outcome.
     logging.getLogger("watchfiles").setLevel(max(logging.WARNING, level.number))
     return log
 
@@ -125,7 +125,7 @@ class Bridge(logging.Handler):
 
 
 class _Sink:
-    """What structlog takes for a logger: it gets rendered lines, and says whether there was room for them."""
+    """The logger behind structlog: it gets rendered lines, and says whether there was room for them."""
 
     def __init__(self, writer: LineWriter) -> None:
         self._write = writer.write

@@ -1,4 +1,4 @@
-"""Every metric the sidecar exports, in one table; read from the engine's integers when somebody scrapes (`exporter`).
+"""Every metric the sidecar exports, in one table; read from the engine's integers at a scrape (`exporter`).
 
 Names and labels are interface: dashboards and alerts are written against them. Label values come from policy names and
 closed enumerations only, never from a path, a host, a key or an error text.
@@ -85,7 +85,7 @@ class SidecarSample:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What is read, from the process (`process`) or from each destination (`sample`, `histogram`): one of the three.
+    """One metric, read from the process (`process`) or from each destination (`sample`, `histogram`): one of the three.
 
     The last two have the label `destination` in front of `labels`.
     """

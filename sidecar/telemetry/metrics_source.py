@@ -1,4 +1,4 @@
-"""What telemetry asks of the running process. The composition root answers; everything is read only when asked for."""
+"""The protocol by which telemetry reads the running process. The composition root implements it, without a cache."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -129,7 +129,7 @@ class MetricsSource(Protocol):
 
     @property
     def key_outcomes(self) -> Mapping[str, Mapping[str, int]]:
-        """What became of requests with an idempotency key, by route with a contract, by `gate.KeyOutcome`'s words."""
+        """Counts of requests with an idempotency key, by route with a contract, by `gate.KeyOutcome`'s words."""
 
     @property
     def keys_unknown(self) -> int | None:
@@ -153,7 +153,7 @@ class MetricsSource(Protocol):
 
     @property
     def shadows(self) -> Mapping[str, Shadow]:
-        """What a candidate policy would decide, by destination; empty unless there is a dry run."""
+        """The differences of a candidate policy, by destination; empty unless there is a dry run."""
 
     @property
     def observations(self) -> Mapping[str, Shadow]:

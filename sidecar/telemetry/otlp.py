@@ -1,6 +1,6 @@
 """Traces as OpenTelemetry's spans, sent by its own exporter over OTLP/HTTP.
 
-The only module that imports the extra `otel`; `tracing` imports it when somebody asked for traces. The exporter obeys
+The only module that imports the extra `otel`; `tracing` imports it when traces are configured. The exporter obeys
 the usual variables (OTEL_EXPORTER_OTLP_HEADERS, …_CERTIFICATE, …_TIMEOUT, …_COMPRESSION, OTEL_RESOURCE_ATTRIBUTES).
 Names of attributes are those of the semantic conventions for HTTP; our own begin with `sidecar.`.
 """

@@ -1,4 +1,4 @@
-"""structlog without rich, which it imports where it is installed, to draw tracebacks that nobody here asks it for.
+"""structlog without rich, which it imports where it is installed, to draw tracebacks that are not used here.
 
 rich is for commands that people look at. In a proxy it would be 3.2 MB of memory (RSS) beside every pod.
 """
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def _absent(name: str) -> Iterator[None]:
-    """Whoever imports the module now is told that there is none, unless somebody has it already."""
+    """Make imports of the module fail from now on, unless it is imported already."""
     there = name in sys.modules
     if not there:
         sys.modules[name] = None  # type: ignore[assignment]

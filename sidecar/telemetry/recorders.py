@@ -1,4 +1,4 @@
-"""Everybody who is told of notable exchanges, as one."""
+"""All recorders of notable exchanges, as one."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""What `GET /?format=json` of an admin port says, as types; fetched, or read from a file where somebody saved it."""
+"""The document of `GET /?format=json` of an admin port, as types; fetched, or read from a saved file."""
 
 import http.client
 from pathlib import Path
@@ -184,7 +184,7 @@ def decode(content: bytes, where: str) -> LiveDocument:
 
 
 def printable(text: str) -> str:
-    """Without anything a terminal would obey: callers choose paths, and whoever answers chooses everything."""
+    """The text without terminal control characters: callers choose paths, and the answering server everything else."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

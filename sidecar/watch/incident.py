@@ -1,4 +1,4 @@
-"""What a stretch of seconds came to: what the dependency did, what our callers did, and what was held back.
+"""The figures of a span of seconds: the dependency's answers, the callers' requests, and the retries refused.
 
 Everything is counted, but for one thing that is computed and says so: the load there would have been without budget,
 breaker and limit. For each second, with p the share of the attempts sent that failed, and m = `retry.max_attempts`:
@@ -95,7 +95,7 @@ class Incident:
     max_attempts: int
     worst_amplification: float
     bound_then: float
-    """What the budget allowed in that worst second."""
+    """Retries that the budget allowed in that worst second."""
     times_opened: int
     open_seconds: float
 

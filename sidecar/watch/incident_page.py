@@ -120,7 +120,7 @@ def _destination(one: Incident, when: Clock, number: int) -> str:
 
 
 def _well_ones(well: Sequence[Incident]) -> str:
-    """Those that nobody has to read about: a line each."""
+    """The destinations without an incident: a line each."""
     if not well:
         return ""
     rows = "".join(

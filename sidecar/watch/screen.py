@@ -1,6 +1,6 @@
 """The live page in a terminal: the verdict, a line for each destination, the last exchanges.
 
-Colour says nothing that a sign or a word does not say too; blue and orange are told apart by everybody.
+Colour says nothing that a sign or a word does not say too; blue and orange differ for the colour-blind too.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""Host and port as a request names them (RFC 3986 §3.2, RFC 9110 §7.2): checked before anybody believes them."""
+"""Host and port as a request names them (RFC 3986 §3.2, RFC 9110 §7.2): checked before they are used."""
 
 import re
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""Who asked, for the service behind the ingress: X-Forwarded-For and X-Forwarded-Proto."""
+"""The caller's address and scheme, for the service behind the ingress: X-Forwarded-For and X-Forwarded-Proto."""
 
 
 def forwarded(fields: bytes, client: bytes, scheme: bytes) -> bytes:

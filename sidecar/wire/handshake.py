@@ -8,7 +8,7 @@ from typing import Final
 
 
 class HandshakeFailure(Enum):
-    """No TLS connection could be had, and why. `detail` is the sentence for whoever sent the request."""
+    """No TLS connection could be had, and why. `detail` is the sentence for the sender of the request."""
 
     HOSTNAME = "tls_hostname"
     EXPIRED = "tls_expired"
@@ -25,12 +25,12 @@ class HandshakeFailure(Enum):
 
     @property
     def permanent(self) -> bool:
-        """Whether it would be the same the next time: somebody has to change a certificate or a configuration first."""
+        """Whether it would fail again: only another certificate or configuration can mend it."""
         return self not in (HandshakeFailure.TIMEOUT, HandshakeFailure.HANDSHAKE)
 
     @property
     def detail(self) -> str:
-        """What happened, in a sentence."""
+        """The failure, in a sentence."""
         return _DETAILS[self]
 
 
@@ -57,7 +57,7 @@ _BY_VERIFY_CODE: Final = {  # X509_V_ERR_*, openssl/x509_vfy.h
     9: HandshakeFailure.NOT_YET_VALID,  # CERT_NOT_YET_VALID
     10: HandshakeFailure.EXPIRED,  # CERT_HAS_EXPIRED
     18: HandshakeFailure.SELF_SIGNED,  # DEPTH_ZERO_SELF_SIGNED_CERT
-    19: HandshakeFailure.UNKNOWN_CA,  # SELF_SIGNED_CERT_IN_CHAIN: the chain's root came along, and nobody trusts it
+    19: HandshakeFailure.UNKNOWN_CA,  # SELF_SIGNED_CERT_IN_CHAIN: the chain's root came along, and is not trusted
     20: HandshakeFailure.UNKNOWN_CA,  # UNABLE_TO_GET_ISSUER_CERT_LOCALLY
     21: HandshakeFailure.UNKNOWN_CA,  # UNABLE_TO_VERIFY_LEAF_SIGNATURE
     62: HandshakeFailure.HOSTNAME,  # HOSTNAME_MISMATCH

@@ -64,7 +64,7 @@ _NOT_HTTP: Final = frozenset(
 
 
 class _HeadReader:
-    """What both directions share: finding the end of a head and keeping within the limits."""
+    """The part common to both directions: finds the end of a head and enforces the limits."""
 
     __slots__ = ("_complete", "_fields", "_max_bytes", "_max_fields", "_partial", "rest")
 
@@ -216,7 +216,7 @@ class RequestReader(_HeadReader):
         return head
 
     def _judge(self, raw: bytes) -> RequestHead:
-        """What llhttp lets through."""
+        """Reject what llhttp accepts and RFC 9112 does not. Raises Malformed."""
         if raw[0] in b"\r\n":
             raw = raw.lstrip(b"\r\n")
         eol = raw.index(b"\r\n")
@@ -383,7 +383,7 @@ def _read_request_fields(head: RequestHead, fields: list[tuple[bytes, bytes]], b
             head.request_id = value
         elif role == IDEMPOTENCY_KEY:
             keys += 1
-            head.keyed = bool(value) and keys == 1  # of two nobody knows which one the destination goes by
+            head.keyed = bool(value) and keys == 1  # of two it is not known which one the destination uses
         elif role == TRACEPARENT:
             head.trace = value
         elif role >= EXPECT:
@@ -496,7 +496,7 @@ _usual_status = lru_cache(maxsize=512)(_status)
 
 
 def _nominated(named: list[bytes]) -> set[bytes]:
-    """The fields that Connection names. Not Host or Content-Length: whoever names those wants the next hop misled."""
+    """The fields that Connection names. Not Host or Content-Length: removing those would mislead the next hop."""
     return {name for name in named if name not in (b"host", b"content-length")}
 
 
@@ -513,7 +513,7 @@ def _foreign(method: bytes) -> Malformed:
 
 
 def _refused(error: str, data: bytes, fields: list[tuple[bytes, bytes]]) -> Malformed:
-    """What llhttp's words amount to."""
+    """The refusal for an error of llhttp."""
     method = data.lstrip(b"\r\n").partition(b" ")[0]
     if method in _NOT_HTTP:
         return _foreign(method)

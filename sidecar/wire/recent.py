@@ -18,7 +18,7 @@ class Recent(dict[bytes, Kept]):
 
     Two generations: what is asked for again moves to the newer one; when that is full the older one is let go. The
     newer one is the dictionary itself, so that `get` is the dictionary's own: 0.1 µs less than through a method.
-    Whoever gets None there asks `recall`.
+    A caller that gets None there asks `recall`.
     """
 
     __slots__ = ("_older",)
@@ -28,7 +28,7 @@ class Recent(dict[bytes, Kept]):
         self._older: dict[bytes, Kept] = {}
 
     def recall(self, head: bytes) -> Kept | None:
-        """What was kept of this head in the older generation, or None."""
+        """The entry of this head in the older generation, or None."""
         kept = self._older.get(head)
         if kept is not None:
             self.keep(head, kept)

@@ -32,7 +32,7 @@ from sidecar.wire.hopbyhop import (
 MOST: Final = 8
 """Shapes that are kept at a time: each that a head is not of costs 0.1 µs."""
 PACE: Final = 0.1
-"""Seconds from one that is learnt to the next: it takes 0.3 ms, and whoever sends ever new ones is to gain nothing."""
+"""Seconds from one that is learnt to the next: it takes 0.3 ms, which bounds the cost of ever new ones."""
 HEAD_BYTES: Final = 1024
 FIELDS: Final = 32
 
