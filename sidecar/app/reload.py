@@ -33,7 +33,7 @@ def wall_clock() -> datetime:
 
 
 BACKGROUND_TASKS: Final = (*UPDATER_TASKS, "certificate_watch")
-"""What goes on beside requests, by name."""
+"""The names of background tasks."""
 
 
 class PolicyInForce:

@@ -244,7 +244,7 @@ class DestinationPolicy:
         return self.key_retention if keyed and self.honours_keys else -math.inf
 
     def in_force(self) -> "DestinationPolicy":
-        """What exchanges run under: this policy, or, where it is only observed, one that interferes with nothing.
+        """The policy in force for exchanges: this one, or, where it is only observed, one that interferes with nothing.
 
         That one refuses, limits and retries nothing, and gives nothing up before the longest time the engine knows.
         """

@@ -21,7 +21,7 @@ class CallRoute:
     match: RouteMatch
     policy: DestinationPolicy
     declared: DestinationPolicy | None = None
-    """What the documents say, where it is only observed; None where it is `policy`."""
+    """The policy of the documents, where it is only observed; None where it is `policy`."""
     lateness: Lateness = field(default_factory=Lateness)
     requests: list[int] = field(default_factory=lambda: [0] * len(Result))
     """Requests that are over, by `Result`."""

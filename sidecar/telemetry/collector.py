@@ -22,7 +22,7 @@ _CONNECTIONS: Final = "sidecar_connections"
 
 
 class DestinationSource(Protocol):
-    """What has destinations, by name: `sidecar.client.Retries`."""
+    """An owner of destinations, by name: `sidecar.client.Retries`."""
 
     @property
     def destinations(self) -> Mapping[str, Destination]:
