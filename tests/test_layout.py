@@ -106,7 +106,7 @@ def test_a_class_name_means_one_thing() -> None:
 
 
 PRIVATE_OF_LIBRARIES = {"sidecar/demo/child.py _exit", "sidecar/governance/loading/bounded_connector.py _payload"}
-"""os._exit ends a child of the demo without the parent's exit handlers; aiohttp gives a subclass no other way to its body."""
+"""os._exit ends a child of the demo without the parent's exit handlers; aiohttp has no public access to the body."""
 
 
 def private_names(nodes: Iterator[ast.AST]) -> Iterator[ast.Attribute]:

@@ -137,7 +137,7 @@ class RunningState:
 
     @property
     def observations(self) -> Mapping[str, Shadow]:
-        """What the policy would do that is only observed, by destination in that mode."""
+        """The decisions of a policy that is only observed, by destination in that mode."""
         routes = self._route_table.routes
         return {name: route.observation for name, route in routes.items() if route.observation is not None}
 

@@ -88,7 +88,7 @@ class Shadow:
         self.lately["refused"].add(now)
 
     def last_day(self, now: float) -> dict[str, int]:
-        """What it would have done in the last day, by the words of `lately`."""
+        """Counts of its decisions in the last day, by the words of `lately`."""
         for window in self.lately.values():
             window.advance(now)
         return {word: window.total for word, window in self.lately.items()}

@@ -157,7 +157,7 @@ class MetricsSource(Protocol):
 
     @property
     def observations(self) -> Mapping[str, Shadow]:
-        """What a policy would decide that is only observed (`mode: observe`), by destination in that mode."""
+        """The decisions of a policy that is only observed (`mode: observe`), by destination in that mode."""
 
     @property
     def log_lines_dropped(self) -> Mapping[str, int]:

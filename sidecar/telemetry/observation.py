@@ -1,4 +1,4 @@
-"""What a policy that is only observed (`mode: observe`) would have done, in one sentence for each destination."""
+"""The decisions of a policy that is only observed (`mode: observe`), in one sentence for each destination."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ _MINUTE: Final = 60.0
 
 
 def sentence(name: str, shadow: Shadow, now: float) -> str:
-    """What it would have done in the last day, or since it is observed.
+    """Its decisions in the last day, or since it is observed.
 
     `payments is observed: in the last day the policy would have retried 412 requests, saved 371, refused 9.` Saved is
     an estimate: each retry counts as the share of attempts that was answered well at the time.
