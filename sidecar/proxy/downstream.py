@@ -458,11 +458,13 @@ class Downstream(asyncio.Protocol):
         if self._state != _BUSY or self._lost:
             return
         self._state = _HEAD
+        # What held the last request back is no reason to hold the next: nobody would let go of it.
+        self.read_gate.release(ReadGate.PEER | ReadGate.BUFFER)
         data, self._ahead = self._ahead, b""
         if data:
             self.data_received(data)
         if self._state == _HEAD:
-            self.read_gate.release(ReadGate.AHEAD | ReadGate.PEER | ReadGate.BUFFER)
+            self.read_gate.release(ReadGate.AHEAD)
         elif self._state == _BODY:
             self.read_gate.release(ReadGate.AHEAD)  # for the rest of a body that began while another answer was awaited
 

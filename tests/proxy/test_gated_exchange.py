@@ -12,7 +12,7 @@ import pytest
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.idempotency.desk import KeyDesk
 from sidecar.idempotency.gate import IngressGate
-from tests.fakes.house import GENEROUS, House, house
+from tests.fakes.house import GENEROUS, House, house, read_response
 from tests.fakes.key_gates import BEST_EFFORT, REEXECUTE_OK, BrokenStore, key_gate, keyed_route
 from tests.fakes.origin import Answer, Origin, Request, hanging, hanging_up, replying, response
 
@@ -529,3 +529,27 @@ async def test_a_fault_of_our_own_leaves_no_client_waiting(monkeypatch: pytest.M
 
     assert [type(error) for error in told] == [LookupError]
     assert origin.requests == []
+
+
+async def test_a_service_that_took_a_body_too_slowly_holds_nothing_back_of_the_request_behind_it() -> None:
+    async def answer_unread(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(response(201, b"charged", "Connection: close"))
+        await writer.drain()
+        writer.transport.abort()
+
+    service = await asyncio.start_server(answer_unread, "127.0.0.1", 0)
+    gate = key_gate(max_request_bytes=8 << 20)
+    second = post("k2", b"0123456789")
+    async with service, house([service.sockets[0].getsockname()[1]], ingress=True) as proxy:
+        proxy.route.gate = gate
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.own.address.port)
+        writer.write(post("k1", b"x" * (6 << 20)) + second[:-5])
+        first = await asyncio.wait_for(read_response(reader), WITHIN)
+        writer.write(second[-5:])
+        answer = await asyncio.wait_for(read_response(reader), WITHIN)
+        writer.close()
+        await until(lambda: proxy.context.busy == 0)
+    await gate.close()
+
+    assert status(first) == status(answer) == 201
