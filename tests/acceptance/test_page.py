@@ -65,7 +65,7 @@ def plain(*names: str) -> ShownState:
     """Destinations that have not been called yet."""
     clock = SceneClock()
     destinations = {name: Destination(name, DestinationPolicy(), lambda: 0.5, 0.0) for name in names}
-    return ShownState(destinations=destinations, history=History(clock), clock=clock)
+    return ShownState(destinations=destinations, history=History(clock), clock=clock, observations={})
 
 
 def call(state: ShownState, name: str, status: int, times: int = 1) -> None:
