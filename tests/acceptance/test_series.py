@@ -17,7 +17,7 @@ def series_of(metrics: str) -> dict[str, float]:
 
 
 async def test_ten_thousand_hosts_and_paths_make_the_series_of_one_destination(tmp_path: Path) -> None:
-    async with Origin(replying(response(200))) as origin:
+    async with Origin(replying(response(200)), host="0.0.0.0") as origin:  # at every address of loopback
         with running(
             tmp_path,
             {"payments": {"endpoints": [f"http://127.0.0.1:{origin.port}"]}},
@@ -41,7 +41,7 @@ async def test_ten_thousand_hosts_and_paths_make_the_series_of_one_destination(t
 
 
 async def call(egress_host: str, egress_port: int, port: int, first: int) -> None:
-    """Every CONNECTIONS-th of the hosts, which are addresses of loopback: nobody but 127.0.0.1 listens there."""
+    """Every CONNECTIONS-th of the hosts, which are addresses of loopback."""
     reader, writer = await asyncio.open_connection(egress_host, egress_port)
     for number in range(first, HOSTS, CONNECTIONS):
         host = f"127.1.{number // 250}.{number % 250 + 1}:{port}"
