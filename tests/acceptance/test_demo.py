@@ -262,7 +262,7 @@ def test_an_interrupted_run_says_so_and_leaves_nothing_behind(
     process = start()
     try:
         read_until(process, "1 s healthy")
-        kept = list(tmp_path.iterdir())
+        kept = list(tmp_path.glob("sidecar-demo-*"))
         process.send_signal(number)
         _, errors = process.communicate(timeout=PATIENCE)
     finally:
@@ -271,4 +271,4 @@ def test_an_interrupted_run_says_so_and_leaves_nothing_behind(
 
     assert len(kept) == 1
     assert (process.returncode, errors) == (code, "")
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.glob("sidecar-demo-*")) == []
