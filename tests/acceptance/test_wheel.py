@@ -97,5 +97,19 @@ def test_every_library_that_is_imported_is_declared() -> None:
     assert {DISTRIBUTIONS.get(name, name) for name in map(_name, project["dependencies"])} <= imported
 
 
+@pytest.mark.parametrize(
+    "file", ["deploy/ci/gate.yml", "deploy/ci/policy-check.yml", ".pre-commit-hooks.yaml", "docs/gate/README.md"]
+)
+def test_what_runs_the_command_installs_more_than_the_client(file: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    brought = {"retry-sidecar[proxy]", *project["optional-dependencies"]["proxy"]}
+
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    (extras,) = [found[1] for line in lines if (found := re.search(r"(?:retry-sidecar|\"\.)\[(.*?)\]", line))]
+
+    for extra in extras.split(","):
+        assert set(project["optional-dependencies"][extra]) & brought, f"{file}: [{extra}] is without the command"
+
+
 def _name(requirement: str) -> str:
     return re.split(r"[\[<>=;]", requirement)[0].lower().replace("-", "_")

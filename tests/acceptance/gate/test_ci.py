@@ -111,3 +111,13 @@ def test_the_hook_takes_what_is_called_like_a_description(repository: Path) -> N
     ]
     entry = [str(BIN / hook["entry"].split()[0]), *hook["entry"].split()[1:], "api/openapi.yaml"]
     assert subprocess.run(entry, cwd=repository, check=False, capture_output=True).returncode == 0
+
+
+def test_the_gate_without_its_extra_is_one_line_and_no_finding(repository: Path) -> None:
+    program = "import sys\nsys.modules['referencing'] = None\nfrom sidecar.__main__ import main\nmain()"
+
+    command = [sys.executable, "-c", program, "gate", "api"]
+    result = subprocess.run(command, cwd=repository, check=False, capture_output=True, text=True)
+
+    assert result.returncode == 2
+    assert result.stderr == "the review gate needs the extra `gate`: pip install 'retry-sidecar[gate]'\n"
