@@ -18,7 +18,7 @@ _LACKING_GATE: Final = "the review gate needs the extra `gate`: pip install 'ret
 def main() -> None:
     """Run the command. Exit code 2 where an extra that it needs is not installed.
 
-    A subcommand is imported when it is called, so its import may fail, too: a traceback would be exit code 1, a finding.
+    A subcommand is imported when it is called, so that import may fail, too; a traceback would mean exit code 1.
     """
     try:
         importlib.import_module("sidecar.cli").main()

@@ -118,7 +118,7 @@ class Incident:
 
     @property
     def is_our_doing(self) -> bool:
-        """Our limit held requests back while the destination answered well what it was sent, in each of the troubles."""
+        """Our limit held requests back while the destination answered well what it was sent, in every trouble."""
         failed = any(episode.dependency is not None for episode in self.episodes)
         return (
             not failed and self.limited >= max(ENOUGH_BAD, BAD_SHARE * self.requests) and self.failed_share < BAD_SHARE
