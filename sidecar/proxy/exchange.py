@@ -957,9 +957,9 @@ class Exchange:
         self.engine.retract(now)
         if self._elder is not None:
             self._await_elder(now)
-            return
-        added = b"Retry-After: 1\r\n" if error.status == 503 else b""
-        self._answer(error.status, error.reason, error.detail, now, Result.REFUSED, added)
+        else:
+            added = b"Retry-After: 1\r\n" if error.status == 503 else b""
+            self._answer(error.status, error.reason, error.detail, now, Result.REFUSED, added)
         if self.engine.destination.limiter.waiting:
             self._wake(now)
 
