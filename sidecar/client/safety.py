@@ -37,6 +37,4 @@ class Safety:
         """The last instant at which the call may be made again though it may have been executed; monotonic seconds."""
         if self.idempotent:
             return math.inf
-        if self.idempotency_key is not None and policy.honours_keys:
-            return now + policy.key_retention
-        return -math.inf
+        return now + policy.repeatable_for(b"", keyed=self.idempotency_key is not None)
