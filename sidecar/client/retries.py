@@ -80,4 +80,4 @@ class Retries(Mapping[str, GovernedDestination]):
             return unlisted
 
     def _governed(self, name: str, policy: DestinationPolicy) -> GovernedDestination:
-        return GovernedDestination(name, policy, self._rand, self._observer, self._clock)
+        return GovernedDestination(name, policy.in_force(), self._rand, self._observer, self._clock)

@@ -51,3 +51,10 @@ def test_metrics_read_the_engines_of_named_destinations_only(retries_of: Retries
     retries.for_host("other.test", 80)
 
     assert list(retries.destinations) == ["payments"]
+
+
+def test_a_policy_that_is_only_observed_interferes_with_nothing(retries_of: RetriesOf) -> None:
+    retries = retries_of(observe=True)
+
+    assert retries["payments"].policy.retry.max_attempts == 1
+    assert retries["payments"].policy.timeout > 600
