@@ -10,9 +10,10 @@ from sidecar.cli.ending import give_up
 from sidecar.cli.top import address_of
 from sidecar.governance.documents.units import Duration
 from sidecar.telemetry.history import ROW_SECONDS, ROWS
-from sidecar.watch.document import Unreadable, decode, fetch, printable, read
+from sidecar.watch.document import Unreadable, decode, fetch, read
 from sidecar.watch.incident import Span, incidents
 from sidecar.watch.incident_page import page
+from sidecar.watch.printable import printable
 
 
 class Instant(click.ParamType[float]):

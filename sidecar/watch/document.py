@@ -181,10 +181,3 @@ def decode(content: bytes, where: str) -> LiveDocument:
         return msgspec.json.decode(content, type=LiveDocument)
     except msgspec.MsgspecError as error:
         raise Unreadable(f"{where} does not say what a sidecar of this version says: {error}") from error
-
-
-def printable(text: str) -> str:
-    """The text without terminal control characters: callers choose paths, and the answering server everything else."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

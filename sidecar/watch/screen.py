@@ -13,7 +13,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sidecar.watch.document import DestinationState, ExchangeState, LiveDocument, printable
+from sidecar.watch.document import DestinationState, ExchangeState, LiveDocument
+from sidecar.watch.printable import printable
 
 BARS: Final = "▁▂▃▄▅▆▇█"
 PLAIN_BARS: Final = ".:-=+*#@"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.net import Address
-from sidecar.watch.document import Unreadable, decode, fetch, printable, read
+from sidecar.watch.document import Unreadable, decode, fetch, read
 from tests.admin.scenery import storm
 from tests.watch.documents import content_of
 
@@ -70,8 +70,3 @@ def test_something_else_is_not_taken_for_a_document(body: bytes) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(Unreadable, match=r"nothing\.json: No such file"):
         read(tmp_path / "nothing.json")
-
-
-def test_text_that_a_terminal_would_obey_is_shown_and_not_obeyed() -> None:
-    assert printable("/charges/1") == "/charges/1"
-    assert printable("a\x1b[2Jb\nc\u202e") == "a\\x1b[2Jb\\nc\\u202e"
