@@ -25,7 +25,8 @@ import math
 from enum import Enum
 from typing import Final
 
-from sidecar.engine.latency import SILENCE_SECONDS, SLOW_FACTOR, UsualLatency
+from sidecar.engine.hold_budget import HoldBudget
+from sidecar.engine.latency import IMPATIENCE_SECONDS, SILENCE_SECONDS, SLOW_FACTOR, UsualLatency
 from sidecar.engine.orphans import RECLAIM_INTERVAL_SECONDS, RECLAIM_SHARE, OrphanedSlots
 from sidecar.engine.policy import ConcurrencyPolicy, LimitKind
 from sidecar.engine.trial import COHORT_SAMPLES, RUN_SAMPLES, TREND_SHARE, Cohort, SlowRun, slower_than
@@ -116,6 +117,8 @@ class ConcurrencyLimit:
         "_before",
         "_changed",
         "_failures",
+        "_hold_budget",
+        "_is_suspicion",
         "_judged_at",
         "_last_fall",
         "_last_good",
@@ -159,6 +162,8 @@ class ConcurrencyLimit:
         self.state = OPEN
         self._timeout = self._patience = timeout
         self._patience_known_at = -_NEVER
+        self._hold_budget = HoldBudget()
+        self._is_suspicion = False  # the limit in force is only due to what is assumed about patience
         self._usual = UsualLatency(timeout, unknown_silence, now)
         self.silence = self._usual.silence
         """Seconds without a good answer that are a stall."""
@@ -192,7 +197,8 @@ class ConcurrencyLimit:
         self._adaptive = policy.limit is LimitKind.ADAPTIVE
         if timeout is not None and timeout != self._timeout:
             self._timeout = timeout
-            self._be_patient(min(timeout, self._patience) if self._patience_known_at > -_NEVER else timeout, now)
+            known = self._patience if self._patience_known_at > -_NEVER else math.inf
+            self._be_patient(min(known, self._assumed_patience), now)
         if not self._adaptive:
             self.state = OPEN
             self.limit = float(min(max(policy.initial, policy.min_in_flight), policy.max_in_flight))
@@ -207,6 +213,8 @@ class ConcurrencyLimit:
         """`stalls_at` has passed, and an original wants to leave: no more in flight than there are now."""
         if not self._adaptive or self.state in {STALLED, RESUMING, HELD}:
             return
+        if self.state is OPEN:
+            self._is_suspicion = self._is_assuming
         self.state = STALLED
         self.limit = min(self.limit, max(float(self.in_flight), self._floor))
         self._probe_wait = self.silence
@@ -246,6 +254,11 @@ class ConcurrencyLimit:
         self.waiting.add(waiter, now)
         self._arrivals.add(now)
         self._last_waiting = now
+        if self._is_suspicion:
+            budget = self._hold_budget
+            budget.spend()
+            if budget.is_exhausted or (self.state is STALLED and not budget.is_funded):
+                self._trust(now)
         return True
 
     def look_again(self, now: float) -> None:
@@ -319,6 +332,7 @@ class ConcurrencyLimit:
         if seconds < max(SILENCE_SECONDS, SLOW_FACTOR * self._usual.seconds if self._usual.known else 0.0):
             return
         self._patience_known_at = now
+        self._is_suspicion = False
         self._be_patient(min(seconds, self._patience), now)
 
     def orphan(self, seconds: float, patience: float, now: float) -> None:
@@ -373,10 +387,29 @@ class ConcurrencyLimit:
         """Whether a slot that comes back without an answer is not given to the next, which would be lost as well."""
         return self.state is STALLED and self._usual.rate < FEW_PER_SECOND and self.limit >= self._floor + 1.0
 
+    @property
+    def _assumed_patience(self) -> float:
+        """Seconds for which callers are taken to wait while that is not known."""
+        return min(self._timeout, IMPATIENCE_SECONDS) if self._hold_budget.is_funded else self._timeout
+
+    @property
+    def _is_assuming(self) -> bool:
+        """Whether callers are taken to wait for less than the policy lets them, and none has shown it."""
+        return self._patience == IMPATIENCE_SECONDS < self._timeout and self._patience_known_at == -_NEVER
+
+    def _trust(self, now: float) -> None:
+        """Enough were held back on suspicion: callers are taken to wait for as long as the policy lets them."""
+        self._paced_at = self._paced_until = -_NEVER
+        self._open(now)
+
     def _end_period(self, now: float) -> None:
-        self._usual.end_period(now, limited=self.state is not OPEN)
-        if self._patience < self._timeout and now - self._patience_known_at > FORGET_PATIENCE_SECONDS:
-            self._be_patient(self._timeout, now)
+        answered = self._usual.end_period(now, limited=self.state is not OPEN)
+        if self.state is OPEN:
+            self._hold_budget.earn(answered, self._usual.rate)
+        if now - self._patience_known_at > FORGET_PATIENCE_SECONDS:
+            self._patience_known_at = -_NEVER
+            if self.state is OPEN:
+                self._be_patient(self._assumed_patience, now)
         self.silence = self._usual.silence
         if self._usual.rate > 0.0:
             self._orphans.interval = max(RECLAIM_INTERVAL_SECONDS, 1.0 / (RECLAIM_SHARE * self._usual.rate))
@@ -395,14 +428,18 @@ class ConcurrencyLimit:
     def _suspect(self, seconds: float, now: float) -> None:
         """A slow answer while the limit is open."""
         if seconds > PATIENCE_TOLERANCE * self._patience:
+            self._patience_known_at = -_NEVER
+            self._hold_budget.clear()
             self._be_patient(self._timeout, now)
         run = self._run
         if not run.add(seconds, now) or len(run) < RUN_SAMPLES:
             return
         lasted = now - run.began
         if lasted >= TREND_SHARE * seconds and run.rises:
+            self._is_suspicion = self._is_assuming
             self._hold(self.in_flight + 1.0, now)
         elif lasted >= 2.0 * run.mean:
+            self._is_suspicion = self._is_assuming
             self._watch(self.in_flight + 1.0, now)
 
     def _watch(self, size: float, now: float) -> None:
@@ -420,10 +457,10 @@ class ConcurrencyLimit:
         elif now - self._last_waiting >= REOPEN_SECONDS + 2.0 * seconds and now - self._last_fall >= REOPEN_SECONDS:
             if self.state is RESUMING and self._after.count >= COHORT_SAMPLES:
                 self._learn(self._after.mean, now)
-            self._open()  # it holds no request back
+            self._open(now)  # it holds no request back
         state = self.state
         if state is OPEN or (state is STALLED and not self.waiting):
-            self._open()
+            self._open(now)
             self._last_good = now
             if seconds > self._usual.slow:
                 self._suspect(seconds, now)
@@ -472,7 +509,7 @@ class ConcurrencyLimit:
         self._last_good = now
         run = self._run
         if seconds <= self._usual.slow:
-            self._open()
+            self._open(now)
             return
         run.add(seconds, now)
         if now < self._watch_until:
@@ -481,7 +518,7 @@ class ConcurrencyLimit:
             self._hold(self._size, now)
         else:
             self._learn(run.mean, now)
-            self._open()
+            self._open(now)
 
     def _hold_on(self, seconds: float, now: float) -> None:
         usual = self._usual
@@ -510,7 +547,7 @@ class ConcurrencyLimit:
             elif 2 * (self.in_flight + 1) >= self.limit:
                 self.limit = min(self.limit + 1 / self.limit, most)
         elif now - self._last_fall >= REOPEN_SECONDS:
-            self._open()
+            self._open(now)
 
     def _hold(self, size: float, now: float) -> None:
         """It gets slower and slower: less at once, until it is brisk, or as slow with less."""
@@ -565,6 +602,7 @@ class ConcurrencyLimit:
         elif in_vain is not None:
             if self._trial_factor > 1.0:
                 self.limit = self._limit_before
+            self._is_suspicion = False
             self._prove(now)
 
     def _prove(self, now: float) -> None:
@@ -572,12 +610,17 @@ class ConcurrencyLimit:
         self._judged_at = now
 
     def _learn(self, seconds: float, now: float) -> None:
+        if self._is_suspicion:
+            self._hold_budget.clear()
         self._usual.relearn(seconds, float(self.in_flight), now)
         self.silence = self._usual.silence
         self.waiting.answer_seconds = seconds
 
-    def _open(self) -> None:
+    def _open(self, now: float) -> None:
         self.state = OPEN
+        if self._is_assuming:
+            self._be_patient(self._assumed_patience, now)
+        self._is_suspicion = False
         self._run.clear()
         self.limit = float(self._policy.max_in_flight)
 
@@ -587,6 +630,7 @@ class ConcurrencyLimit:
         if now - self._last_fall < FALL_INTERVAL_SECONDS or now - self._last_good < FALL_INTERVAL_SECONDS:
             return
         self._last_fall = now
+        self._is_suspicion = False
         self._pace, self._paced_until = PACE_AFTER_FAILURES, now + PACE_AFTER_FAILURES_SECONDS
         if self.state in {OPEN, WATCH}:
             self.state = HELD

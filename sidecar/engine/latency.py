@@ -78,11 +78,11 @@ class UsualLatency:
         """Whether there were enough answers yet."""
         return self.seconds < math.inf
 
-    def end_period(self, now: float, *, limited: bool) -> None:
-        """`ends` has come. `limited`: a limit is in force."""
+    def end_period(self, now: float, *, limited: bool) -> int:
+        """`ends` has come: how many answers this period had, 0 if it goes on. `limited`: a limit is in force."""
         if self.count < MIN_SAMPLES and now - self.began < MAX_PERIOD_SECONDS:
             self.ends = now + PERIOD_SECONDS
-            return
+            return 0
         if not limited:
             self._ceiling = math.inf
         elif self._ceiling == math.inf:
@@ -101,7 +101,9 @@ class UsualLatency:
             self.in_flight = _lower_median(in_flight)
             self.rate = sorted(rates)[len(rates) // 2]
             self._set(min(self._ceiling, _lower_median(latencies)))
+        answered = self.count
         self._begin(now)
+        return answered
 
     def relearn(self, seconds: float, in_flight: float, now: float) -> None:
         """The latency has changed, and it was proven that this is no congestion."""

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.engine.concurrency import OPEN, ConcurrencyLimit
+from sidecar.engine.hold_budget import MAX_SECONDS, SHARE
 from sidecar.engine.policy import DestinationPolicy
 from tests.engine.fleet import Call, Fleet, Load
 
@@ -145,6 +146,23 @@ def test_after_any_history_the_limit_is_open_within_ten_seconds_and_ten_latencie
     assert fleet.destinations[0].limiter.state is OPEN
     assert not any(call.waited for call in fleet.begun(settled, settled + 5.0))
     assert begins < settled
+
+
+@pytest.mark.parametrize(("slow", "every"), [(0.4, 4.0), (1.0, 10.0), (5.0, 60.0)])
+def test_no_more_callers_wait_for_false_alarms_than_the_hold_budget_has_earned(slow: float, every: float) -> None:
+    """Well for a quarter of an hour, and from then on slower again and again for half of the time."""
+    calm, until = 900.0, 1020.0
+
+    def latency(now: float, _: Random) -> float:
+        return slow if now > calm and now % every > every / 2 else 0.02
+
+    fleet = healthy(latency, Load(30.0, until)).run()
+
+    assert all_answered(fleet)
+    held = sum(call.waited for call in fleet.calls)
+    assert held <= SHARE * len(fleet.calls) + 2.0 * MAX_SECONDS * 30.0  # and an episode may overdraw it
+    assert fleet.held_back(until - 30.0, until) == 0
+    assert longest_wait(fleet) <= 2.0 * slow
 
 
 def play(limit: ConcurrencyLimit, history: list[tuple[float, int, float, str]]) -> float:

@@ -140,3 +140,29 @@ def test_callers_who_all_leave_too_early_do_not_stop_a_destination_from_coming_b
     assert slow.success(6.2, 9.0) < 0.05
     assert slow.success(9.2, 12.0) == 1.0
     assert slow.sent > 0.4 * len(slow.calls)
+
+
+FIRST_HANG = 900.0
+"""Seconds without any trouble before it: a pod that runs for a quarter of an hour."""
+
+
+def first_trouble(speed: float, seconds: float, seed: int) -> Fleet:
+    """Callers leave after 3 s, the policy's timeout is the default of a minute, and no caller has ever left."""
+    trouble = Trouble(FIRST_HANG, FIRST_HANG + seconds, speed=speed)
+    load = Load(40.0, FIRST_HANG + seconds + 8.0)
+    return Fleet(DestinationPolicy(), 5, around(0.1), load, trouble, seed=seed, patience=some(1.0, 3.0)).run()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_pod_that_has_been_well_for_a_quarter_of_an_hour_saves_callers_from_its_first_hang(seed: int) -> None:
+    hang = first_trouble(0.0, 5.0, seed)
+
+    assert hang.success(FIRST_HANG, FIRST_HANG + 5.0) > 0.25
+    assert hang.success(FIRST_HANG + 5.0, FIRST_HANG + 13.0) > 0.97
+
+
+def test_and_from_its_first_brownout() -> None:
+    brownout = first_trouble(0.4, 10.0, seed=1)
+
+    assert brownout.success(FIRST_HANG, FIRST_HANG + 10.0) > 0.45
+    assert brownout.success(FIRST_HANG + 10.0, FIRST_HANG + 18.0) > 0.97
