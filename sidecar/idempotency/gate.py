@@ -115,10 +115,14 @@ class KeyRun:
         status = 0 if answer is None else answer.status
         return await self._end(Doubt(self._held, why, status, stored), KeyOutcome.UNKNOWN)
 
+    def abandon(self) -> None:
+        """Nobody will say how it ended: its lease is renewed no more, and when it lapses the outcome is unknown."""
+        if not self._ended:
+            self._stop_renewing()
+            self._gate.count(self.route, KeyOutcome.UNSETTLED)
+
     async def _end(self, event: Event, outcome: KeyOutcome) -> bool:
-        self._ended = True
-        if self._renewal is not None:
-            self._renewal.cancel()
+        self._stop_renewing()
         try:
             applied = await self._gate.register.apply(self._key, event)
         except StoreUnavailable:
@@ -127,6 +131,11 @@ class KeyRun:
         done = applied.ruling is LedgerRuling.DONE
         self._gate.count(self.route, outcome if done else KeyOutcome.UNSETTLED)
         return done
+
+    def _stop_renewing(self) -> None:
+        self._ended = True
+        if self._renewal is not None:
+            self._renewal.cancel()
 
     async def _renew(self) -> None:
         while not self._ended:

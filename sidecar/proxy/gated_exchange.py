@@ -161,9 +161,11 @@ class GatedExchange:
             self._exchange.on_client_drained()
             return
         if self._exchange is not None and self._run is None:
-            if not self._over:
-                self._exchange.on_client_gone()  # it has no claim: as any other
-            self._leave()
+            try:
+                if not self._over:
+                    self._exchange.on_client_gone()  # it has no claim: as any other
+            finally:
+                self._leave()
         elif not self._tasks:
             self._leave()
 
@@ -203,14 +205,16 @@ class GatedExchange:
         """The service answers."""
         if self._run is None:
             self._over = self._over or complete
-            self._pass_on(head, added, body, complete, now, trailers)
-            if complete:
-                self._leave()
+            try:
+                self._pass_on(head, added, body, complete, now, trailers)
+            finally:
+                if complete:
+                    self._leave()
             return
         answer = self._answer = _Answer(head, added, self._gate.max_response_bytes)
         answer.take(body)
         if complete:
-            self._settle(answer, trailers)
+            self._keep(answer, trailers)
             return
         streams = field_values(head.fields, b"content-type")[:1]
         if answer.too_large or (head.length or 0) > answer.limit or (streams and streams[0].startswith(_EVENT_STREAM)):
@@ -237,14 +241,16 @@ class GatedExchange:
         answer = self._answer
         if answer is None:
             self._over = True
-            if not self._gone:
-                self._writer.end(data, trailers, now)
-            self._leave()
+            try:
+                if not self._gone:
+                    self._writer.end(data, trailers, now)
+            finally:
+                self._leave()
             return
         answer.take(data)
         if answer.passing:
             answer.last, answer.last_trailers = data, trailers
-        self._settle(answer, trailers)
+        self._keep(answer, trailers)
 
     def refuse(self, problem: Problem, added: bytes, now: float) -> None:
         """The exchange has no answer of the service's."""
@@ -263,9 +269,11 @@ class GatedExchange:
         self._stop_timer()
         if self._run is None:
             self._over = True
-            if not self._gone:
-                self._writer.reset()
-            self._leave()
+            try:
+                if not self._gone:
+                    self._writer.reset()
+            finally:
+                self._leave()
             return
         self._over = True
         answer = self._answer
@@ -280,15 +288,17 @@ class GatedExchange:
     def switch(self, head: ResponseHead, added: bytes, stream: Stream, early: bytes) -> None:
         """101: what is said from here on is no answer that could be kept."""
         self._over = True
-        if self._gone:
-            stream.cancel()
-        else:
-            self._writer.switch(head, added, stream, early)
-        self._gone = True
-        if self._run is None:
-            self._leave()
-        else:
-            self._later(self._end(self._run.doubt("switched"), lambda _: None))
+        try:
+            if self._gone:
+                stream.cancel()
+            else:
+                self._writer.switch(head, added, stream, early)
+        finally:
+            self._gone = True
+            if self._run is None:
+                self._leave()
+            else:
+                self._later(self._end(self._run.doubt("switched"), lambda _: None))
 
     def taking(self) -> bool:
         """Whether the client, which reads too slowly, has taken anything since the last time this was asked."""
@@ -353,24 +363,26 @@ class GatedExchange:
         if self._answer is not None and not self._answer.passing and not self._over:
             self._begin_passing(self._context.clock())
 
-    def _settle(self, answer: "_Answer", trailers: bytes) -> None:
-        """Write down how it ended, then let the client have it."""
+    def _keep(self, answer: "_Answer", trailers: bytes) -> None:
         self._stop_timer()
         self._over = True
+        self._later(self._settle(answer, trailers))  # whatever fails in there is seen to by `_worked`
+
+    async def _settle(self, answer: "_Answer", trailers: bytes) -> None:
+        """Write down how it ended, then let the client have it."""
         run, head = self._run, answer.head
         assert run is not None
         stored = answer.stored()
         released = self._keyed.contract is not None and head.status in self._keyed.contract.released_by
         word = (field_values(head.fields, OUTCOME_FIELD) or [b""])[0].lower()
-        ending: Coroutine[Any, Any, bool]
         if word == b"not-applied":
-            ending = run.release("service")
+            await run.release("service")
         elif head.status >= 500 and word != b"applied":
-            ending = run.doubt(str(head.status), stored)
+            await run.doubt(str(head.status), stored)
         elif released and word != b"applied":
-            ending = run.release(str(head.status))
+            await run.release(str(head.status))
         else:
-            ending = run.complete(stored)
+            await run.complete(stored)
 
         def write(now: float) -> None:
             if answer.passing:
@@ -378,7 +390,7 @@ class GatedExchange:
             else:
                 self._writer.respond(head, answer.added, bytes(answer.held), True, now, trailers)  # noqa: FBT003
 
-        self._later(self._end(ending, write))
+        self._finish(write)
 
     async def _end(self, ending: Coroutine[Any, Any, bool], write: _Write) -> None:
         await ending
@@ -447,10 +459,16 @@ class GatedExchange:
             return
         # A fault of our own: the client is not left waiting, and the key is unknown when its lease lapses.
         self._context.loop.call_exception_handler({"message": "an ingress request failed", "exception": error})
-        if not self._gone:
-            self._gone = True
-            self._writer.reset()
-        self._leave()
+        if self._run is not None:
+            self._run.abandon()
+        try:
+            if self._exchange is not None:
+                self._exchange.on_client_gone()  # what it has sent, it waits for no more
+            if not self._gone:
+                self._gone = True
+                self._writer.reset()
+        finally:
+            self._leave()
 
     def _stop_timer(self) -> None:
         if self._hold is not None:

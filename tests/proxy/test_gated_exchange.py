@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.idempotency.desk import KeyDesk
 from sidecar.idempotency.gate import IngressGate
+from sidecar.proxy.downstream import Downstream
 from tests.fakes.house import GENEROUS, House, house, read_response
 from tests.fakes.key_gates import BEST_EFFORT, REEXECUTE_OK, BrokenStore, key_gate, keyed_route
 from tests.fakes.origin import Answer, Origin, Request, hanging, hanging_up, replying, response
@@ -553,3 +554,73 @@ async def test_a_service_that_took_a_body_too_slowly_holds_nothing_back_of_the_r
     await gate.close()
 
     assert status(first) == status(answer) == 201
+
+
+@asynccontextmanager
+async def faults_expected() -> AsyncIterator[list[str]]:
+    """The faults of our own that the event loop is told of, in place of its log."""
+    told: list[str] = []
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: told.append(str(context.get("exception"))))
+    try:
+        yield told
+    finally:
+        loop.set_exception_handler(before)
+
+
+def failing(*_: object, **__: object) -> None:
+    raise RuntimeError("a fault of our own")
+
+
+@pytest.mark.parametrize("method", ["respond", "end", "body"])
+@pytest.mark.parametrize("guarded", [True, False], ids=["with a key", "without"])
+async def test_a_writer_that_fails_leaves_nothing_busy(
+    method: str, guarded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def in_pieces(_: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 6\r\n\r\n")
+        for piece in (b"on", b"e", b"two"):
+            await asyncio.sleep(0.02)
+            writer.write(piece)
+
+    gate = key_gate(keyed_route(required=False), lease=0.2)
+    async with faults_expected() as told, gated(in_pieces, gate) as (proxy, _origin):
+        monkeypatch.setattr(Downstream, method, failing)
+        with suppress(OSError, EOFError):
+            await proxy.send(post("k1" if guarded else None), until_close=True)
+        await until(lambda: proxy.context.busy == 0)
+
+    assert told == ["a fault of our own"]
+
+
+async def test_an_answer_that_can_not_be_kept_ends_its_request_and_leaves_the_key_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate = key_gate(lease=0.2)
+    async with faults_expected() as told, gated(counting(), gate) as (proxy, origin):
+        with monkeypatch.context() as patch:
+            patch.setattr("sidecar.idempotency.gate.encode_answer", failing)
+            with suppress(OSError, EOFError):
+                await proxy.send(post(), until_close=True)
+        await until(lambda: proxy.context.busy == 0)
+        await asyncio.sleep(0.3)  # its lease, which nobody renews any more
+        again = await proxy.send(post())
+
+    assert told == ["a fault of our own"]
+    assert len(origin.requests) == 1
+    assert (status(again), reason(again)) == (409, "outcome_unknown")
+    assert counts(gate)["unsettled"] == 1
+
+
+async def test_an_exchange_that_can_not_begin_leaves_nothing_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = key_gate(lease=0.2)
+    async with faults_expected() as told, gated(counting(), gate) as (proxy, origin):
+        with monkeypatch.context() as patch:
+            patch.setattr("sidecar.proxy.exchange.Exchange._attempt", failing)
+            with suppress(OSError, EOFError):
+                await proxy.send(post(), until_close=True)
+        await until(lambda: proxy.context.busy == 0)
+
+    assert told == ["a fault of our own"]
+    assert origin.requests == []
