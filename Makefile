@@ -102,6 +102,7 @@ docs: $(DEV) ## write the pages that are made from the code
 	@cp config/gate.yaml sidecar/review/gate.yaml
 	@$(BIN)/python -m sidecar.review.pages docs/gate
 	@$(BIN)/python deploy/grafana/build.py > deploy/grafana/dashboard.json
+	@$(BIN)/python helm/readme.py > helm/retry-sidecar/README.md
 	@rm -rf sidecar/admin/runbooks && cp -r docs/runbooks sidecar/admin/runbooks
 	@cp docs/refusals.md sidecar/admin/refusals.md
 

@@ -16,7 +16,7 @@ LOCKS = ("build", "dev", "loadtest", "runtime")
 UNMIRRORED_MODULES = {"__init__.py", "__main__.py"}
 """Faces and entry points: what is behind them has its tests by its own name."""
 
-UNMIRRORED_TESTS = {"acceptance", "fakes", "loadtest"}
+UNMIRRORED_TESTS = {"acceptance", "deploy", "fakes", "loadtest"}
 """Folders of tests that belong to no package of sidecar/."""
 
 NAMELESS = {"data", "do", "handler", "handlers", "helper", "helpers", "info", "manager", "process", "util", "utils"}
