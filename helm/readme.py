@@ -24,7 +24,7 @@ helm install retry-sidecar helm/retry-sidecar --namespace sidecar-system --creat
   --set image.repository=registry.example.com/retry-sidecar --set namespaces.shop.policy=true
 ```
 
-Kubernetes {kubernetes}. The alerts and the dashboard are those of [`deploy/`](../../deploy), which the chart reads through
+Kubernetes {kubernetes}. The alerts and the dashboard are those of [`deploy/`](../../deploy), which the chart reads by
 links: `helm package` puts them in. Values that are wrong are refused with their place and the rule.
 
 Made by `helm/readme.py` from `values.yaml`; `make docs` writes it.
