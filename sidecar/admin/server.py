@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-import os
+import socket
 from collections.abc import Callable, Collection
 
 from aiohttp import web
@@ -37,8 +37,8 @@ class AdminServer:
         self._log = logging.getLogger("sidecar.admin.http")
         self._log.addFilter(_is_ours)
 
-    async def start(self, address: Address, *, probes_only: bool = False) -> Address:
-        """Listen on `address` as well; returns where it really listens. OSError names one that can not be bound."""
+    async def start(self, sock: socket.socket, *, probes_only: bool = False) -> Address:
+        """Serve a listening socket as well, which is the server's from now on; returns its address."""
         loop = asyncio.get_running_loop()
         limit = ConnectionLimit(loop.call_later)
         app = web.Application(middlewares=[counting(limit), self._guard.middleware], client_max_size=64 * 1024)
@@ -47,14 +47,10 @@ class AdminServer:
         await runner.setup()
         handlers = runner.server
         assert handlers is not None
-        try:
-            server = await loop.create_server(lambda: limit.counted(handlers()), address.host, address.port)
-        except OSError as error:
-            await runner.cleanup()
-            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-            raise OSError(error.errno, f"admin address {address}: can not be bound: {reason}") from error
+        name = sock.getsockname()
+        server = await loop.create_server(lambda: limit.counted(handlers()), sock=sock)
         self._listening.append((server, runner))
-        return Address(address.host, server.sockets[0].getsockname()[1])
+        return Address(name[0], name[1])
 
     async def stop(self) -> None:
         """Close every listener; answers under way get a second to end."""

@@ -10,9 +10,9 @@ from typing import Final
 
 import uvloop
 
-from sidecar.admin.server import AdminServer
 from sidecar.admin.token import AdminToken
 from sidecar.app.build import RouteTable
+from sidecar.app.control_plane import ControlPlane
 from sidecar.app.key_gate import GateKeeping, gate_of
 from sidecar.app.reload import BACKGROUND_TASKS, PolicyInForce, wall_clock
 from sidecar.app.state import Phase, RunningState
@@ -71,7 +71,7 @@ class Sidecar:
             self.route_table, self.policy, certificates, history, self._lag, log, self._background
         )
         self._token = AdminToken(loaded.snapshot.admin_token_file)
-        self._admin = AdminServer(self.state, time.monotonic, self._token, log.logger.log)
+        self._control_plane = ControlPlane(self.state, self._token, time.monotonic, log.logger.log)
 
     async def start(self) -> None:
         """Bind everything and serve. Raises OSError, its message naming what can not be had; nothing is bound then.
@@ -94,20 +94,17 @@ class Sidecar:
         route_table = self.route_table
         self._context.max_connections = caller_connections(raise_limit())
         route_table.listen(snapshot, self._not_listening)
+        control = self._control_plane.bind(snapshot)
         if self._gate_keeping is not None:
             await self._gate_keeping.start()
         self._lag.start()
         self._sampler.start()
-        admin = await self._admin.start(snapshot.admin)
-        self._token.prepare(admin.port)
-        control = [admin]
-        if snapshot.metrics_listen is not None:
-            control.append(await self._admin.start(snapshot.metrics_listen, probes_only=True))
         route_table.keep_away_from(control, snapshot)
         listeners = route_table.listeners.values()
         for listener in listeners:
             await listener.start()
         route_table.resolve()
+        await self._control_plane.open()
         self.state.phase = Phase.SERVING
         self.policy.start()
         self._log.lifecycle(
@@ -116,7 +113,7 @@ class Sidecar:
             policy_version=snapshot.version,
             digest=snapshot.policy_digest[:12],
             origin=self.policy.updater.loaded.origin.value,
-            admin=f"http://{admin}",
+            admin=f"http://{control[0]}",
             admin_token_file=None if self._token.file is None else str(self._token.file),
             listen=[f"http{'s' if listener.tls else ''}://{listener.address}" for listener in listeners],
             destinations={name: [str(e) for e in d.endpoints] for name, d in snapshot.destinations.items()},
@@ -147,8 +144,7 @@ class Sidecar:
         self.policy.stop()
         if self._gate_keeping is not None:
             await self._gate_keeping.stop()
-        await self._admin.stop()
-        self._token.remove()
+        await self._control_plane.close()
         if self._tracing is not None and not await asyncio.to_thread(self._tracing.close, _LAST_SPANS_SECONDS):
             self._log.logger.warning("traces_lost", **self._tracing.spans)
 

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from sidecar.admin.server import AdminServer
 from sidecar.net import Address
+from sidecar.proxy.listener import bind
 from tests.admin.scenery import ShownState
 from tests.admin.tokens import Told, known_token
 from tests.fakes.tools import tool
@@ -92,7 +93,7 @@ class Shown:
 
         async def serve() -> None:
             self._server = AdminServer(self.state, self.state.clock, known_token(), Told())
-            self.port = (await self._server.start(Address("127.0.0.1", self.port))).port
+            self.port = (await self._server.start(bind(Address("127.0.0.1", self.port)))).port
 
         asyncio.run_coroutine_threadsafe(serve(), self._loop).result(10)
 

@@ -65,6 +65,55 @@ def wait_for(what: str, url: str, seconds: float = 10.0) -> str:
     raise AssertionError(f"{what!r} never came from {url}")
 
 
+THIRD_PARTY = {
+    "aiohappyeyeballs",
+    "anyio",  # of watchfiles
+    "click",
+    "greenlet",  # of structlog, where it is installed
+    "httptools",
+    "msgspec",
+    "structlog",
+    "typing_extensions",  # of structlog, on Python 3.11
+    "uvloop",
+    "watchfiles",
+    "yaml",
+}
+"""What `sidecar run` may import before the first request is answered. Each package costs every pod time and memory:
+aiohttp with its certificates 0.15 s, prometheus_client and rich 0.01 s each."""
+
+LATER = {
+    "aiohttp",
+    "http.client",
+    "prometheus_client",
+    "rich",
+    "sidecar.admin.server",
+    "sidecar.client",
+    "sidecar.demo",
+    "sidecar.governance.review",
+    "sidecar.review",
+    "sidecar.simulator",
+    "sidecar.telemetry.exporter",
+    "sidecar.watch",
+    "sqlite3",
+    "urllib.request",
+}
+"""Modules that come later or never."""
+
+
+def test_no_more_is_imported_before_the_first_request_than_what_is_listed() -> None:
+    code = "import sys, sidecar.__main__, sidecar.cli.run; print(*sys.modules)"
+
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    ).stdout
+
+    loaded = set(printed.split())
+    roots = {name.partition(".")[0] for name in loaded}
+    foreign = {name for name in roots if name not in sys.stdlib_module_names and not name.startswith(("_", "sidecar"))}
+    assert foreign - {"cython_runtime"} <= THIRD_PARTY
+    assert not loaded & LATER
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -5,11 +5,13 @@ for this pod. Whatever goes wrong on the way is an InvalidDocument, and whoever 
 """
 
 import asyncio
+import importlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final, Protocol
 
 from msgspec import UNSET
 
@@ -18,9 +20,9 @@ from sidecar.governance.documents.document import PolicySettings
 from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.documents.version import unfollowable
 from sidecar.governance.loading.mounts import mounted_by_themselves
+from sidecar.governance.loading.policy_address import Answer, PolicyAddress
 from sidecar.governance.loading.policy_cache import CacheFault, Kept, Memory, PolicyCache
 from sidecar.governance.loading.reading import Reading, read
-from sidecar.governance.loading.remote import PolicyAddress, Remote
 from sidecar.governance.loading.rollout import position
 from sidecar.governance.loading.standing import PolicyOrigin, RolloutState
 from sidecar.governance.policy.authority import authority_from
@@ -29,6 +31,7 @@ from sidecar.governance.policy.delivery import Delivery, Unreachable
 from sidecar.governance.policy.snapshot import Snapshot, baseline, compiled, local_delivery
 from sidecar.governance.trust import signature
 
+_REMOTE: Final = "sidecar.governance.loading.remote"
 _READINGS = 5
 """A sidecar file that names another policy each time it is read is taken as it was the last time."""
 
@@ -65,6 +68,13 @@ class _Offer:
     candidate: Snapshot
 
 
+class PolicyFetcher(Protocol):
+    """Asks addresses."""
+
+    async def fetch(self, address: PolicyAddress, etag: str | None) -> Answer:
+        """Ask once. `etag` is of what is known already. Raises Unreachable."""
+
+
 class PolicyLoader:
     """`boot` is the sidecar file, or flags. `pod` is the name by which rollouts know this sidecar.
 
@@ -85,7 +95,7 @@ class PolicyLoader:
         self._authority = authority
         self._pod = pod
         self._wall = wall or _now
-        self._remote = Remote()
+        self._fetcher: PolicyFetcher | None = None
         self._memory: Memory | None = None
         self._cache: PolicyCache | None = None
         self._cache_fault: str | None = None
@@ -220,7 +230,7 @@ class PolicyLoader:
         else:
             # What another bootstrap has made of the answer says nothing about what this one does.
             believed = known is not None and known.key[:2] == key
-            answer = await self._remote.fetch(
+            answer = await self._fetch(
                 _address(bootstrap, settings, settings.url), known.etag if known is not None and believed else None
             )
             if answer.delivery is None:
@@ -235,6 +245,14 @@ class PolicyLoader:
         candidate = await asyncio.to_thread(_judged, bootstrap, settings, delivery, self._wall())
         self._require_rising(delivery, candidate)
         return _Offer(key, delivery, etag, candidate)
+
+    async def _fetch(self, address: PolicyAddress, etag: str | None) -> Answer:
+        """Ask an address. What it takes (aiohttp, 0.1 s of imports) is loaded where a policy has an address at all."""
+        if self._fetcher is None:
+            module = await asyncio.to_thread(importlib.import_module, _REMOTE)
+            fetcher: PolicyFetcher = module.Remote()
+            self._fetcher = fetcher
+        return await self._fetcher.fetch(address, etag)
 
     def _stands(self, snapshot: Snapshot) -> bool:
         """Whether the documents amount to the same as when they were judged: no exception has begun or ended."""
@@ -314,7 +332,7 @@ class PolicyLoader:
         self, bootstrap: Bootstrap, settings: PolicySettings, written: str, reading: Reading
     ) -> Delivery:
         if written.startswith("https://"):
-            answer = await self._remote.fetch(_address(bootstrap, settings, written), None)
+            answer = await self._fetch(_address(bootstrap, settings, written), None)
             assert answer.delivery is not None
             return answer.delivery
         return _local(bootstrap.policy_path(written), reading, signed=bool(settings.keys))

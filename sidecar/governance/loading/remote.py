@@ -7,7 +7,6 @@ import asyncio
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +17,7 @@ from sidecar.governance.documents.file import read_regular
 from sidecar.governance.documents.finding import Finding, shown
 from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES
 from sidecar.governance.loading.bounded_connector import BoundedConnector, TooMuchSent
+from sidecar.governance.loading.policy_address import Answer, PolicyAddress
 from sidecar.governance.policy.delivery import Delivery, Unreachable
 from sidecar.governance.trust import signature
 from sidecar.net import redacted
@@ -28,25 +28,6 @@ TOKEN_CEILING_BYTES: Final = 16 << 10
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _ETAG_CEILING: Final = 256
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyAddress:
-    """Where to ask and how: seconds, files, and whether the signature beside the document is wanted as well."""
-
-    url: str
-    timeout: float
-    ca: Path | None
-    token_file: Path | None
-    signed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the server has: a delivery, or None when it is what `etag` stands for."""
-
-    delivery: Delivery | None
-    etag: str | None
 
 
 class Remote:

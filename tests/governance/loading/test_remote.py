@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES
-from sidecar.governance.loading.remote import Answer, PolicyAddress, Remote, signature_url
+from sidecar.governance.loading.policy_address import Answer, PolicyAddress
+from sidecar.governance.loading.remote import Remote, signature_url
 from sidecar.governance.policy.delivery import Delivery, Unreachable
 from tests.fakes.origin import Request, hanging, hanging_up, replying, response
 from tests.fakes.policy_server import PolicyServer, ca_file
