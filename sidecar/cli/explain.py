@@ -6,13 +6,14 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 from rich.console import Console
 from rich.text import Text
 
 from sidecar.cli.authority import authority_option
+from sidecar.cli.explain_config import explain_config
 from sidecar.cli.forecast import Outcome, Turn, Way, forecast, no_host, repeatable, way_of
 from sidecar.cli.moment import moment
 from sidecar.cli.policy.documents import snapshot_of
@@ -31,7 +32,23 @@ _MEANING: Final = {
 }
 
 
-@click.command()
+class ExplainCommand(click.Command):
+    """`explain METHOD URL`, and `explain config`, which has flags of its own."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """The context of whichever of the two it is."""
+        if args[:1] == ["config"]:
+            return explain_config.make_context(f"{info_name} config", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run whichever of the two the context is of."""
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
+@click.command(cls=ExplainCommand)
 @click.argument("method")
 @click.argument("url")
 @click.option("--status", type=click.IntRange(200, 599), metavar="N", help="What every attempt is answered.")
@@ -68,7 +85,7 @@ def explain(
     """Say what would happen to a request through the sidecar, attempt by attempt, and which rule decides each time.
 
     It is the engine that answers, under the policy in force: classification, the refusals in their order, the range of
-    the back-off, Retry-After.
+    the back-off, Retry-After. `sidecar explain config` says where each setting of a sidecar comes from.
 
     \b
     sidecar explain POST http://payments:8080/charges --status 503 --retry-after 2 \\

@@ -1,5 +1,6 @@
 """`sidecar run`, the real command in a process of its own."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -28,9 +29,14 @@ def free_port() -> int:
         return port
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "sidecar", "run", *arguments], capture_output=True, text=True, timeout=20, check=False
+        [sys.executable, "-m", "sidecar", "run", *arguments],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
     )
 
 
@@ -124,7 +130,8 @@ def test_no_more_is_imported_before_the_first_request_than_what_is_listed() -> N
         (["--upstream", "payments=http://127.0.0.1:1", "--listen", "nowhere"], ["--listen", "nowhere"]),
         (["--upstream", "payments=http://127.0.0.1:1", "--admin", "nowhere"], ["--admin", "nowhere"]),
         (["--config", "/nonexistent/sidecar.yaml"], ["/nonexistent/sidecar.yaml"]),
-        (["--config", "a.yaml", "--listen", "127.0.0.1:1"], ["--listen", "--config"]),
+        (["--config", "a.yaml", "--listen", "127.0.0.1:1"], ["a.yaml: can not be read"]),
+        (["--config-optional", "--upstream", "payments=http://127.0.0.1:1"], ["--config-optional", "--config"]),
     ],
 )
 def test_bad_flags_are_one_clear_message_and_exit_two(arguments: list[str], words: list[str]) -> None:
@@ -195,4 +202,60 @@ def test_a_policy_is_reloaded_on_change_and_on_sighup_and_a_broken_one_is_refuse
     assert '"version": 4' in mended
     assert code == 0
     assert "reload_refused" in log
+    assert "Traceback" not in log
+
+
+def test_a_bad_variable_ends_it_with_its_name_and_two() -> None:
+    result = run(SIDECAR_UPSTREAMS="payments=http://127.0.0.1:1", SIDECAR_METRICS_LISTEN="nowhere")
+
+    assert result.returncode == 2
+    assert result.stderr.startswith("SIDECAR_METRICS_LISTEN: admin.metrics_listen: must be an IP address and a port")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_sidecar_runs_from_variables_alone_and_takes_up_a_file_that_comes_later(tmp_path: Path) -> None:
+    """As an injected container does: what the workload's annotations say, and a ConfigMap that may not exist yet."""
+    admin, metrics, own = free_port(), free_port(), free_port()
+    folder = tmp_path / "config"
+    folder.mkdir()
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY.format(version=4, timeout="5s"))
+    variables = {
+        "SIDECAR_CONFIG": str(folder / "sidecar.yaml"),
+        "SIDECAR_CONFIG_OPTIONAL": "true",
+        "SIDECAR_SERVICE": "checkout",
+        "SIDECAR_UPSTREAMS": f"payments=http://127.0.0.1:{free_port()} ledger=http://127.0.0.1:{free_port()}",
+        "SIDECAR_LISTEN": f"127.0.0.1:{free_port()} payments=127.0.0.1:{own}",
+        "SIDECAR_ADMIN": f"127.0.0.1:{admin}",
+        "SIDECAR_METRICS_LISTEN": f"127.0.0.1:{metrics}",
+        "SIDECAR_POLICY": str(policy),
+        "SIDECAR_INGRESS_APP": f"http://127.0.0.1:{free_port()}",
+        "SIDECAR_INGRESS_LISTEN": f"127.0.0.1:{free_port()}",
+        "SIDECAR_DRAIN_TIMEOUT": "3s",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sidecar", "run"], env=os.environ | variables, stderr=subprocess.PIPE
+    )
+    try:
+        ready = wait_for('"ready": true', f"http://127.0.0.1:{metrics}/readyz")
+        before = get(f"http://127.0.0.1:{admin}/policy")
+        (folder / "sidecar.yaml").write_text(
+            "service: ignored\n"
+            "destinations: {payments: {endpoints: ['http://127.0.0.1:1'], overrides: {timeout: 4s}}}\n"
+        )
+        after = wait_for("sidecar.yaml:2", f"http://127.0.0.1:{admin}/policy")
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(10)
+    finally:
+        process.kill()
+        assert process.stderr is not None
+        log = process.stderr.read().decode()
+        process.stderr.close()
+
+    assert '"version": 4' in before
+    assert "sidecar.yaml" not in before
+    assert '"service": "checkout"' in after
+    assert "ready" in ready
+    assert code == 0
+    assert '"seconds":3.0' in log
     assert "Traceback" not in log

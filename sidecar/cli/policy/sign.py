@@ -9,6 +9,7 @@ import click
 from sidecar.cli.ending import give_up
 from sidecar.governance.documents.document import SidecarDocument
 from sidecar.governance.documents.finding import InvalidDocument
+from sidecar.governance.documents.yaml import Tree
 from sidecar.governance.policy.bootstrap import Bootstrap
 from sidecar.governance.policy.delivery import Delivery
 from sidecar.governance.policy.snapshot import compiled
@@ -57,6 +58,12 @@ def sign(*, file: Path, key_file: Path, key_id: str | None) -> None:
 def _version(delivery: Delivery) -> int:
     """The version of a policy that is right by itself. Raises InvalidDocument."""
     nobody = Bootstrap(
-        sidecar=SidecarDocument(service="any"), tree=None, content=b"", file=None, hosts={}, listen={}, warnings=()
+        sidecar=SidecarDocument(service="any"),
+        tree=Tree("", {}, {}),
+        content=b"",
+        file=None,
+        hosts={},
+        listen={},
+        warnings=(),
     )
     return compiled(nobody, delivery, [], datetime.now(UTC)).version

@@ -20,16 +20,29 @@ UNREACHABLE: Final = "must not be link-local, for credentials are served there, 
 
 @dataclass(frozen=True, slots=True)
 class Claim(Generic[T]):
-    """Something one part of the document has for itself. `line` is None when it is a default, written nowhere."""
+    """Something one part of the document has for itself. `at` is where it is written; `written` is False for a default.
+
+    `file` and `line` are as `Tree.place` tells them.
+    """
 
     thing: T
-    field: str
+    path: Path
+    at: Path
+    file: str
     line: int | None
+    written: bool = True
 
     @property
     def place(self) -> str:
-        """For the finding about somebody else's claim."""
-        return f"{self.field}, by default," if self.line is None else f"{self.field} at line {self.line}"
+        """For the finding about another claim."""
+        if not self.written:
+            return f"{self.field}, by default,"
+        return f"{self.field} at line {self.line}" if self.line is not None else f"{self.field}, by {self.file},"
+
+    @property
+    def field(self) -> str:
+        """The path as people write it."""
+        return dotted(self.path)
 
 
 def hosts_of(entries: Mapping[str, DestinationEntry]) -> dict[str, dict[HostPort, Path]]:
@@ -72,24 +85,25 @@ def check_hosts(sidecar: SidecarDocument, tree: Tree, findings: list[Finding]) -
     first: dict[HostPort, Claim[HostPort]] = {}
     for hosts in hosts_of(sidecar.destinations).values():
         for host, path in hosts.items():
-            claim = Claim(host, dotted(path), tree.line(_item(tree, path, host)))
+            item = _item(tree, path, host)
+            claim = Claim(host, path, item, *tree.place(item))
             if host in first:
                 hint = "" if path[-1] == "hosts" else "; name its `hosts`"
                 rule = f"must not claim a host that {first[host].place} has{hint}"
-                findings.append(Finding(tree.file, claim.line, claim.field, rule, shown(host)))
+                findings.append(tree.finding(path, rule, shown(host), item=claim.at))
             first.setdefault(host, claim)
 
 
 def check_listeners(sidecar: SidecarDocument, tree: Tree, findings: list[Finding]) -> None:
     """Add a finding for every socket that is listened on twice, and for every endpoint that is one of our own."""
-    claims = sorted(_listeners(sidecar, tree), key=lambda claim: claim.line is not None)
+    claims = sorted(_listeners(sidecar, tree), key=lambda claim: claim.written)
     at_port: dict[int, list[Claim[Address]]] = {}
     for claim in claims:
         others = at_port.setdefault(claim.thing.port, [])
         earlier = next((other for other in others if other.thing.overlaps(claim.thing)), None)
         if earlier is not None:
             rule = f"must not listen where {earlier.place} does ({earlier.thing})"
-            findings.append(Finding(tree.file, claim.line, claim.field, rule, shown(claim.thing)))
+            findings.append(tree.finding(claim.path, rule, shown(claim.thing), item=claim.at))
         others.append(claim)
     ours = {(claim.thing.host, claim.thing.port): claim for claim in claims if claim.thing.port != 0}
     if sidecar.ingress is not UNSET:
@@ -97,15 +111,14 @@ def check_listeners(sidecar: SidecarDocument, tree: Tree, findings: list[Finding
         own = ours.get((app.host, app.port))
         if own is not None:
             rule = f"must not be the sidecar itself, which listens there ({own.field})"
-            findings.append(Finding(tree.file, tree.line(("ingress", "app")), "ingress.app", rule, shown(app)))
+            findings.append(tree.finding(("ingress", "app"), rule, shown(app)))
     for name, entry in sidecar.destinations.items():
         for endpoint in entry.endpoints:
             own = ours.get((endpoint.host, endpoint.port))
             if own is not None:
                 path = ("destinations", name, "endpoints")
                 rule = f"must not be the sidecar itself, which listens there ({own.field})"
-                line = tree.line(_item(tree, path, endpoint))
-                findings.append(Finding(tree.file, line, dotted(path), rule, shown(endpoint)))
+                findings.append(tree.finding(path, rule, shown(endpoint), item=_item(tree, path, endpoint)))
 
 
 def check_reach(sidecar: SidecarDocument, tree: Tree, findings: list[Finding]) -> None:
@@ -123,14 +136,13 @@ def check_reach(sidecar: SidecarDocument, tree: Tree, findings: list[Finding]) -
             rule = (
                 f"must be something that is refused by default: {refused}, or a port of admin; all else may be called"
             )
-            line = tree.line(_item(tree, ("egress", "allow"), each))
-            findings.append(Finding(tree.file, line, "egress.allow", rule, shown(each)))
+            item = _item(tree, ("egress", "allow"), each)
+            findings.append(tree.finding(("egress", "allow"), rule, shown(each), item=item))
     for name, entry in sidecar.destinations.items():
         for endpoint in entry.endpoints:
             if unreachable(endpoint, allowed):
                 path = ("destinations", name, "endpoints")
-                line = tree.line(_item(tree, path, endpoint))
-                findings.append(Finding(tree.file, line, dotted(path), UNREACHABLE, shown(endpoint)))
+                findings.append(tree.finding(path, UNREACHABLE, shown(endpoint), item=_item(tree, path, endpoint)))
 
 
 def unreachable(endpoint: Endpoint, allowed: Sequence[AddressRange]) -> bool:
@@ -153,8 +165,8 @@ def _listeners(sidecar: SidecarDocument, tree: Tree) -> Iterator[Claim[Address]]
 
 
 def _listener(tree: Tree, path: Path, address: Address) -> Claim[Address]:
-    place = _item(tree, path, address)
-    return Claim(address, dotted(path), tree.line(place) if path in tree.lines else None)
+    item = _item(tree, path, address)
+    return Claim(address, path, item, *tree.place(item), written=path in tree.lines)
 
 
 def _item(tree: Tree, path: Path, thing: Address | AddressRange | HostPort | Endpoint) -> Path:

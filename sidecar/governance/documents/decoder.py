@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 import msgspec
 from msgspec import inspect
 
-from sidecar.governance.documents.finding import FINDINGS_CEILING, Finding, InvalidDocument, dotted, shown, unknown
+from sidecar.governance.documents.finding import FINDINGS_CEILING, Finding, InvalidDocument, shown, unknown
 from sidecar.governance.documents.yaml import Path, Tree
 
 LIST_CEILING = 1000
@@ -103,11 +103,11 @@ class Decoder:
 
     def broken(self, path: Path, rule: str, value: object) -> Absence:
         """Add the finding that `value`, which stands at `path`, breaks `rule`."""
-        return self._find(Finding(self.tree.file, self.tree.line(path), dotted(path), rule, shown(value)))
+        return self._find(self.tree.finding(path, rule, shown(value)))
 
     def lacking(self, path: Path, rule: str) -> Absence:
         """Add the finding that something about `path` itself breaks `rule`."""
-        return self._find(Finding(self.tree.file, self.tree.line(path), dotted(path), rule))
+        return self._find(self.tree.finding(path, rule))
 
     def _find(self, finding: Finding) -> Absence:
         self._findings.append(finding)

@@ -6,7 +6,7 @@ and no document of 1 MiB or less can cost more than its own size in time and mem
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn, cast
 
 import yaml
@@ -54,6 +54,26 @@ class Tree:
     file: str
     value: object
     lines: Mapping[Path, int]
+    given: Mapping[Path, str] = field(default_factory=dict)
+    """What flags and variables say instead of the file, each by its name; in `lines` it has line 0."""
+
+    def given_by(self, path: Path) -> str | None:
+        """The flag or variable that says what is at `path`, or the nearest thing around it; None where none does."""
+        while path and path not in self.given:
+            if path in self.lines:
+                return None
+            path = path[:-1]
+        return self.given.get(path)
+
+    def place(self, path: Path) -> tuple[str, int | None]:
+        """The file and the line of what is at `path`; or the flag or variable that says it, and None."""
+        by = self.given_by(path)
+        return (self.file, self.line(path) or None) if by is None else (by, None)
+
+    def finding(self, path: Path, rule: str, value: str | None = None, *, item: Path | None = None) -> Finding:
+        """The finding that what is at `path` breaks `rule`; `item` is the part of it that does, if not all of it."""
+        file, line = self.place(path if item is None else item)
+        return Finding(file, line, dotted(path), rule, value)
 
     def line(self, path: Path) -> int:
         """The line of `path`, or of the nearest thing around it that was written."""

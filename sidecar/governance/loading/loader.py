@@ -26,7 +26,7 @@ from sidecar.governance.loading.reading import Reading, read
 from sidecar.governance.loading.rollout import position
 from sidecar.governance.loading.standing import PolicyOrigin, RolloutState
 from sidecar.governance.policy.authority import authority_from
-from sidecar.governance.policy.bootstrap import Bootstrap, from_file
+from sidecar.governance.policy.bootstrap import BootSource, Bootstrap
 from sidecar.governance.policy.delivery import Delivery, Unreachable
 from sidecar.governance.policy.snapshot import Snapshot, baseline, compiled, local_delivery
 from sidecar.governance.trust import signature
@@ -76,7 +76,7 @@ class PolicyFetcher(Protocol):
 
 
 class PolicyLoader:
-    """`boot` is the sidecar file, or flags. `pod` is the name by which rollouts know this sidecar.
+    """`boot` is the sidecar file, flags, or one under the other. `pod` is the name by which rollouts know this sidecar.
 
     `authority` is the platform's file that says whose policy governs; None where there is none.
 
@@ -85,7 +85,7 @@ class PolicyLoader:
 
     def __init__(
         self,
-        boot: Path | Bootstrap,
+        boot: Path | Bootstrap | BootSource,
         pod: str,
         *,
         authority: Path | None = None,
@@ -133,7 +133,7 @@ class PolicyLoader:
             nobody_near = (
                 settings.url is not UNSET
                 or self._authority is not None
-                or (isinstance(error, Unreachable) and isinstance(self._boot, Path))
+                or (isinstance(error, Unreachable) and self._mounted())
             )
             if strict or not nobody_near:
                 raise
@@ -180,7 +180,8 @@ class PolicyLoader:
 
     def _read(self) -> tuple[Bootstrap, Reading]:
         """The sidecar file, the authority, and every file they name, as they were at one instant."""
-        roots = [self._boot] if isinstance(self._boot, Path) else []
+        boot = self._boot.file if isinstance(self._boot, BootSource) else self._boot
+        roots = [boot] if isinstance(boot, Path) else []
         roots += [] if self._authority is None else [self._authority]
         files = roots
         for _ in range(_READINGS):
@@ -203,20 +204,25 @@ class PolicyLoader:
             try:
                 signature.require_extra()
             except signature.LacksExtra as error:
-                tree = bootstrap.policy_tree
-                file = "--policy" if tree is None else tree.file
-                line = None if tree is None else tree.line(("policy", "keys"))
-                raise InvalidDocument([Finding(file, line, "policy.keys", str(error))]) from None
+                raise InvalidDocument([bootstrap.policy_tree.finding(("policy", "keys"), str(error))]) from None
         return bootstrap, reading
 
     def _bootstrap(self, reading: Reading, findings: list[Finding]) -> Bootstrap:
         """The sidecar file, or flags, under the authority. Raises InvalidDocument for what can not be read at all."""
         bootstrap = self._boot
         if isinstance(bootstrap, Path):
-            bootstrap = from_file(bootstrap, _said(bootstrap, reading), findings)
+            bootstrap = BootSource(bootstrap)
+        if isinstance(bootstrap, BootSource):
+            bootstrap = bootstrap.read(_content_of(bootstrap, reading), findings)
         if self._authority is None:
             return bootstrap
         return bootstrap.under(authority_from(self._authority, _said(self._authority, reading)), findings)
+
+    def _mounted(self) -> bool:
+        """Whether a policy that is not there may come yet: it is named by a document or variable, not by hand."""
+        if isinstance(self._boot, BootSource):
+            return not self._boot.names_policy_by_flag()
+        return isinstance(self._boot, Path)
 
     async def _offered(
         self, bootstrap: Bootstrap, settings: PolicySettings, reading: Reading, key: tuple[object, ...]
@@ -314,8 +320,7 @@ class PolicyLoader:
             snapshot = await asyncio.to_thread(_judged, bootstrap, settings, memory.current.delivery, self._wall())
             return self._loaded(snapshot, reading, PolicyOrigin.SOURCE, state, offered, poll=poll)
         rule = f"is not named, nothing is kept, and version {offered} is not for this pod"
-        tree = bootstrap.policy_tree
-        reasons = [Finding("--policy" if tree is None else tree.file, None, "policy.previous", rule)]
+        reasons = [replace(bootstrap.policy_tree.finding(("policy", "previous"), rule, item=("policy",)), line=None)]
         if settings.previous is not UNSET:
             try:
                 delivery = await self._previous(bootstrap, settings, settings.previous, reading)
@@ -463,6 +468,23 @@ def _judged(bootstrap: Bootstrap, settings: PolicySettings, delivery: Delivery, 
             signature.POLICY, delivery.content, delivery.signature, delivery.name, settings.keys, settings.required
         )
     return compiled(bootstrap, delivery, [], now)
+
+
+def _content_of(boot: BootSource, reading: Reading) -> bytes | None:
+    """The bytes of the sidecar file; None where there is none, and none is needed."""
+    if boot.file is None or (boot.optional and isinstance(reading.contents[boot.file], str) and _absent(boot.file)):
+        return None
+    return _said(boot.file, reading)
+
+
+def _absent(file: Path) -> bool:
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _said(file: Path, reading: Reading) -> bytes:

@@ -7,38 +7,31 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from msgspec import UNSET, inspect
+from msgspec import UNSET, structs
 
 from sidecar.governance.documents.claims import (
-    UNREACHABLE,
     check_hosts,
     check_listeners,
     check_reach,
     hosts_of,
     shared_hosts,
-    unreachable,
 )
-from sidecar.governance.documents.decoder import INVALID, Decoder
+from sidecar.governance.documents.decoder import Decoder
 from sidecar.governance.documents.directory import POLICY_NAME
 from sidecar.governance.documents.document import (
-    RESERVED_NAME,
-    AdminSettings,
     DestinationEntry,
-    DestinationName,
-    EgressSettings,
     PolicySettings,
-    ServiceName,
     SidecarDocument,
     read_sidecar,
 )
-from sidecar.governance.documents.finding import Finding, InvalidDocument, shown
+from sidecar.governance.documents.finding import Finding, InvalidDocument
+from sidecar.governance.documents.given import Given, overlaid
 from sidecar.governance.documents.ingress_routes import IngressRouteEntry, RouteTableDocument, check_routes
 from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES, Tree, parse
 from sidecar.governance.documents.yaml import Path as DocumentPath
 from sidecar.governance.policy.authority import Authority
-from sidecar.net import Address, Endpoint, HostPort
+from sidecar.net import Address, HostPort
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +53,8 @@ class Bootstrap:
     """The sidecar file, or flags in its form. With findings about it, it serves to find more only."""
 
     sidecar: SidecarDocument
-    tree: Tree | None
-    """None for flags."""
+    tree: Tree
+    """What the file says, and what flags and variables say over it."""
     content: bytes
     """The exact bytes of the file; none for flags."""
     file: Path | None
@@ -82,8 +75,8 @@ class Bootstrap:
         return None if self.sidecar.policy is UNSET else self.sidecar.policy
 
     @property
-    def policy_tree(self) -> Tree | None:
-        """The document in which that is written; None for flags."""
+    def policy_tree(self) -> Tree:
+        """The document in which that is written."""
         return self.tree if self.authority is None else self.authority.tree
 
     @property
@@ -110,17 +103,46 @@ class Bootstrap:
             return self
         if self.sidecar.policy is not UNSET:
             rule = f"is not for the service to say: {authority.file} names the policy"
-            if self.tree is None:
-                findings.append(Finding("--policy", None, "", rule))
-            else:
-                findings.append(Finding(self.tree.file, self.tree.line(("policy",)), "policy", rule))
+            sources: list[DocumentPath] = [("policy", word) for word in ("file", "url")]
+            given = next((path for path in sources if path in self.tree.given), None)
+            findings.append(self.tree.finding(("policy",), rule, item=given))
         return replace(self, authority=authority)
 
 
-def from_file(file: Path, content: bytes, findings: list[Finding]) -> Bootstrap:
-    """Judge the sidecar file; what is wrong is added to `findings`. Raises InvalidDocument when nothing can be read."""
+@dataclass(frozen=True, slots=True)
+class BootSource:
+    """Where the service's word is: its file, read again at each reload, and what flags and variables say over it."""
+
+    file: Path | None
+    given: tuple[Given, ...] = ()
+    optional: bool = False
+    """Whether the file may be missing: it is then as if none were named."""
+    warnings: tuple[str, ...] = ()
+    """What an operator should know about flags and variables, one line each."""
+
+    def read(self, content: bytes | None, findings: list[Finding]) -> Bootstrap:
+        """The service's word, with the file's `content`; None where there is no file.
+
+        What is wrong is added to `findings`. Raises InvalidDocument when nothing can be read.
+        """
+        if self.file is None or content is None:
+            bootstrap = _without_file(self.given, findings)
+        else:
+            bootstrap = from_file(self.file, content, findings, self.given)
+        return replace(bootstrap, warnings=(*self.warnings, *bootstrap.warnings))
+
+    def names_policy_by_flag(self) -> bool:
+        """Whether whoever starts the sidecar by hand has named the policy."""
+        return any(given.setting == "policy" and given.by.startswith("--") for given in self.given)
+
+
+def from_file(file: Path, content: bytes, findings: list[Finding], given: Sequence[Given] = ()) -> Bootstrap:
+    """Judge the sidecar file under what is `given`; what is wrong is added to `findings`.
+
+    Raises InvalidDocument when nothing can be read.
+    """
     try:
-        tree = parse(content, str(file))
+        tree = overlaid(parse(content, str(file)), given, findings)
     except InvalidDocument as error:
         raise InvalidDocument([*findings, *error.findings]) from None
     sidecar = read_sidecar(tree, findings)
@@ -151,7 +173,7 @@ def _routes(sidecar: SidecarDocument, tree: Tree, folder: Path, findings: list[F
         entries = read_route_file(folder / routes.file, findings)
     if any(entry.contracted for entry in entries.entries) and sidecar.ingress.idempotency is UNSET:
         rule = "needs ingress.idempotency.store: where keys are kept"
-        findings.append(Finding(tree.file, tree.line(("ingress",)), "ingress.routes", rule))
+        findings.append(tree.finding(("ingress", "routes"), rule, item=("ingress",)))
     return entries
 
 
@@ -184,81 +206,51 @@ def from_flags(
 ) -> Bootstrap:
     """Judge flags: `upstreams` are `name=url`, the same name again adds an endpoint.
 
-    With one destination every request that comes in is for it, whatever its Host; with several they share the
-    listener. `listen` is that listener's address, else both loopback addresses at port 16001; `admin` is the admin
-    plane's, else port 16000 of loopback. What is wrong is added to `findings`, which name the flag instead of a file.
+    `listen` is the shared listener's address, else both loopback addresses at port 16001; `admin` is the admin plane's,
+    else port 16000 of loopback. What is wrong is added to `findings`, which name the flag instead of a file.
     """
-    service_name = _flag("--service", service, ServiceName, findings)
-    entries = _upstreams(upstreams, findings)
-    egress = EgressSettings()
+    flags = [Given("--service", "service", (service,)), Given("--upstream", "upstreams", tuple(upstreams))]
     if listen is not None:
-        address = _flag("--listen", listen, Address, findings)
-        egress = EgressSettings(listen=[] if address is INVALID else [address])
-    settings = AdminSettings()
+        flags.append(Given("--listen", "listen", (listen,)))
+    if policy_file is not None:
+        flags.append(Given("--policy", "policy", (str(policy_file),)))
     if admin is not None:
-        address = _flag("--admin", admin, Address, findings)
-        settings = settings if address is INVALID else AdminSettings(listen=address)
-    findings.extend(
-        Finding("--listen", None, "", f"must not be where admin listens ({settings.listen})", shown(address))
-        for address in egress.listen
-        if address.overlaps(settings.listen)
-    )
-    ours = {(address.host, address.port) for address in (settings.listen, *egress.listen)}
-    findings.extend(
-        Finding("--upstream", None, name, "must not be the sidecar itself, which listens there", shown(endpoint))
-        for name, entry in entries.items()
-        for endpoint in entry.endpoints
-        if (endpoint.host, endpoint.port) in ours
-    )
-    findings.extend(
-        Finding("--upstream", None, name, UNREACHABLE, shown(endpoint))
-        for name, entry in entries.items()
-        for endpoint in entry.endpoints
-        if unreachable(endpoint, egress.allow)
-    )
+        flags.append(Given("--admin", "admin", (admin,)))
+    if not upstreams:
+        findings.append(Finding("--upstream", None, "", "must be given at least once"))
+    return _without_file(flags, findings)
+
+
+def _without_file(given: Sequence[Given], findings: list[Finding]) -> Bootstrap:
+    """Judge flags and variables alone. With one destination that has no port of its own, every request that comes in is
+    for it, whatever its Host; otherwise the shared listener tells destinations apart by Host.
+    """  # noqa: D205 - one thought
+    tree = overlaid(None, given, findings)
+    sidecar = read_sidecar(tree, findings)
+    if sidecar is None:
+        raise InvalidDocument(findings)
+    check_listeners(sidecar, tree, findings)
+    check_reach(sidecar, tree, findings)
+    entries = sidecar.destinations
     contested = _contested(entries)
-    alone = tuple(egress.listen) if len(entries) == 1 else ()
-    if alone:
-        egress = EgressSettings(listen=[])
-    policy = UNSET if policy_file is None else PolicySettings(file=str(policy_file))
+    listen: dict[str, tuple[Address, ...]] = {
+        name: () if entry.listen is UNSET else (entry.listen,) for name, entry in entries.items()
+    }
+    if len(entries) == 1 and not any(listen.values()):
+        listen = dict.fromkeys(entries, tuple(sidecar.egress.listen))
+        sidecar = structs.replace(sidecar, egress=structs.replace(sidecar.egress, listen=[]))
     return Bootstrap(
-        sidecar=SidecarDocument(
-            service=service_name, admin=settings, egress=egress, destinations=entries, policy=policy
-        ),
-        tree=None,
+        sidecar=sidecar,
+        tree=tree,
         content=b"",
         file=None,
         hosts={name: frozenset(hosts.keys() - contested) for name, hosts in hosts_of(entries).items()},
-        listen=dict.fromkeys(entries, alone),
+        listen=listen,
         warnings=(
             *(f"several destinations have the endpoint {host}: it leads to none of them" for host in contested),
             *_shared(entries),
         ),
     )
-
-
-def _flag(flag: str, value: object, form: object, findings: list[Finding]) -> Any:
-    """The value of a flag as a `form`, or INVALID, with findings that name the flag."""
-    broken: list[Finding] = []
-    decoded = Decoder(Tree(flag, value, {}), broken).value(value, inspect.type_info(form), ())
-    findings.extend(replace(finding, line=None) for finding in broken)
-    return decoded
-
-
-def _upstreams(upstreams: Sequence[str], findings: list[Finding]) -> dict[str, DestinationEntry]:
-    named: dict[str, list[str]] = {}
-    for upstream in upstreams:
-        name, equals, url = upstream.partition("=")
-        if equals:
-            named.setdefault(name, []).append(url)
-        else:
-            findings.append(Finding("--upstream", None, "", "must be name=url", shown(upstream)))
-    if not upstreams:
-        findings.append(Finding("--upstream", None, "", "must be given at least once"))
-    if RESERVED_NAME in named:
-        findings.append(Finding("--upstream", None, RESERVED_NAME, "is a reserved name: give the destination another"))
-    endpoints = _flag("--upstream", named, dict[DestinationName, list[Endpoint]], findings)
-    return {name: DestinationEntry(endpoints=urls) for name, urls in endpoints.items()}
 
 
 def _contested(entries: Mapping[str, DestinationEntry]) -> list[HostPort]:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from sidecar.engine.policy import DestinationPolicy, InvalidPolicy
-from sidecar.governance.documents.finding import Finding, dotted, shown
+from sidecar.governance.documents.finding import Finding, shown
 from sidecar.governance.documents.settings import Settings, given, held
 from sidecar.governance.documents.yaml import Path, Tree
 from sidecar.governance.policy.ceilings import ceiling_rule
@@ -50,8 +50,10 @@ class Origin:
 
     @property
     def place(self) -> str:
-        """`policy.yaml:12`, or `built in`."""
-        return "built in" if self.file is None else f"{self.file}:{self.line}"
+        """`policy.yaml:12`, the flag or variable that says it, or `built in`."""
+        if self.file is None:
+            return "built in"
+        return self.file if self.line is None else f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Layer:
     def origin(self, setting: str) -> Origin:
         """Where the layer says `setting`."""
         path = self.path(setting)
-        return Origin(written(self.tree.at(path)), self.source, self.tree.file, self.tree.line(path))
+        return Origin(written(self.tree.at(path)), self.source, *self.tree.place(path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +201,7 @@ def _finding(layer: Layer, setting: str, rule: str, culprit: object = None) -> F
     if isinstance(value, list) and culprit in value:
         path = (*path, value.index(culprit))
         value = culprit
-    return Finding(layer.tree.file, layer.tree.line(path), dotted(path), rule, shown(value))
+    return layer.tree.finding(path, rule, shown(value))
 
 
 _BUILT_IN = settings_of(DestinationPolicy())

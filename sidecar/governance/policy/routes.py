@@ -107,4 +107,4 @@ def routes_in_force(
 
 
 def _origin(match: RouteMatch, layer: Layer) -> Origin:
-    return Origin(match.text, layer.source, layer.tree.file, layer.tree.line((*layer.at, "match")))
+    return Origin(match.text, layer.source, *layer.tree.place((*layer.at, "match")))

@@ -423,7 +423,7 @@ def _key_origins(name: str, tree: Tree | None) -> dict[str, Origin]:
         origins[f"idempotency_key.{setting}"] = (
             Origin(unsaid, Source.BASELINE, None, None)
             if tree is None or path not in tree.lines
-            else Origin(written(tree.at(path)), Source.OVERRIDE, tree.file, tree.line(path))
+            else Origin(written(tree.at(path)), Source.OVERRIDE, *tree.place(path))
         )
     return origins
 

@@ -67,6 +67,6 @@ def _files(
         if text is UNSET:
             continue
         path = (*here, (words or {}).get(name, name))
-        line = None if bootstrap.tree is None else bootstrap.tree.line(path)
-        files[name] = CertificateFile(bootstrap.path(text), text, str(bootstrap.file), line, dotted(path))
+        file, line = (str(bootstrap.file), None) if bootstrap.tree is None else bootstrap.tree.place(path)
+        files[name] = CertificateFile(bootstrap.path(text), text, file, line, dotted(path))
     return CertificateFiles(**files)

@@ -166,7 +166,7 @@ def _steps(setting: str, resolution: Resolution) -> Iterator[Step]:
 def _plain(tree: Tree | None, field: str, value: str, source: Source, meaning: str) -> Explanation:
     path = tuple(field.split("."))
     said = tree is not None and path in tree.lines
-    origin = Origin(value, source, tree.file, tree.line(path)) if said and tree else _built_in(value)
+    origin = Origin(value, source, *tree.place(path)) if said and tree else _built_in(value)
     return Explanation(field, origin, meaning, (Step(origin, "in force"),), None, None)
 
 

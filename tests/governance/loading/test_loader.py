@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from sidecar.governance.documents.finding import InvalidDocument
+from sidecar.governance.documents.given import Given
 from sidecar.governance.loading import loader as module
 from sidecar.governance.loading.loader import Loaded, PolicyLoader
 from sidecar.governance.loading.rollout import position
 from sidecar.governance.loading.standing import PolicyOrigin, RolloutState
-from sidecar.governance.policy.bootstrap import from_flags
+from sidecar.governance.policy.bootstrap import BootSource, from_flags
 from sidecar.governance.trust.signature import written
 from tests.fakes.documents import EXCEPTION, NOW
 from tests.fakes.signers import pinned, signed, signer
@@ -138,6 +139,50 @@ async def test_a_policy_named_by_a_flag_must_be_there(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidDocument, match="can not be read"):
         await PolicyLoader(boot, POD).first(strict=False)
+
+
+def boot_source(by: str, folder: Path, *, optional: bool = True) -> BootSource:
+    """What a container is told by variables or flags, beside a sidecar file that may be missing."""
+    given = (
+        Given(by, "upstreams", ("payments=http://payments:8080", "ledger=http://ledger:8080")),
+        Given(by, "policy", (str(folder / "policy.yaml"),)),
+    )
+    return BootSource(folder / "sidecar.yaml", given, optional)
+
+
+async def test_a_policy_named_by_a_variable_may_come_later_and_one_by_a_flag_may_not(tmp_path: Path) -> None:
+    loaded = await PolicyLoader(boot_source("SIDECAR_POLICY", tmp_path), POD).first(strict=False)
+
+    assert loaded.origin is PolicyOrigin.BASELINE
+    with pytest.raises(InvalidDocument, match="can not be read"):
+        await PolicyLoader(boot_source("--policy", tmp_path), POD).first(strict=False)
+
+
+async def test_an_optional_sidecar_file_is_taken_up_when_it_comes_and_let_go_when_it_leaves(folder: Folder) -> None:
+    folder.policy(7)
+    file = folder.path / "sidecar.yaml"
+    loader = PolicyLoader(boot_source("SIDECAR_UPSTREAMS", folder.path), POD)
+    file.unlink()
+
+    absent = await loader.first(strict=False)
+    file.write_text(
+        "service: checkout\ndestinations: {payments: {endpoints: ['http://old:1'], overrides: {timeout: 3s}}}\n"
+    )
+    present = await loader.load()
+    file.unlink()
+    gone = await loader.load()
+
+    assert [each.snapshot.destinations["payments"].policy.timeout for each in (absent, present, gone)] == [60, 3, 60]
+    assert present.snapshot.destinations["payments"].endpoints == absent.snapshot.destinations["payments"].endpoints
+    assert present.snapshot.service == "checkout"
+    assert file in absent.watched
+
+
+async def test_a_sidecar_file_that_is_not_optional_must_be_there(tmp_path: Path) -> None:
+    loader = PolicyLoader(boot_source("SIDECAR_UPSTREAMS", tmp_path, optional=False), POD)
+
+    with pytest.raises(InvalidDocument, match=r"sidecar\.yaml: can not be read"):
+        await loader.first(strict=False)
 
 
 @pytest.mark.parametrize("more", ["via: yes\n", "defaults: {budget: {ratio: 0.9}}\n", "nonsense: 1\n"])

@@ -48,7 +48,7 @@ def test_a_policy_by_flag_is_refused_under_an_authority() -> None:
     service.under(authority_from(Path("authority.yaml"), AUTHORITY), findings)
 
     assert [str(finding) for finding in findings] == [
-        "--policy: is not for the service to say: authority.yaml names the policy"
+        "--policy: policy: is not for the service to say: authority.yaml names the policy"
     ]
 
 

@@ -108,4 +108,4 @@ def test_flags_name_the_policy_as_given() -> None:
     found = from_flags("checkout", ["payments=http://127.0.0.1:9001"], None, Path("fleet/policy.yaml"), None, [])
 
     assert found.policy_file == Path("fleet/policy.yaml")
-    assert found.tree is None
+    assert found.tree.place(("policy", "file")) == ("--policy", None)

@@ -733,24 +733,41 @@ def test_flags_may_name_a_policy() -> None:
     [
         ((), None, "--upstream: must be given at least once"),
         (("payments",), None, '--upstream: must be name=url, got "payments"'),
-        (("payments=ftp://a",), None, f'--upstream: payments[0]: {URL_RULE}, got "ftp://a"'),
-        (("A=http://a",), None, f'--upstream: A: {NAME_RULE}, got "A"'),
-        (("unlisted=http://a",), None, "--upstream: unlisted: is a reserved name: give the destination another"),
-        (("a=http://a", "a=http://a:80"), None, '--upstream: a[1]: must not be named twice, got "http://a:80"'),
+        (("payments=ftp://a",), None, f'--upstream: destinations.payments.endpoints[0]: {URL_RULE}, got "ftp://a"'),
+        (("A=http://a",), None, f'--upstream: destinations.A: {NAME_RULE}, got "A"'),
+        (
+            ("unlisted=http://a",),
+            None,
+            "--upstream: destinations.unlisted: is a reserved name: give the destination another",
+        ),
+        (
+            ("a=http://a", "a=http://a:80"),
+            None,
+            '--upstream: destinations.a.endpoints[1]: must not be named twice, got "http://a:80"',
+        ),
         (
             ("a=http://127.0.0.1:16001",),
             None,
-            '--upstream: a: must not be the sidecar itself, which listens there, got "http://127.0.0.1:16001"',
+            (
+                "--upstream: destinations.a.endpoints: must not be the sidecar itself,"
+                ' which listens there (egress.listen), got "http://127.0.0.1:16001"'
+            ),
         ),
         (
             ("a=http://a",),
             "7000",
-            '--listen: must be an IP address and a port, like 127.0.0.1:16001 or [::1]:16001, got "7000"',
+            (
+                "--listen: egress.listen[0]: must be an IP address and a port, like 127.0.0.1:16001 or [::1]:16001,"
+                ' got "7000"'
+            ),
         ),
         (
             ("a=http://a",),
             "0.0.0.0:16000",
-            '--listen: must not be where admin listens (127.0.0.1:16000), got "0.0.0.0:16000"',
+            (
+                "--listen: egress.listen: must not listen where admin.listen, by default, does (127.0.0.1:16000),"
+                ' got "0.0.0.0:16000"'
+            ),
         ),
     ],
 )
@@ -766,6 +783,6 @@ def test_a_wrong_service_and_a_missing_policy_are_told_together() -> None:
         flags("a=http://a", service="check out", policy=Path("none.yaml"))
 
     assert str(caught.value).splitlines() == [
-        "--service: must be a name of at most 253 letters, digits, '.', '_', '/' and '-', got \"check out\"",
+        "--service: service: must be a name of at most 253 letters, digits, '.', '_', '/' and '-', got \"check out\"",
         "none.yaml: can not be read: No such file or directory",
     ]
