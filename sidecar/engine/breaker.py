@@ -142,7 +142,6 @@ class Breaker:
         if now >= attempts.edge:
             attempts.advance(now)
         attempts.newest += 1
-        attempts.total += 1
 
     def failure(self, generation: int, now: float) -> None:
         """An attempt failed fast."""

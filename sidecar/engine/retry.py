@@ -187,12 +187,10 @@ class Exchange:
         if now >= window.edge:
             window.advance(now)
         window.newest += 1
-        window.total += 1
         window = destination.requests_lately
         if now >= window.edge:
             window.advance(now)
         window.newest += 1
-        window.total += 1
         self._tries = 1
         self._begin_attempt(now, _FIRST)
         return _GO
@@ -512,7 +510,6 @@ class Exchange:
         if now >= window.edge:
             window.advance(now)
         window.newest += 1
-        window.total += 1
 
     def _take_slot_again(self) -> None:
         """Whatever happens to an upload next, it happens to an attempt with a slot."""
