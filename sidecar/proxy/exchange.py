@@ -144,7 +144,7 @@ class Exchange:
         now: float,
         observer: ExchangeObserver | None = None,
     ) -> None:
-        engine = self.engine = _new_engine(route.destination, now, 0.0)
+        engine = self.engine = _new_engine(route.destination, now, math.inf)
         if route.calls.routes and (call := route.calls.find(head.method, head.target)) is not None:
             self._call = call
             policy = engine.policy = call.policy
@@ -153,7 +153,8 @@ class Exchange:
         else:
             self._call = None
             policy = engine.policy
-        engine.repeatable_until = now + policy.repeatable_for(head.method, keyed=head.keyed)
+        if head.method not in policy.retry.wire_methods:  # most are idempotent: 80 ns less than to ask
+            engine.repeatable_until = now + policy.repeatable_for(head.method, keyed=head.keyed)
         self._context = context
         context.busy += 1
         self._writer = writer
@@ -489,8 +490,8 @@ class Exchange:
         if self._address is not None:
             self._tried = (*self._tried, self._address)
         pool = self._route.pool
-        address = pool.choose(self._tried, now)
-        self._address = address
+        addresses = pool.addresses
+        address = self._address = addresses[0] if len(addresses) == 1 else pool.choose(self._tried, now)
         if self._observer is not None:
             self._observer.on_attempt(now, self.engine.attempts, self._kind, address)
         fresh, self._fresh = self._fresh, False

@@ -25,6 +25,7 @@ from sidecar.wire.reader import ResponseReader
 from sidecar.wire.writer import request_head, response_head
 
 _END: Final = b"\r\n\r\n"
+_join: Final = b"".join
 _FRESH, _BEGUN, _BODY, _WHOLE = range(4)
 """How much of the response has arrived: nothing, some of its head, its head, all of it."""
 _LEFT_MOST: Final = 16
@@ -129,8 +130,7 @@ class Upstream(asyncio.Protocol):
             data = chunk(data) if data else b""
             if trailers is not None:
                 data += last_chunk(trailers)
-        lines = (head.onward or request_head(head)) + added + b"\r\n"
-        self.transport.write(lines + data if data else lines)
+        self.transport.write(_join((head.onward or request_head(head), added, b"\r\n", data)))
 
     def send_data(self, data: bytes) -> None:
         """More of the request's body."""
