@@ -98,7 +98,6 @@ class Exchange:
         "_context",
         "_elder",
         "_fault",
-        "_fresh",
         "_head",
         "_held",
         "_kind",
@@ -170,7 +169,7 @@ class Exchange:
         """Of the request; None while its body is still to come."""
         self._backoff = 0.0
         self._status = 0
-        self._overdue = self._fresh = self._unjudged = False
+        self._overdue = self._unjudged = False
         self._added = context.via if head.request_id else next(context.request_lines)
 
     # The request's side, called by the client's connection
@@ -447,9 +446,7 @@ class Exchange:
                 self._attempt_over(now, "stale", number)
                 if self._observer is not None:
                     self._observer.on_reconnect(now)
-                self._kind = _RECONNECT
-                self._fresh = True
-                self._attempt(now)
+                self._attempt_again(_RECONNECT, now, fresh=True)
                 return
         if loss is Loss.HUNG_UP and not stream.owner.open:
             stream.owner.record_connect_failure(now)  # it takes connections in and hangs up: as good as not there
@@ -485,16 +482,20 @@ class Exchange:
             assert isinstance(admission, Refusal)
             self._refuse(admission, now)
 
-    def _attempt(self, now: float) -> None:
+    def _attempt_again(self, kind: AttemptKind, now: float, *, fresh: bool = False) -> None:
+        """Another attempt. `fresh`: on a new connection."""
+        self._kind = kind
         self._overdue = False
         if self._address is not None:
             self._tried = (*self._tried, self._address)
+        self._attempt(now, fresh)
+
+    def _attempt(self, now: float, fresh: bool = False) -> None:  # noqa: FBT001, FBT002 - by keyword it is 60 ns more
         pool = self._route.pool
         addresses = pool.addresses
         address = self._address = addresses[0] if len(addresses) == 1 else pool.choose(self._tried, now)
         if self._observer is not None:
             self._observer.on_attempt(now, self.engine.attempts, self._kind, address)
-        fresh, self._fresh = self._fresh, False
         stream = None if fresh else address.lease()
         if stream is not None:
             self._send(stream)
@@ -844,8 +845,7 @@ class Exchange:
             self._stream = None
             self._fault = None
             self._refusal = None
-            self._kind = _RETRY
-            self._attempt(now)
+            self._attempt_again(_RETRY, now)
             return
         assert isinstance(admission, Refusal)
         self._refused(admission, now)

@@ -12,7 +12,7 @@ _AUTHORITY = re.compile(
     rb"(?::(?P<port>[0-9]{0,5}))?[ \t]*"
 )
 
-_USUAL_BYTES: Final = 256
+USUAL_BYTES: Final = 256
 """No longer value is remembered: blanks may follow it for as long as a head may be."""
 
 
@@ -22,7 +22,7 @@ def parse_authority(value: bytes) -> tuple[str, int | None]:
     Blanks after the value are not part of it (RFC 9112 §5). Raises Malformed (400, `host`) on userinfo, spaces, control
     and non-ASCII bytes, lists, more than 255 bytes of host, and ports past 65535.
     """
-    return _usual_authority(value) if len(value) <= _USUAL_BYTES else _authority(value)
+    return _usual_authority(value) if len(value) <= USUAL_BYTES else _authority(value)
 
 
 def format_authority(host: str, port: int | None) -> bytes:
