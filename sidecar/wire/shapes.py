@@ -66,6 +66,7 @@ _TOLD: Final = {
 }
 _OBEYED: Final = b"proxy-connection"  # by llhttp, though it is not passed on
 
+_new: Final = object.__new__
 _of_request: Final = attrgetter(*RequestHead.__slots__)
 _of_response: Final = attrgetter(*ResponseHead.__slots__)
 
@@ -135,7 +136,14 @@ class RequestShape:
         """The head that has matched."""
         groups = match.groups()
         like = self._like
-        head = RequestHead(like.method, groups[0], 1)
+        head = _new(RequestHead)  # and each slot once: 65 ns less than to fill it with what would be overwritten
+        head.method = like.method
+        head.to_head = like.to_head
+        head.target = groups[0]
+        head.minor = 1
+        head.length = None
+        head.onward = head.upgrade = head.request_id = head.trace = b""
+        head.retry_attempt = like.retry_attempt
         head.fields = groups[self._kept]
         for more in self._rest:
             head.fields += groups[more]
@@ -183,7 +191,13 @@ class ResponseShape:
         """The head that has matched."""
         groups = match.groups()
         like = self._like
-        head = ResponseHead(like.status, like.line, 1)
+        head = _new(ResponseHead)
+        head.status = head.verdict = like.status
+        head.line = like.line
+        head.minor = 1
+        head.length = None
+        head.onward = head.upgrade = head.date = head.retry_after = b""
+        head.peer_refusal = like.peer_refusal
         head.fields = groups[self._kept]
         for more in self._rest:
             head.fields += groups[more]
