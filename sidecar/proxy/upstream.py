@@ -22,7 +22,7 @@ from sidecar.wire.framing import CHUNKED, CLOSE, LENGTH, NONE
 from sidecar.wire.head import RequestHead, ResponseHead
 from sidecar.wire.malformed import Malformed
 from sidecar.wire.reader import ResponseReader
-from sidecar.wire.writer import request_head, response_head
+from sidecar.wire.writer import request_head
 
 _END: Final = b"\r\n\r\n"
 _join: Final = b"".join
@@ -327,7 +327,6 @@ class Upstream(asyncio.Protocol):
             if head is None:
                 self._state = _BEGUN
                 return
-            head.onward = response_head(head)
             whole = self._state == _FRESH
             raw, data = data, reader.rest
             if head.status >= 200 or head.status == 101:

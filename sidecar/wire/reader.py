@@ -40,6 +40,7 @@ from sidecar.wire.hopbyhop import (
 )
 from sidecar.wire.malformed import Malformed
 from sidecar.wire.shapes import RequestShape, ResponseShape, Shapes
+from sidecar.wire.writer import response_head
 
 _END: Final = b"\r\n\r\n"
 _TARGET: Final = bytes(c for c in range(0x21, 0x7F) if c != ord("#"))
@@ -333,6 +334,7 @@ class ResponseReader(_HeadReader):
         if len(fields) > self._max_fields:
             raise self._too_many()
         _read_response_fields(head, fields, raw[eol + 2 : -2], to_head=to_head)
+        head.onward = response_head(head)
         self._parser = HttpResponseParser(self)
         if shapes is not None:
             shapes.learn(raw, head)

@@ -166,7 +166,7 @@ class RequestShape:
 class ResponseShape:
     """The shape of one response, not to a HEAD."""
 
-    __slots__ = ("_date", "_kept", "_length", "_like", "_rest", "_retry_after", "count", "match")
+    __slots__ = ("_date", "_kept", "_length", "_like", "_line", "_rest", "_retry_after", "count", "match")
 
     def __init__(self, raw: bytes, head: ResponseHead) -> None:
         """Raises ValueError for a response that has none."""
@@ -180,6 +180,7 @@ class ResponseShape:
         """Of fields."""
         self._like = copy(head)
         self._kept, *self._rest = fields.kept
+        self._line = line + b"\r\n"
         self._date = fields.taken.get(DATE, -1)
         self._retry_after = fields.taken.get(RETRY_AFTER, -1)
         self._length = fields.taken.get(CONTENT_LENGTH, -1)
@@ -196,11 +197,12 @@ class ResponseShape:
         head.line = like.line
         head.minor = 1
         head.length = None
-        head.onward = head.upgrade = head.date = head.retry_after = b""
+        head.upgrade = head.date = head.retry_after = b""
         head.peer_refusal = like.peer_refusal
         head.fields = groups[self._kept]
         for more in self._rest:
             head.fields += groups[more]
+        head.onward = self._line + head.fields
         head.keep_alive = like.keep_alive
         if self._date >= 0:
             head.date = groups[self._date]

@@ -12,7 +12,7 @@ def request_head(head: RequestHead) -> bytes:
     added = CHUNKED_LINE if head.framing is CHUNKED else b""
     if head.upgrade:
         added += b"Connection: upgrade\r\nUpgrade: " + head.upgrade + b"\r\n"
-    return b"%b %b HTTP/1.1\r\n%b%b" % (head.method, head.target, head.fields, added)
+    return b"".join((head.method, b" ", head.target, b" HTTP/1.1\r\n", head.fields, added))
 
 
 def response_head(head: ResponseHead) -> bytes:
