@@ -76,6 +76,8 @@ class Wheel:
     def place(self, timer: Timer, at: float) -> float:
         """Put `timer` into the slot for `at`; the instant at which that slot is looked at."""
         slot = math.ceil(at / TICK)
+        if slot * TICK < at:  # the quotient was rounded down: the wheel would look there too early, again and again
+            slot += 1
         timers = self._slots.get(slot)
         if timers is None:
             self._slots[slot] = [timer]

@@ -157,3 +157,15 @@ def test_a_retired_timer_never_fires_and_lets_go_of_its_owner_though_the_wheel_s
 
     assert freed
     assert timer.at == math.inf
+
+
+@given(st.integers(1, 2_000_000), st.integers(0, 3))
+def test_no_place_is_before_its_instant_however_the_quotient_is_rounded(ticks: int, ulps: int) -> None:
+    wheel = wheel_in(Time())
+    at = ticks * TICK
+    for _ in range(ulps):
+        at = math.nextafter(at, math.inf)
+
+    place = wheel.place(wheel.timer(lambda now: None), at)
+
+    assert at <= place <= at + TICK * 1.001
