@@ -1,6 +1,7 @@
 """Groups of commands by name, each command in a module of its own that is loaded only when it is called."""
 
 import importlib
+import keyword
 from collections.abc import Mapping
 
 import click
@@ -8,6 +9,8 @@ import click
 
 class LazyGroup(click.Group):
     """`commands` has one line about each command; a command `x` is the function `x` of the module `package.x`.
+
+    Where `x` is a keyword of Python, both are called `x_`.
 
     What one command imports, another must not pay for: `sidecar run` starts without what `sidecar demo` draws with.
     """
@@ -27,7 +30,8 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in self._lines:
             return None
-        command = getattr(importlib.import_module(f"{self._package}.{cmd_name}"), cmd_name)
+        name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        command = getattr(importlib.import_module(f"{self._package}.{name}"), name)
         assert isinstance(command, click.Command)
         return command
 

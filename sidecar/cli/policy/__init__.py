@@ -9,6 +9,7 @@ _COMMANDS: Final = {
     "keygen": "Make a pair of keys for somebody who signs policies.",
     "sign": "Sign a policy.",
     "verify": "Check the signatures of a policy.",
+    "import": "Translate the retries of Envoy, Istio, Linkerd or resilience4j.",
     "diff": "Say what a change of the policy loosens, and for whom.",
     "explain": "Say why each number is what it is.",
     "schema": "Print the JSON Schema of a document, for editors.",
