@@ -10,6 +10,7 @@ import click
 from loadtest import campaign, machine, table, wrk
 from loadtest.bars import SUBJECT, Mark, judge
 from loadtest.child import NotStartedError
+from loadtest.clients.command import clients
 from loadtest.contender import BrokenOffError
 from loadtest.cores import Cores
 from loadtest.files import allow_files
@@ -162,6 +163,7 @@ def _notes(plan: Plan, facts: dict[str, str | int]) -> list[str]:
     ]
 
 
+main.add_command(clients)
 main.add_command(harmless)
 main.add_command(logs)
 main.add_command(soak)

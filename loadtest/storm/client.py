@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import httptools
 
@@ -12,6 +12,13 @@ from loadtest.storm.witness import ID_HEADER
 
 HOST = "127.0.0.1"
 BODY = b'{"amount":"10.00"}\n'
+
+
+class Answer(NamedTuple):
+    """What came back. `retry_after` as it was sent, None without one."""
+
+    status: int
+    retry_after: str | None
 
 
 class Client(Protocol):
@@ -29,8 +36,8 @@ class Doors:
         self._dice = random.Random(seed)
         self._idle: dict[int, list[_Connection]] = {port: [] for doors in ports for port in doors}
 
-    async def ask(self, number: int, destination: int, *, post: bool) -> int:
-        """One try; the status. Given up by cancellation it closes its connection, as clients do."""
+    async def ask(self, number: int, destination: int, *, post: bool) -> Answer:
+        """One try. Given up by cancellation it closes its connection, as clients do."""
         port = self._dice.choice(self._ports[destination])
         idle = self._idle[port]
         connection = None
@@ -41,13 +48,13 @@ class Doors:
         if connection is None:
             _, connection = await asyncio.get_running_loop().create_connection(_Connection, HOST, port)
         try:
-            status = await connection.ask(_wire(number, port, post=post))
+            answer = await connection.ask(_wire(number, port, post=post))
         except BaseException:
             connection.close()
             raise
         if connection.is_open:
             idle.append(connection)
-        return status
+        return answer
 
     def close(self) -> None:
         for idle in self._idle.values():
@@ -62,7 +69,7 @@ class Once:
     doors: Doors
 
     async def get_answer(self, number: int, destination: int, *, post: bool) -> int:
-        return await self.doors.ask(number, destination, post=post)
+        return (await self.doors.ask(number, destination, post=post)).status
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,7 @@ class Naive:
         for left in range(self.tries - 1, -1, -1):
             try:
                 async with asyncio.timeout(self.per_try):
-                    status = await self.doors.ask(number, destination, post=post)
+                    status = (await self.doors.ask(number, destination, post=post)).status
             except OSError:
                 if not left:
                     raise
@@ -93,16 +100,18 @@ class _Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
-        self._answer: asyncio.Future[int] | None = None
+        self._answer: asyncio.Future[Answer] | None = None
+        self._retry_after: str | None = None
 
     @property
     def is_open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
-    async def ask(self, wire: bytes) -> int:
+    async def ask(self, wire: bytes) -> Answer:
         if self._transport is None:
             raise ConnectionResetError("the connection was closed")
         self._answer = asyncio.get_running_loop().create_future()
+        self._retry_after = None
         self._transport.write(wire)
         return await self._answer
 
@@ -120,11 +129,15 @@ class _Connection(asyncio.Protocol):
         except httptools.HttpParserError:
             self.close()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == b"retry-after":
+            self._retry_after = value.decode("latin-1")
+
     def on_message_complete(self) -> None:
         if not self._parser.should_keep_alive():
             self.close()
         if self._answer is not None and not self._answer.done():
-            self._answer.set_result(self._parser.get_status_code())
+            self._answer.set_result(Answer(self._parser.get_status_code(), self._retry_after))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

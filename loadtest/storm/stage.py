@@ -58,6 +58,16 @@ def run(scenario: Scenario, subject: Subject, seed: int, factor: float, tell: Te
         raise FailedError(f"{scenario.name}, {subject.name}: {error}") from error
 
 
+def asked(port: int, target: str) -> bytes:
+    """The answer of a control. Raises OSError."""
+    connection = HTTPConnection(HOST, port, timeout=10.0)
+    try:
+        connection.request("GET", target)
+        return connection.getresponse().read()
+    finally:
+        connection.close()
+
+
 def _played(scenario: Scenario, subject: Subject, seed: int, factor: float, tell: Tell) -> Run:
     with TemporaryDirectory(prefix="storm-") as scratch, ExitStack() as children:
         folder = Path(scratch)
@@ -73,7 +83,7 @@ def _played(scenario: Scenario, subject: Subject, seed: int, factor: float, tell
             ports = json.loads(dependency.first_line(START_WITHIN))
             doors = _doors(children, folder, scenario, subject, ports["destinations"])
             planned, late = _bounded(scenario, subject, seed, Doors(doors, seed), ports["control"], tell)
-            attempts = [Attempt(*fields) for fields in json.loads(_asked(ports["control"], "/report"))]
+            attempts = [Attempt(*fields) for fields in json.loads(asked(ports["control"], "/report"))]
         except (OSError, ValueError) as error:
             raise FailedError(f"{scenario.name}, {subject.name}: {error or type(error).__name__}") from error
     return Run(scenario, subject.name, seed, figures(scenario, planned, attempts), late)
@@ -108,7 +118,7 @@ def _bounded(
 
     async def play() -> None:
         zero = monotonic() + LEAD
-        await asyncio.to_thread(_asked, control, f"/begin?zero={zero}")
+        await asyncio.to_thread(asked, control, f"/begin?zero={zero}")
         telling = asyncio.create_task(_tell(tell, zero))
         try:
             async with asyncio.timeout(LEAD + scenario.seconds + scenario.deadline + START_WITHIN):
@@ -131,12 +141,3 @@ async def _tell(tell: Tell, zero: float) -> None:
     while True:
         await asyncio.sleep(1.0)
         tell(monotonic() - zero)
-
-
-def _asked(port: int, target: str) -> bytes:
-    connection = HTTPConnection(HOST, port, timeout=10.0)
-    try:
-        connection.request("GET", target)
-        return connection.getresponse().read()
-    finally:
-        connection.close()

@@ -3,11 +3,10 @@
 from collections.abc import Iterable
 from time import time
 from typing import Final
-from uuid import uuid4
 
 from sidecar.client.call import AttemptOutcome, GovernedCall, T
 from sidecar.client.failure import Failure
-from sidecar.client.safety import Safety
+from sidecar.client.safety import Safety, random_key
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.wire.retry_after import parse_retry_after
 
@@ -30,7 +29,7 @@ def safety_of(method: str, keys: Iterable[str], policy: DestinationPolicy, *, re
     if len(given) == 1:
         return Safety(idempotency_key=given.pop(), replayable=replayable)
     if not given and policy.honours_keys:
-        return Safety(idempotency_key=str(uuid4()), replayable=replayable)
+        return Safety(idempotency_key=random_key(), replayable=replayable)
     return Safety(replayable=replayable)
 
 
