@@ -132,6 +132,10 @@ storm: $(LOADTEST) ## measure storms on real sockets beside other proxies (20 mi
 harmless: $(LOADTEST) ## see whether callers of healthy dependencies notice a proxy (10 minutes; ARGS='--only shift' for one)
 	@$(BIN)/python -m loadtest harmless $(ARGS)
 
+.PHONY: clients
+clients: $(DEV) ## measure retry libraries beside the client library in the same outages (12 minutes; ARGS='--scenario hang')
+	@$(BIN)/python -m loadtest clients $(ARGS)
+
 .PHONY: screenshots
 screenshots: $(DEV) ## take the pictures of the README again, from a demo's storm (needs chromium)
 	@$(BIN)/python -m docs.screenshots
