@@ -13,7 +13,8 @@ from typing import Final
 from sidecar.engine.destination import Destination
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.shadow import Shadow
-from sidecar.governance.documents.document import INGRESS_NAME, IdempotencyKeySettings
+from sidecar.governance.documents.document import INGRESS_NAME
+from sidecar.governance.documents.egress_keys import IdempotencyKeySettings
 from sidecar.governance.policy.routes import RouteSnapshot
 from sidecar.governance.policy.snapshot import Snapshot
 from sidecar.governance.trust.certificates import CertificateStore

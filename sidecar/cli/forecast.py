@@ -14,8 +14,10 @@ from sidecar.engine.retry import Admission, Exchange
 from sidecar.engine.verdict import Deliver, Refusal, Retry
 from sidecar.governance.policy.resolve import Origin
 from sidecar.governance.policy.snapshot import DestinationSnapshot, Snapshot
+from sidecar.idempotency.fingerprint import is_json_type
+from sidecar.idempotency.key import field_values
 from sidecar.proxy.host_table import HostTable
-from sidecar.proxy.key_dialect import KeyDialect, dialect_of
+from sidecar.proxy.key_dialect import UNSAFE_METHODS, KeyDialect, dialect_of
 from sidecar.wire.authority import parse_authority
 from sidecar.wire.head import RequestHead
 
@@ -120,6 +122,8 @@ def _named(name: str, host: str, destination: DestinationSnapshot) -> Way:
 def repeatable(head: RequestHead, way: Way) -> tuple[float, str]:
     """How long after its start the request may be sent again though it may have been executed, and why, in words."""
     method = head.method.decode("ascii")
+    if way.dialect is not None and way.dialect.in_body and head.method in UNSAFE_METHODS:
+        return _repeatable_by_body(head, way, way.dialect)
     sent = head if way.dialect is None else way.dialect.keyed(head)
     seconds = way.policy.repeatable_for(head.method, keyed=sent.keyed)
     if seconds == math.inf:
@@ -131,6 +135,19 @@ def repeatable(head: RequestHead, way: Way) -> tuple[float, str]:
     if head.keyed:
         return seconds, f"{way.name} is not said to honour Idempotency-Keys"
     return seconds, f"{method} is not idempotent, and it has not exactly one Idempotency-Key"
+
+
+def _repeatable_by_body(head: RequestHead, way: Way, dialect: KeyDialect) -> tuple[float, str]:
+    """The same where the key stands in the body, which is supposed to be JSON where the Content-Type says so."""
+    json = is_json_type((field_values(head.fields, b"content-type") or [b""])[0])
+    seconds = way.policy.repeatable_for(head.method, keyed=json)
+    if not json:
+        return seconds, f"{way.name} wants the key in {dialect.place}, and its Content-Type is not JSON"
+    place = way.provenance["idempotency_key.honours"].place
+    return (
+        seconds,
+        f"its key stands in {dialect.place}, or is put there, and {way.name} honours keys ({place})",
+    )
 
 
 def forecast(way: Way, until: float, body_bytes: int, outcome: Outcome) -> list[Turn]:

@@ -40,8 +40,7 @@ class RequestBody:
             return
         self._tried = True
         self._parsed = _NO_JSON
-        media_type = self.content_type.partition(b";")[0].strip().lower()
-        if media_type != b"application/json" and not media_type.endswith(b"+json"):
+        if not is_json_type(self.content_type):
             return
         try:
             # Numbers as they are written: 1.0 and 1 are one number to a float and two amounts to somebody's parser.
@@ -61,6 +60,12 @@ class _Literal(str):
 
 class NamedTwice(ValueError):
     """A name that stands twice in one object: readers differ about which counts (RFC 8259 §4)."""
+
+
+def is_json_type(content_type: bytes) -> bool:
+    """Whether a Content-Type is of JSON."""
+    media_type = content_type.partition(b";")[0].strip().lower()
+    return media_type == b"application/json" or media_type.endswith(b"+json")
 
 
 def fingerprint_of(method: bytes, target: bytes, body: RequestBody, ignored: Sequence[tuple[str, ...]]) -> bytes:

@@ -7,8 +7,10 @@ import asyncio
 import socket
 import struct
 from asyncio import Transport
+from functools import partial
 from typing import Final, Protocol, cast
 
+from sidecar.proxy.body_keyed_exchange import BodyKeyedExchange
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.contract_answer import CONTRACT_PATH, ContractAnswer
 from sidecar.proxy.dry_run import DryRun
@@ -108,7 +110,7 @@ class Downstream(asyncio.Protocol):
         self._port = port
         self._reader = RequestReader(limits.head_bytes, limits.headers, limits.target_bytes, context.request_shapes)
         self._state = _HEAD
-        self._exchange: Exchange | GatedExchange | ContractAnswer | None = None
+        self._exchange: Exchange | GatedExchange | ContractAnswer | BodyKeyedExchange | None = None
         self._chunked_out = self._close_after = False  # of the response that is being written
         self._ahead = b""
         self._forwarding: tuple[bytes, bytes] | None = None
@@ -384,18 +386,22 @@ class Downstream(asyncio.Protocol):
         """A request has been read and routed; `rest` is what followed its head."""
         now = self._context.clock()
         self._state = _BUSY
-        if route.key_dialect is not None:
-            head = route.key_dialect.keyed(head)
-        self._request = head
         context = self._context
-        exchange: Exchange | GatedExchange | ContractAnswer
-        if route.gate is not None and (gated := _gated(context, self, route, head)) is not None:
+        exchange: Exchange | GatedExchange | ContractAnswer | BodyKeyedExchange
+        by_body = False
+        if (dialect := route.key_dialect) is not None and not (by_body := dialect.needs_body(head)):
+            head = dialect.keyed(head)
+        self._request = head
+        if by_body:
+            assert dialect is not None
+            make = partial(_exchange_of, context, self, route)
+            exchange = self._exchange = BodyKeyedExchange(context, self, route, head, dialect, make)
+        elif route.gate is not None and (gated := _gated(context, self, route, head)) is not None:
             exchange = self._exchange = gated
         elif context.tracer is None and route.shadow is None:
             exchange = self._exchange = Exchange(context, self, route, head, now)
         else:
-            head, observer = _observed(context, route, head)
-            exchange = self._exchange = Exchange(context, self, route, head, now, observer)
+            exchange = self._exchange = _exchange_of(context, self, route, head, now)
         if head.framing is NONE:
             self._ahead = rest
         elif head.framing is LENGTH and len(rest) == head.length:
@@ -588,6 +594,11 @@ def _gated(
         return None
     head, observer = _observed(context, route, head)
     return GatedExchange(context, writer, route, head, gate, keyed, observer)
+
+
+def _exchange_of(context: ProxyContext, writer: "Downstream", route: Route, head: RequestHead, now: float) -> Exchange:
+    head, observer = _observed(context, route, head)
+    return Exchange(context, writer, route, head, now, observer)
 
 
 def _observed(context: ProxyContext, route: Route, head: RequestHead) -> tuple[RequestHead, ExchangeObserver | None]:

@@ -26,7 +26,7 @@ from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.exchange import Exchange
 from sidecar.proxy.observer import ExchangeObserver, PairOfObservers
 from sidecar.proxy.problem import Problem
-from sidecar.proxy.replies import TYPE_PREFIX
+from sidecar.proxy.replies import CONTINUE, TYPE_PREFIX
 from sidecar.proxy.response_writer import ResponseWriter
 from sidecar.proxy.route import Route
 from sidecar.proxy.stream import ConnectionOwner, Stream
@@ -41,7 +41,6 @@ BODY_NOT_KEPT: Final = "body_not_kept"
 _HOLD_SECONDS: Final = 1.0
 """For which an answer without a length is held back to be kept first; a slower one is passed on as it comes."""
 _EVENT_STREAM: Final = b"text/event-stream"
-_CONTINUE: Final = ResponseHead(100, b"100 Continue", 1)
 _BROKEN_OFF: Final = "the service's answer broke off; it may have been executed"
 
 _Write = Callable[[float], None]
@@ -115,7 +114,7 @@ class GatedExchange:
         if length is not None and length > self._gate.max_request_bytes:
             return  # refused by `begin`, when the connection knows that there is a body it need not read
         if self._head.expects_continue:
-            self._writer.interim(_CONTINUE)
+            self._writer.interim(CONTINUE)
         self._writer.timer.arm(now + self._context.limits.idle_timeout)
 
     def whole_body(self, data: bytes) -> None:

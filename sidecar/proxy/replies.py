@@ -8,11 +8,13 @@ from http import HTTPStatus
 from typing import Final
 
 from sidecar.engine.policy import MAX_ATTEMPTS_CEILING
+from sidecar.wire.head import ResponseHead
 
 TYPE_PREFIX: Final = "urn:retry-sidecar:problem:"
 ATTEMPTS_LINES: Final = tuple(b"x-sidecar-attempts: %d\r\n" % number for number in range(MAX_ATTEMPTS_CEILING + 2))
 """The header that tells how many attempts an answer took, by their number: at most the ceiling, and one reconnect."""
-
+CONTINUE: Final = ResponseHead(100, b"100 Continue", 1)
+"""Asks a client for its body, where the sidecar reads that whole before it sends anything (RFC 9110 §10.1.1)."""
 
 _CLIENT_ERROR: Final = b"http_request_error"
 _PROXY_STATUS: Final = {

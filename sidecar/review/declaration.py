@@ -8,9 +8,10 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.governance.documents.decoder import Decoder
-from sidecar.governance.documents.document import HeaderName, Text
+from sidecar.governance.documents.document import Text
 from sidecar.governance.documents.finding import Finding
 from sidecar.governance.documents.gate import Strategy
+from sidecar.governance.documents.ingress_routes import FieldName
 from sidecar.governance.documents.mapping import Document
 from sidecar.governance.documents.units import Duration
 from sidecar.governance.documents.yaml import Path, Tree
@@ -38,7 +39,7 @@ class Declaration(Document, frozen=True, kw_only=True):
     """`x-idempotency`. The last six are for the route table, and mean there what they mean in `ingress.routes`."""
 
     strategy: list[Strategy] | Mechanism
-    header: HeaderName | UnsetType = UNSET
+    header: FieldName | UnsetType = UNSET
     field: Text | UnsetType = UNSET
     ledger: Text | UnsetType = UNSET
     delivery: Literal["at-least-once"] | UnsetType = UNSET
@@ -46,7 +47,7 @@ class Declaration(Document, frozen=True, kw_only=True):
     review: DesignReview | UnsetType = UNSET
     retention: Duration | UnsetType = UNSET
     route_class: RouteClass | UnsetType = msgspec.field(default=UNSET, name="class")
-    scope: list[HeaderName] | UnsetType = UNSET
+    scope: list[FieldName] | UnsetType = UNSET
     ignore_fields: list[Text] | UnsetType = UNSET
     after_retention: Literal["new", "reject"] | UnsetType = UNSET
     wait: Duration | UnsetType = UNSET

@@ -146,3 +146,20 @@ def test_an_attempt_that_hangs_is_given_up_only_for_a_retry() -> None:
 
 def test_the_policy_that_decides_is_the_destinations() -> None:
     assert way().policy == DestinationPolicy(retry=RetryPolicy())
+
+
+@pytest.mark.parametrize(
+    ("fields", "seconds", "why"),
+    [
+        (["Content-Type: application/json"], 86400.0, "its key stands in the field /idempotency_key of its JSON body"),
+        ([], -math.inf, "payments wants the key in the field /idempotency_key of its JSON body"),
+    ],
+)
+def test_a_key_that_stands_in_the_body_is_said_to(fields: list[str], seconds: float, why: str) -> None:
+    Path("policy.yaml").write_text(POLICY + HONOURED, encoding="utf-8")
+    request = head("POST", "payments", *fields)
+
+    found = repeatable(request, way(SIDECAR + "    idempotency_key: {preset: square}\n", request))
+
+    assert found[0] == seconds
+    assert found[1].startswith(why)

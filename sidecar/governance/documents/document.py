@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, UnsetType, field
 
 from sidecar.governance.documents.decoder import Decoder
+from sidecar.governance.documents.egress_keys import IdempotencyKeySettings, check_egress_keys
 from sidecar.governance.documents.finding import Finding, dotted
 from sidecar.governance.documents.ingress_routes import (
     IngressKeySettings,
@@ -56,13 +57,6 @@ ExceptedService = Annotated[
         pattern=r"\A[A-Za-z0-9][A-Za-z0-9._/-]{0,252}\Z",
         extra={"rule": "must be the name of one service: an exception is never for all of them"},
     ),
-]
-HeaderName = Annotated[
-    str,
-    Meta(pattern=r"\A[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}\Z", extra={"rule": "must be the name of a header"}),
-]
-KeyLocation = Annotated[
-    str, Meta(pattern=r"\A(header\Z|/)", extra={"rule": "must be header or a JSON pointer into the body, like /key"})
 ]
 
 
@@ -199,22 +193,6 @@ class EgressSettings(Document, frozen=True, kw_only=True):
     unlisted: Literal["forward", "refuse"] = "forward"
     connect: Literal["tunnel", "refuse"] = "tunnel"
     allow: list[AddressRange] = field(default_factory=list)
-
-
-class IdempotencyKeySettings(Document, frozen=True, kw_only=True):
-    """The contract about idempotency keys that the destination offers.
-
-    `honours` and `retention` are settings: inside the guardrails, or refused.
-    """
-
-    honours: bool | UnsetType = UNSET
-    header: HeaderName = "Idempotency-Key"
-    form: Literal["bare", "quoted"] = "bare"
-    location: KeyLocation = "header"
-    max_length: Annotated[int, Meta(ge=1, le=255)] = 255
-    charset: Text | UnsetType = UNSET
-    retention: Duration | UnsetType = UNSET
-    key_from: Text | UnsetType = UNSET
 
 
 class TlsSettings(Document, frozen=True, kw_only=True):
@@ -362,16 +340,7 @@ def _check_key(entry: DestinationEntry, here: Path, decoder: Decoder) -> None:
         decoder.lacking((*here, "overrides", "idempotency"), "is for the service itself: see ingress.routes")
     if entry.overrides.idempotency_key is not UNSET:
         decoder.lacking((*here, "overrides", "idempotency_key"), f"stands beside overrides, in {dotted(here)}")
-    usual = IdempotencyKeySettings()
-    least = 32
-    if entry.idempotency_key.max_length < least:
-        rule = f"must be at least {least}: a key of the sidecar's own is a UUID"
-        decoder.broken((*here, "idempotency_key", "max_length"), rule, entry.idempotency_key.max_length)
-    for word in ("location", "charset", "key_from"):
-        value, default = getattr(entry.idempotency_key, word), getattr(usual, word)
-        if value != default:
-            only = "left out" if default is UNSET else str(default)
-            decoder.broken((*here, "idempotency_key", word), f"is not acted on yet: must be {only}", value)
+    check_egress_keys(entry.idempotency_key, (*here, "idempotency_key"), decoder)
 
 
 def _check_routes(routes: list[RouteSettings], here: Path, decoder: Decoder) -> None:

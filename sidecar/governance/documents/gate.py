@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType, field
 
 from sidecar.governance.documents.decoder import Decoder
-from sidecar.governance.documents.document import HeaderName, Text
+from sidecar.governance.documents.document import Text
 from sidecar.governance.documents.finding import Finding
+from sidecar.governance.documents.ingress_routes import FieldName
 from sidecar.governance.documents.mapping import Document
 from sidecar.governance.documents.units import Duration
 from sidecar.governance.documents.yaml import Tree
@@ -46,7 +47,7 @@ Verb = Annotated[str, Meta(pattern=r"\A[a-z]+\Z", extra={"rule": "must be one lo
 class KeyRules(Document, frozen=True, kw_only=True):
     """`key`: what the contract of a stored key has to say wherever it is offered."""
 
-    headers: Annotated[list[HeaderName], Meta(min_length=1)] = field(default_factory=lambda: ["Idempotency-Key"])
+    headers: Annotated[list[FieldName], Meta(min_length=1)] = field(default_factory=lambda: ["Idempotency-Key"])
     statuses: Annotated[list[int], Meta(min_length=1)] = field(default_factory=lambda: [409, 422])
 
 

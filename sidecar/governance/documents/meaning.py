@@ -162,13 +162,18 @@ SIDECAR_MEANINGS: Final[Mapping[str, str]] = {
     "destinations.*.tls.server_name": "The name it is called by and must prove. Left out: each endpoint's host.",
     "destinations.*.idempotency_key": "The contract about idempotency keys that the destination offers.",
     "destinations.*.idempotency_key.honours": "Whether it executes each key at most once, as the platform says too.",
-    "destinations.*.idempotency_key.header": "The header that carries the key.",
+    "destinations.*.idempotency_key.preset": "A well-known API, whose terms count where nothing else is written.",
+    "destinations.*.idempotency_key.header": "The header that carries the key: Idempotency-Key, or the preset's.",
     "destinations.*.idempotency_key.form": "How the key is written: bare, or quoted as in the IETF's draft.",
     "destinations.*.idempotency_key.location": "Where the key is: `header`, or a JSON pointer into the body.",
-    "destinations.*.idempotency_key.max_length": "The longest key it takes.",
-    "destinations.*.idempotency_key.charset": "The characters its keys may have.",
+    "destinations.*.idempotency_key.max_length": "The longest key it takes: 255 characters, or the preset's.",
+    "destinations.*.idempotency_key.charset": (
+        "The characters of a key: `visible` ASCII; `url`: letters, digits, - and _; `alphanumeric`; or a `uuid`."
+    ),
     "destinations.*.idempotency_key.retention": "How long it remembers a key; over 0s where keys are honoured.",
-    "destinations.*.idempotency_key.key_from": "What a key is made from where the caller sends none.",
+    "destinations.*.idempotency_key.key_from": (
+        "A header or a JSON pointer to the value that is the key where the caller sends none."
+    ),
     "destinations.*.overrides": "Settings for this destination: inside the guardrails of the policy, or refused.",
     "destinations.*.routes": "Settings by method and path: the first that covers a request counts.",
     "destinations.*.routes[].name": "What the route is called in metrics, logs and explanations.",

@@ -18,20 +18,22 @@ from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.documents.document import (
     INGRESS_NAME,
     DestinationEntry,
-    IdempotencyKeySettings,
     Rollout,
 )
+from sidecar.governance.documents.egress_keys import IdempotencyKeySettings
 from sidecar.governance.documents.file import read_regular
-from sidecar.governance.documents.finding import Finding, InvalidDocument
+from sidecar.governance.documents.finding import Finding, InvalidDocument, dotted, shown
+from sidecar.governance.documents.key_presets import PRESETS
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.governance.documents.settings import KeySettings, Settings
+from sidecar.governance.documents.units import Duration
 from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES, Tree
+from sidecar.governance.documents.yaml import Path as TreePath
 from sidecar.governance.policy.bootstrap import Bootstrap
 from sidecar.governance.policy.bootstrap import from_file as bootstrap_from_file
 from sidecar.governance.policy.bootstrap import from_flags as bootstrap_from_flags
 from sidecar.governance.policy.contract import IngressRoute, KeyStore, key_store_of, routes_of
 from sidecar.governance.policy.delivery import Delivery
-from sidecar.governance.policy.guardrails import written
 from sidecar.governance.policy.ingress import INGRESS_BASELINE
 from sidecar.governance.policy.platform_policy import Platform
 from sidecar.governance.policy.resolve import Excepted, Layer, Origin, Resolution, Source
@@ -327,6 +329,12 @@ def _resolved(documents: Documents, now: datetime, *, forgiving: bool = False) -
                 findings,
             )
         )
+        if bootstrap.tree is not None:
+            findings.extend(
+                _beyond_preset(
+                    name, entry.idempotency_key, [resolution, *(route.resolution for route in routes)], bootstrap.tree
+                )
+            )
         destinations[name] = _destination(
             name,
             entry,
@@ -334,7 +342,7 @@ def _resolved(documents: Documents, now: datetime, *, forgiving: bool = False) -
             routes=routes,
             hosts=bootstrap.hosts[name],
             listen=bootstrap.listen[name],
-            key_origins=_key_origins(name, bootstrap.tree),
+            key_origins=_key_origins(name, entry.idempotency_key, bootstrap.tree),
             tls=origination_of(name, entry.tls, bootstrap, verify=bool(resolution.values["tls.verify"])),
             left_out=tuple(findings),
         )
@@ -415,17 +423,33 @@ def _ingress(documents: Documents, now: datetime, *, forgiving: bool) -> Ingress
     )
 
 
-def _key_origins(name: str, tree: Tree | None) -> dict[str, Origin]:
+def _key_origins(name: str, key: IdempotencyKeySettings, tree: Tree | None) -> dict[str, Origin]:
     """Where the numbers of the key contract that are no settings come from: the sidecar file, or nowhere."""
-    origins = {}
-    for setting, unsaid in (("max_length", "255"),):
-        path = ("destinations", name, "idempotency_key", setting)
-        origins[f"idempotency_key.{setting}"] = (
-            Origin(unsaid, Source.BASELINE, None, None)
-            if tree is None or path not in tree.lines
-            else Origin(written(tree.at(path)), Source.OVERRIDE, *tree.place(path))
-        )
-    return origins
+    longest = str(key.with_preset.max_length)
+    origin = Origin(longest, Source.BASELINE, None, None)
+    for word in ("preset", "max_length"):
+        path = ("destinations", name, "idempotency_key", word)
+        if tree is not None and path in tree.lines:
+            origin = Origin(longest, Source.OVERRIDE, *tree.place(path))
+    return {"idempotency_key.max_length": origin}
+
+
+def _beyond_preset(
+    name: str, key: IdempotencyKeySettings, governed: Iterable[Resolution], tree: Tree
+) -> Iterator[Finding]:
+    """Keys that are trusted for longer than the API of a preset says that it keeps them."""
+    published = None if key.preset is UNSET else PRESETS[key.preset].retention
+    if published is None:
+        return
+    here: TreePath = ("destinations", name, "idempotency_key")
+    path = (*here, "retention") if (*here, "retention") in tree.lines else (*here, "preset")
+    for each in governed:
+        origin = each.provenance["idempotency_key.retention"]
+        if each.policy.honours_keys and each.policy.key_retention > published:
+            rule = f"must be at most the {Duration(published)} for which {key.preset} keeps keys ({origin.place})"
+            field, setting = dotted(path), "idempotency_key.retention"
+            yield Finding(*tree.place(path), field, f"{setting} {rule}", shown(origin.value))
+            return
 
 
 def _snapshot(

@@ -1,6 +1,5 @@
 from datetime import date
 
-import pytest
 from msgspec import UNSET
 
 from sidecar.governance.documents.document import PolicyDocument, SidecarDocument, read_policy, read_sidecar
@@ -86,37 +85,6 @@ def test_a_retention_has_a_unit() -> None:
 
     path = "s.yaml:6: destinations.payments.idempotency_key.retention:"
     assert broken == [f'{path} must be a duration with its unit, like 250ms, 2s, 1m or 24h, got "1d"']
-
-
-@pytest.mark.parametrize(
-    ("word", "value", "only"),
-    [
-        ("location", "/meta/key", "header"),
-        ("charset", "uuid", "left out"),
-        ("key_from", "order_id", "left out"),
-    ],
-)
-def test_what_is_not_acted_on_yet_is_refused(word: str, value: str, only: str) -> None:
-    _, findings = sidecar(SIDECAR + f"    idempotency_key: {{{word}: {value}}}\n")
-
-    shown = value if value.isdigit() else f'"{value}"'
-    path = f"s.yaml:6: destinations.payments.idempotency_key.{word}:"
-    assert findings == [f"{path} is not acted on yet: must be {only}, got {shown}"]
-
-
-def test_what_is_acted_on_anyhow_may_be_said() -> None:
-    contract = "{header: X-Key, form: quoted, location: header, max_length: 64, retention: 24h}"
-
-    _, findings = sidecar(SIDECAR + f"    idempotency_key: {contract}\n")
-
-    assert findings == []
-
-
-def test_a_key_that_no_uuid_fits_into_is_refused() -> None:
-    _, findings = sidecar(SIDECAR + "    idempotency_key: {max_length: 31}\n")
-
-    path = "s.yaml:6: destinations.payments.idempotency_key.max_length:"
-    assert findings == [f"{path} must be at least 32: a key of the sidecar's own is a UUID, got 31"]
 
 
 def test_a_key_contract_stands_beside_the_overrides() -> None:

@@ -363,6 +363,22 @@ def test_a_team_may_promise_less_than_the_platform_and_not_more(loading: Loading
     assert str(caught.value) == f'{path} must be at most 24h (guardrail, policy.yaml:4), got "25h"'
 
 
+@pytest.mark.parametrize("said", ["", ", retention: 24h"])
+def test_keys_are_not_trusted_for_longer_than_the_api_of_a_preset_keeps_them(loading: Loading, said: str) -> None:
+    with pytest.raises(InvalidDocument) as caught:
+        loading(policy=POLICY + HONOURED, sidecar=KEY + f"{{preset: qonto{said}}}\n")
+
+    path = f"sidecar.yaml:6: destinations.payments.idempotency_key.{'retention' if said else 'preset'}:"
+    place = "sidecar.yaml:6" if said else "policy.yaml:4"
+    rule = f"idempotency_key.retention must be at most the 30m for which qonto keeps keys ({place})"
+    assert str(caught.value) == f'{path} {rule}, got "24h"'
+
+
+@pytest.mark.parametrize("key", ["{preset: stripe}", "{preset: square}", "{preset: qonto, retention: 30m}"])
+def test_a_preset_goes_with_a_retention_that_is_short_enough_or_not_published(loading: Loading, key: str) -> None:
+    assert loading(policy=POLICY + HONOURED, sidecar=KEY + key + "\n").destinations["payments"].policy.honours_keys
+
+
 def test_an_exception_lets_a_team_say_that_keys_are_honoured(loading: Loading) -> None:
     exception = EXCEPTION.replace("budget.ratio", "idempotency_key.honours").replace("0.35", "true")
 

@@ -8,7 +8,8 @@ import pytest
 from msgspec import inspect
 
 from sidecar.engine.policy import DestinationPolicy
-from sidecar.governance.documents.document import IdempotencyKeySettings, PolicyDocument, SidecarDocument
+from sidecar.governance.documents.document import PolicyDocument, SidecarDocument
+from sidecar.governance.documents.egress_keys import IdempotencyKeySettings
 from sidecar.governance.documents.settings import SETTINGS
 from sidecar.governance.documents.units import Duration, Size
 from sidecar.governance.policy.bootstrap import from_file
