@@ -6,7 +6,7 @@ from typing import Final
 from sidecar.engine.breaker import CLOSED, HALF_OPEN, OPEN, Breaker
 from sidecar.engine.budget import RetryBudget
 from sidecar.engine.concurrency import ConcurrencyLimit
-from sidecar.engine.lateness import Lateness
+from sidecar.engine.lateness import Lateness, LateRetryAllowance
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.tally import Tally
 from sidecar.engine.wait_queue import Waiter
@@ -31,6 +31,7 @@ class Destination:
         "budget",
         "draining",
         "failing",
+        "late_retries",
         "lateness",
         "limiter",
         "name",
@@ -50,6 +51,7 @@ class Destination:
             policy.concurrency, now, timeout=policy.timeout, unknown_silence=policy.per_attempt_timeout
         )
         self.lateness = Lateness()
+        self.late_retries = LateRetryAllowance()
         self.tally = Tally()
         self.draining = False
         self.requests_lately = Window(_TRAFFIC_BUCKET, now)

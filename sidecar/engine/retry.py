@@ -315,6 +315,7 @@ class Exchange:
             if self._is_late:
                 self._late_answer(seconds, now)
             if self.elder is not None:
+                destination.late_retries.won()
                 self._call_off_elder(now, _SUPERSEDED)
             return DELIVER
         self._record_failing_status(status, retry_after, self._generation, now)
@@ -343,8 +344,8 @@ class Exchange:
         """`late_at` has passed without a head.
 
         A Retry: it goes beside this attempt, which is the elder from now on. Otherwise leave it running to the
-        deadline: its answer may still come, and the dependency's work on it is not wasted. Where nothing at all was
-        answered meanwhile no retry is wanted: it would be as late.
+        deadline: its answer may still come, and the dependency's work on it is not wasted. No retry is wanted where
+        nothing at all was answered meanwhile, and where late retries do not help: it would be as late.
         """
         destination = self.destination
         if not self._is_late:
@@ -356,10 +357,15 @@ class Exchange:
             return DELIVER
         if Fault.TIMEOUT not in self.policy.retry.faults:
             return DELIVER
-        if destination.limiter.silent_since(self.attempt_began):
+        limiter, allowance = destination.limiter, destination.late_retries
+        if limiter.silent_since(self.attempt_began):
+            return DELIVER
+        if not allowance.withdraw(destination.tally.requests_total, alone=limiter.in_flight <= 1):
             return DELIVER
         verdict = self._judge(now, "timeout", None, sent=True)
-        if isinstance(verdict, Retry):
+        if not isinstance(verdict, Retry):
+            allowance.refund()
+        else:
             self.elder = LateAttempt(self.attempt_number, self._kind, self._generation, self.attempt_began)
         return verdict
 
@@ -368,6 +374,7 @@ class Exchange:
         assert self.elder is not None
         elder, self.elder = self.elder, None
         self._count_elder(elder, _FAULT, now)
+        self.destination.late_retries.refund()
         self.destination.limiter.released()
         self.destination.breaker.inconclusive(elder.generation, now)
 

@@ -166,3 +166,43 @@ def test_and_from_its_first_brownout() -> None:
 
     assert brownout.success(FIRST_HANG, FIRST_HANG + 10.0) > 0.45
     assert brownout.success(FIRST_HANG + 10.0, FIRST_HANG + 18.0) > 0.97
+
+
+LOST = 10_000.0
+"""Seconds: an attempt that is never answered, whose request would be answered at another attempt."""
+
+
+def lossy(share: float, rate: float, seed: int, until: float) -> Fleet:
+    def takes(random: Random) -> float:
+        return LOST if random.random() < share else 0.02
+
+    return Fleet(DestinationPolicy(timeout=10.0), 10**9, takes, Load(rate, until), seed=seed).run()
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.parametrize(("share", "rate", "until"), [(0.005, 100.0, 40.0), (0.02, 20.0, 90.0), (0.02, 200.0, 20.0)])
+def test_attempts_that_are_really_lost_are_tried_again(share: float, rate: float, until: float, seed: int) -> None:
+    fleet = lossy(share, rate, seed, until)
+
+    lost = [call for call in fleet.calls if call.exchange.attempts > 1 or call.status != 200]
+    saved = sum(call.status == 200 for call in lost)
+    assert saved >= 0.9 * len(lost)  # the others met one another in one tenth of the budget's window
+
+
+@pytest.mark.parametrize("rate", [0.5, 1.0])
+def test_a_quiet_destination_has_its_lost_attempts_tried_again(rate: float) -> None:
+    fleet = lossy(0.05, rate, 1, 600.0 / rate)
+
+    assert fleet.success(0.0, 600.0 / rate) >= 0.99
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_slow_requests_whose_callers_leave_are_next_to_never_tried_again(seed: int) -> None:
+    """Answers take 1 s, one in five 5 s; a retry after 2 s is too late for callers who wait for 2.5."""
+
+    def takes(random: Random) -> float:
+        return 5.0 if random.random() < 0.2 else 1.0
+
+    fleet = Fleet(DestinationPolicy(), 10**9, takes, Load(60.0, 30.0), seed=seed, patience=some(1.0, 2.5)).run()
+
+    assert fleet.amplification <= 1.02

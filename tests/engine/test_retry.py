@@ -450,6 +450,40 @@ def test_the_retry_is_answered_first_and_the_elder_called_off() -> None:
     assert reclaimed(exchange.destination) == 0
 
 
+def test_a_late_retry_that_is_not_worth_it_is_no_refusal_and_costs_no_token() -> None:
+    destination = destination_with()
+    late(destination)
+    again = in_flight(destination)
+    paid = destination.budget.retries_in_window(2.0)
+
+    verdict = again.on_late(2.0)
+
+    assert verdict is DELIVER
+    assert again.elder is None
+    assert destination.budget.retries_in_window(2.0) == paid
+    assert sum(destination.tally.refusals.values()) == 0
+
+
+def test_a_late_retry_that_has_won_pays_for_the_next_one() -> None:
+    exchange = both()
+    exchange.on_status(2.2, 200, None)
+    reclaimed(exchange.destination)
+
+    assert isinstance(in_flight(exchange.destination).on_late(4.0), Retry)
+
+
+def test_a_late_retry_that_the_budget_refuses_is_paid_for_by_nothing_else() -> None:
+    destination = destination_with()
+    exchange = in_flight(destination)
+    while destination.budget.withdraw(2.0):
+        pass
+
+    verdict = exchange.on_late(2.0)
+
+    assert verdict == REFUSED[Refusal.BUDGET_EXHAUSTED]
+    assert destination.late_retries.withdraw(0, alone=True)
+
+
 def test_the_elder_is_answered_first_and_the_retry_called_off() -> None:
     exchange = both()
 

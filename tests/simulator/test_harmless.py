@@ -14,11 +14,6 @@ from sidecar.simulator.scenario import Scenario, load
 from sidecar.simulator.ungoverned import direct
 
 SEEDS = (1, 2, 3, 4, 5)
-HARMED = {
-    "long-calls": "the first calls of half a minute are not back yet, and some are tried again beside themselves",
-    "many-pods": "each pod pays once for learning what is late",
-}
-"""Not as it should be: strict, so that whoever mends one takes it from this list."""
 SHIPPED = sorted((Path(__file__).parents[2] / "config" / "scenarios" / "harmless").glob("*.yaml"))
 DIRECT = Served(success=1.0, throughput=100.0, p50=0.100, p99=0.400, amplification=1.0)
 
@@ -88,14 +83,7 @@ def test_a_shipped_scenario_expects_no_harm_and_everybody_is_answered_directly(f
     assert alone.throughput > 0
 
 
-@pytest.mark.parametrize(
-    "file",
-    [
-        pytest.param(file, marks=[pytest.mark.xfail(reason=HARMED[file.stem])] if file.stem in HARMED else [])
-        for file in SHIPPED
-    ],
-    ids=lambda file: file.stem,
-)
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
 def test_the_policy_that_is_compiled_in_does_no_harm(file: Path) -> None:
     policy = DestinationPolicy()
 
