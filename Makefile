@@ -13,6 +13,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 LOG := $(VENV)/setup.log
 UV := uv==0.13.9
+IMAGE_EXTRAS := proxy gate redis postgres signed otel
 
 # The first Python that is new enough and can make a virtual environment. sys._base_executable sees through activated
 # environments and version managers' shims, so that .venv never hangs on another environment.
@@ -153,6 +154,7 @@ lock: ## resolve requirements/*.lock again, keeping what still fits (UPGRADE=--u
 		--custom-compile-command 'make lock' --output-file "requirements/$$lock" $(UPGRADE) "$$@" >/dev/null; } \
 	&& compile dev.lock pyproject.toml --extra dev --group build \
 	&& compile runtime.lock pyproject.toml --extra proxy -c requirements/dev.lock \
+	&& compile image.lock pyproject.toml $(addprefix --extra ,$(IMAGE_EXTRAS)) -c requirements/dev.lock \
 	&& compile build.lock --group build -c requirements/dev.lock \
 	&& compile loadtest.lock pyproject.toml --extra proxy --extra loadtest -c requirements/dev.lock
 

@@ -60,10 +60,10 @@ def _read(file: Path) -> bytes:
 
 def _generate(port: int) -> Path | None:
     """A file of our own in a folder of our own: in a folder that others write to, a name could be a link of theirs."""
-    home = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
-    folder = home / f"sidecar-{os.getuid()}"
-    file = folder / f"admin-{port}.token"
     try:
+        home = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())  # raises where no folder can be written
+        folder = home / f"sidecar-{os.getuid()}"
+        file = folder / f"admin-{port}.token"
         folder.mkdir(mode=0o700, exist_ok=True)
         owned = folder.lstat()
         if not stat.S_ISDIR(owned.st_mode) or owned.st_uid != os.getuid():

@@ -68,6 +68,20 @@ def test_a_made_token_goes_with_its_sidecar_and_a_named_one_stays(home: Path) ->
     assert named.exists()
 
 
+def test_where_nothing_can_be_written_there_is_no_token_and_no_change_is_accepted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", list)
+    token = AdminToken(None)
+
+    token.prepare(16000)
+
+    assert token.file is None
+    assert not token.matches("Bearer ")
+
+
 def test_a_token_that_is_replaced_counts_at_once(home: Path) -> None:
     file = home / "token"
     file.write_text("first-of-sixteen!\n")

@@ -12,15 +12,18 @@ def in_sandbox(
     command: Sequence[str | Path],
     *options: str | Path,
     root: Path = Path("/"),
+    writable: bool = False,
+    tmp: bool = True,
     environment: Mapping[str, str] | None = None,
     within: float = 60.0,
 ) -> subprocess.CompletedProcess[str]:
-    """Run it with `root` as a read-only root, no network but a loopback of its own, and an empty /tmp.
+    """Run it with `root` as its root, read-only unless `writable`, and no network but a loopback of its own.
 
-    Its processes end with it. `options` are bubblewrap's own, such as `--uid 65532`.
+    With `tmp` there is an empty /tmp. Its processes end with it. `options` are bubblewrap's own, such as `--uid 65532`.
     """
     sandbox = [tool("bwrap"), "--die-with-parent", "--unshare-net", "--unshare-pid", "--unshare-ipc"]
-    places = ["--ro-bind", root, "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"]
+    places = ["--bind" if writable else "--ro-bind", root, "/", "--dev", "/dev", "--proc", "/proc"]
+    places += ["--tmpfs", "/tmp"] if tmp else []
     return subprocess.run(
         [*map(str, (*sandbox, *places, *options, "--", *command))],
         env=dict(os.environ if environment is None else environment),
