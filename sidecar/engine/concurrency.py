@@ -72,8 +72,9 @@ STALL_PROBE_FACTOR: Final = 2.0
 not hold the others back."""
 PACE: Final = 1.2
 """Times the usual rate: how fast waiters are released. A recovering dependency is not hit by all of them at once."""
-PACE_AFTER_FAILURES: Final = 1.5
-"""The same after failures, which leave no queue at the dependency."""
+PACE_AFTER_BRIEF_FAILURES: Final = 1.4
+"""The same after failures for less than OUTAGE_SECONDS, which leave no queue at the dependency and may come again: who
+is not served before that is not served at all."""
 PACE_SECONDS: Final = 15.0
 """For how long, after the last sign of a queue; from then on the pace doubles every PACE_DOUBLING_SECONDS."""
 PACE_AFTER_FAILURES_SECONDS: Final = 4.0
@@ -631,7 +632,9 @@ class ConcurrencyLimit:
             return
         self._last_fall = now
         self._is_suspicion = False
-        self._pace, self._paced_until = PACE_AFTER_FAILURES, now + PACE_AFTER_FAILURES_SECONDS
+        is_outage = now - self._last_good >= OUTAGE_SECONDS
+        self._pace = PACE if is_outage else PACE_AFTER_BRIEF_FAILURES
+        self._paced_until = now + PACE_AFTER_FAILURES_SECONDS
         if self.state in {OPEN, WATCH}:
             self.state = HELD
             self._proven = True
