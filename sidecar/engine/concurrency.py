@@ -79,6 +79,11 @@ PACE_SECONDS: Final = 15.0
 """For how long, after the last sign of a queue; from then on the pace doubles every PACE_DOUBLING_SECONDS."""
 PACE_AFTER_FAILURES_SECONDS: Final = 4.0
 PACE_DOUBLING_SECONDS: Final = 2.0
+UNPACED_SECONDS: Final = 0.3
+"""Times the usual rate: so many waiters may be released at once when a stall is over, and make no second worse than 1.3
+times the usual."""
+FEW_WAITERS: Final = 2
+"""The same where the rate is low."""
 PACE_BURST_SECONDS: Final = 0.02
 """Of the pace that may be released at once, for hosts whose timers tick."""
 ARRIVAL_SECONDS: Final = 3.0
@@ -468,7 +473,10 @@ class ConcurrencyLimit:
         elif state is STALLED:
             self.state = RESUMING
             self.waiting.forget_trend()
-            self._pace, self._paced_until = PACE, now + PACE_SECONDS
+            if len(self.waiting) > max(FEW_WAITERS, UNPACED_SECONDS * self._usual.rate):
+                self._pace, self._paced_until = PACE, now + PACE_SECONDS
+            else:
+                self.limit = min(self.limit + len(self.waiting), float(self._policy.max_in_flight))
             self._since = now
             self._before, self._after = Cohort(), Cohort()
             self._resume(seconds, now)

@@ -11,10 +11,13 @@ from sidecar.engine.concurrency import (
     FAILURES_IN_A_ROW,
     FALL_FACTOR,
     FALL_INTERVAL_SECONDS,
+    FEW_WAITERS,
     HELD,
     HOLD_FACTOR,
     OPEN,
+    OUTAGE_SECONDS,
     PACE,
+    PACE_AFTER_BRIEF_FAILURES,
     PACE_BURST_SECONDS,
     REOPEN_SECONDS,
     RESUME_GROWTH,
@@ -224,6 +227,35 @@ def test_waiters_are_released_at_the_pace_of_what_used_to_come() -> None:
             released += 1
 
     assert released == pytest.approx(PACE * 20 + PACE * 20 * PACE_BURST_SECONDS, abs=2)  # 20 a second, before
+
+
+def test_a_few_waiters_are_released_at_once() -> None:
+    limit = stalled(waiting=FEW_WAITERS)
+
+    limit.answered(0.5, 6.5)
+
+    assert not limit.paced(6.5)
+    assert limit.limit == 30 + FEW_WAITERS + RESUME_GROWTH
+
+
+@pytest.mark.parametrize(("seconds", "pace"), [(0.5, PACE_AFTER_BRIEF_FAILURES), (OUTAGE_SECONDS, PACE)])
+def test_after_a_long_outage_waiters_are_released_more_slowly_than_after_a_short_one(
+    seconds: float, pace: float
+) -> None:
+    limit = steady()
+    for k in range(FAILURES_IN_A_ROW):
+        send(limit, 6.0)
+        limit.failed(6.0 + seconds + 0.01 * k)
+    limit.limit = 1000.0
+    now = 6.1 + seconds
+
+    released = 0
+    for tick in range(1000):
+        while not limit.paced(now + tick * 0.001):
+            limit.released_waiter(now + tick * 0.001)
+            released += 1
+
+    assert released == pytest.approx(pace * 20, abs=2)
 
 
 def test_what_was_slow_and_no_stall_is_open_again_when_nobody_waits() -> None:

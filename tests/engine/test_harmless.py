@@ -5,6 +5,7 @@ its callers would get without a sidecar too.
 """
 
 from collections.abc import Callable
+from itertools import product
 from random import Random
 
 import pytest
@@ -100,6 +101,24 @@ def test_a_shift_of_latency_costs_no_answer_more_than_300_ms(rate: float, seed: 
 
     assert all_answered(fleet)
     assert longest_wait(fleet) <= 0.3
+
+
+@pytest.mark.parametrize("timeout", [3.0, 10.0, 12.0])
+@pytest.mark.parametrize("rate", [20.0, 100.0, 500.0])
+def test_where_a_silence_counts_at_once_a_shift_costs_an_answer_no_more_than_the_shift(
+    rate: float, timeout: float
+) -> None:
+    """The floor is what the first answer at the new latency takes, less the silence before."""
+    for seed, shift in product((301, 302), (0.2, 0.3, 0.4, 0.5)):
+        fleet = healthy(
+            lambda now, _, to=shift: 0.02 if now < 5 else to,  # type: ignore[misc]
+            Load(rate, 12.0),
+            DestinationPolicy(timeout=timeout, per_attempt_timeout=1.0),
+            seed=seed,
+        ).run()
+
+        assert all_answered(fleet)
+        assert longest_wait(fleet) <= 0.35
 
 
 @pytest.mark.parametrize("seed", range(201, 221))

@@ -4,7 +4,12 @@ from collections.abc import Callable
 from random import Random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from sidecar.engine.breaker import BreakerState
+from sidecar.engine.concurrency import OPEN
+from sidecar.engine.orphans import RECLAIM_SHARE
 from sidecar.engine.policy import DestinationPolicy
 from tests.engine.fleet import Fleet, Load, Trouble
 
@@ -206,3 +211,86 @@ def test_slow_requests_whose_callers_leave_are_next_to_never_tried_again(seed: i
     fleet = Fleet(DestinationPolicy(), 10**9, takes, Load(60.0, 30.0), seed=seed, patience=some(1.0, 2.5)).run()
 
     assert fleet.amplification <= 1.02
+
+
+SMALL_CAPACITY = 40.0
+"""Answers per second of a dependency with 4 workers and 100 ms of work."""
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    speed=st.sampled_from([0.0, 0.2, 0.4, 0.6, 1.0]),
+    seconds=st.sampled_from([5.0, 12.0]),
+    load=st.sampled_from([0.8, 1.5, 3.0]),
+    timeout=st.sampled_from([3.0, 10.0]),
+    seed=st.integers(1, 10**6),
+)
+def test_two_seconds_after_the_evidence_a_dependency_is_sent_what_it_answers_and_the_limit_and_no_more(
+    speed: float, seconds: float, load: float, timeout: float, seed: int
+) -> None:
+    """In any second of a limit in force, and of callers who wait as long as the policy.
+
+    RECLAIM_SHARE: of what those have left behind whose time was over, it may have done a part.
+    """
+    begins, ends = 6.0, 6.0 + seconds
+    policy = DestinationPolicy(timeout=timeout, per_attempt_timeout=1.0)
+    calm = Load(0.5 * SMALL_CAPACITY, ends + 1.0)
+    fleet = Fleet(policy, 4, around(0.1), calm, Trouble(begins, ends, speed), seed=seed)
+    limiter = fleet.destinations[0].limiter
+    seen: list[tuple[float, int, float, bool]] = []
+
+    def look() -> None:
+        now = fleet.agenda.now
+        fleet.load.rate = SMALL_CAPACITY * (load if now < ends else 0.5)
+        seen.append((now, fleet.sent, limiter.limit, limiter.state is OPEN))
+        if now < ends:
+            fleet.agenda.at(now + 0.1, look)
+
+    fleet.agenda.at(begins, look)
+    fleet.run()
+
+    evidence = next((now for now, _, _, is_open in seen if not is_open), ends)
+    for at in range(len(seen) - 10):
+        second = seen[at : at + 11]
+        if second[0][0] >= evidence + 2.0 and not any(is_open for _, _, _, is_open in second):
+            most = max(limit for _, _, limit, _ in second)
+            assert second[-1][1] - second[0][1] <= SMALL_CAPACITY * (speed + RECLAIM_SHARE) + most + 3
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    kind=st.sampled_from([0.0, 0.1, 0.5, 0.9, 503]),
+    seconds=st.sampled_from([0.3, 1.0, 3.0, 8.0]),
+    utilisation=st.sampled_from([0.1, 0.5, 0.8]),
+    timeout=st.sampled_from([1.0, 3.0, 10.0, 60.0]),
+    patience=st.sampled_from([0.5, 3.0, 60.0]),
+    proxies=st.sampled_from([1, 4]),
+    failing=st.sampled_from([0.0, 0.02]),
+    seed=st.integers(1, 10**6),
+)
+def test_no_state_is_left_for_ever(
+    kind: float,
+    seconds: float,
+    utilisation: float,
+    timeout: float,
+    patience: float,
+    proxies: int,
+    failing: float,
+    seed: int,
+) -> None:
+    """Whatever has happened: once its work is done the dependency is well, and soon nothing tells of the trouble."""
+    ends = 6.0 + seconds
+    trouble = Trouble(6.0, ends, status=503) if kind == 503 else Trouble(6.0, ends, kind)
+    policy = DestinationPolicy(timeout=timeout, per_attempt_timeout=min(timeout / 3, 2.0))
+    settled = ends + 10.0 * seconds + 20.0
+    load = Load(utilisation * SMALL_CAPACITY, settled + 5.0)
+    fleet = Fleet(policy, 4, around(0.1), load, trouble, proxies, seed, failing, some(1.0, patience)).run()
+
+    assert fleet.held_back(settled, settled + 5.0) <= (3 if failing else 0)
+    for destination in fleet.destinations:
+        limiter = destination.limiter
+        limiter.reclaim(fleet.agenda.now + 1000.0)
+        assert limiter.state is OPEN or failing
+        assert destination.breaker.state(fleet.agenda.now) is BreakerState.CLOSED or failing
+        assert not limiter.waiting
+        assert limiter.in_flight == 0

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from sidecar.engine.concurrency import OPEN
 from sidecar.engine.policy import BudgetPolicy, DestinationPolicy
 from sidecar.engine.verdict import Refusal
 from sidecar.simulator.fleet import SLOT, Fleet
@@ -172,3 +173,23 @@ def test_the_queue_behind_a_hang_is_released_at_a_pace() -> None:
     attempts = run.stations["payments"].attempts.slots
     worst = max(sum(attempts[slot : slot + 4]) for slot in range(int(11.0 / SLOT), len(attempts) - 4))
     assert worst <= 1.35 * 200  # of what is asked for, chance included
+
+
+@pytest.mark.parametrize("pods", [4, 20, 800])
+def test_in_a_fleet_whose_evidence_is_staggered_no_limit_makes_another(pods: int) -> None:
+    """Healthy and slower from one moment on: each pod notices when its own request takes long, up to a second later."""
+    checkout = Service("checkout", pods=pods, rate=1600.0 / pods, calls={"payments": 1.0})
+    payments = Service("payments", workers=10**6, service_time=0.02, spread="fixed")
+    slower = Trouble("payments", "slow", 5.0, 60.0, service_time=0.4, becomes=0.4)
+    one = replace(scenario(), seconds=30.0, services={"checkout": checkout, "payments": payments}, troubles=[slower])
+
+    run = fleet(one, replace(POLICY, timeout=10.0))
+
+    figures = outcome(run)
+    assert sum(figures.good) == sum(figures.offered)
+    assert figures.amplification == 1.0
+    limiters = [pod.destinations[0].limiter for pod in run.stations["checkout"].pods]
+    assert not any(limiter.waiting or limiter.in_flight for limiter in limiters)
+    assert sum(limiter.state is not OPEN for limiter in limiters) <= 0.05 * pods
+    assert figures.p99 is not None
+    assert figures.p99 <= 1.25 * 0.4 + 0.3
