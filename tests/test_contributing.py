@@ -15,6 +15,7 @@ WITHOUT_EXAMPLE = {
     "sidecar/proxy/upstream.py",
     "tests/wire/fuzz.py",
     "CHANGELOG.md",
+    "tests/governance/documents/test_setting_spec.py",
 }
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sidecar.engine.shadow import Shadow
+from sidecar.governance.documents.bound import written
 from sidecar.governance.documents.document import INGRESS_NAME, RESERVED_NAME
-from sidecar.governance.policy.guardrails import written
 from sidecar.governance.policy.resolve import Origin
 from sidecar.governance.policy.snapshot import Snapshot
 from sidecar.governance.policy.waivers import State, begins_at, ends_at, state_of

@@ -1,67 +1,10 @@
-"""What everything that can be written means, in one line each: for editors, for the reference, for `policy explain`."""
+"""The meaning of each field of the documents in one line: for editors, for the reference, for `policy explain`.
+
+That of a setting of a destination stands beside its field, in `settings.py`.
+"""
 
 from collections.abc import Mapping
 from typing import Final
-
-SETTING_MEANINGS: Final[Mapping[str, str]] = {
-    "timeout": "Of the whole exchange until its response head: every attempt and back-off included.",
-    "per_attempt_timeout": "Makes room for a retry: a retry may go beside an attempt older than this.",
-    "idle_timeout": "Between two pieces of a body, once the response has begun.",
-    "retry.max_attempts": "Attempts of one request, the first included; 1 switches retries off.",
-    "retry.statuses": "Answers that are worth another attempt; all others are delivered as they are.",
-    "retry.faults": "Ways of getting no answer that are worth another attempt.",
-    "retry.methods": "Methods that may be sent again after they may have been executed: `idempotent`, or some of them.",
-    "retry.backoff.base": "The longest wait before the first retry; it doubles with each further one.",
-    "retry.backoff.max": "The longest wait before any retry.",
-    "retry.backoff.jitter": "How much of the wait is left to chance: all of it, so that callers spread out.",
-    "retry.retry_after.honour": "Whether the destination's Retry-After is waited for.",
-    "retry.retry_after.max": "The longest Retry-After worth waiting for; beyond it the answer is delivered at once.",
-    "retry.window": "How long after the request came a retry may still leave; an answer is awaited for `timeout`.",
-    "retry.min_remaining": "A retry that could not leave this long before the deadline is refused.",
-    "retry.replay_buffer": "The longest request body that is kept to be sent again.",
-    "budget.ratio": "Retries, as a share of the requests in the window: the control that keeps load from multiplying.",
-    "budget.window": "Over which requests and retries are counted.",
-    "budget.burst": "How much faster than the window's mean one tenth of it may spend.",
-    "budget.min_retries": "Retries per window that are free, so that a quiet destination can be retried.",
-    "breaker.failure_ratio": "The share of failures in the window from which the breaker opens.",
-    "breaker.window": "Over which attempts and failures are counted.",
-    "breaker.min_requests": "Attempts in the window below which the share says nothing.",
-    "breaker.consecutive_failures": "Failures in a row that open the breaker whatever the share.",
-    "breaker.open": "How long it stays open; doubles with each trip in a row.",
-    "breaker.max_open": "The longest it stays open.",
-    "breaker.probes": "Attempts that may be in flight at once to find out whether the destination is well again.",
-    "breaker.ramp": "From the first success to full traffic.",
-    "breaker.hold": "How long an original that finds it open waits for the next probe instead of being refused.",
-    "breaker.statuses": "Answers that count as failures of the destination.",
-    "concurrency.limit": "How the in-flight limit is set: it adapts to the destination, or is fixed at `initial`.",
-    "concurrency.initial": "Attempts in flight the limit begins with.",
-    "concurrency.min_in_flight": "The limit never falls below this.",
-    "concurrency.max_in_flight": "The limit never rises above this.",
-    "tls.verify": "Whether https endpoints must prove who they are; switched off by an exception only.",
-    "concurrency.max_waiting": "Requests that may wait for a place in flight; beyond it they get a 503.",
-    "mode": "enforce, or observe: nothing is refused, limited, retried or timed out; what would have been is counted.",
-    "idempotency_key.honours": "Whether the destination executes each key at most once, so that writes may be retried.",
-    "idempotency_key.retention": "How long it remembers a key; over 0s where keys are honoured.",
-    "idempotency.class": "What becomes of an unknown outcome, and of requests while the store is down.",
-    "idempotency.required": "Whether a request without a key is refused.",
-    "idempotency.retention": "How long a key is remembered after it was settled.",
-    "idempotency.after_retention": "Whether a key is then new, or rejected for ever.",
-    "idempotency.wait": "How long a second request waits for the first before it is told that it is in flight.",
-}
-"""Every setting of a destination, by dotted path."""
-
-SECTION_MEANINGS: Final[Mapping[str, str]] = {
-    "retry": "What is tried again, how often and after how long.",
-    "retry.backoff": "The wait before a retry.",
-    "retry.retry_after": "The destination's own wish to wait.",
-    "budget": "Retries are paid for by requests: the control that keeps a fleet from amplifying.",
-    "breaker": "For a destination that fails fast: it is left alone, and let back in by a ramp.",
-    "concurrency": "For a destination that fails slowly: how many attempts may be in flight at once.",
-    "tls": "TLS towards the destination, as far as it is not the service's to say.",
-    "idempotency": "In front of the service itself: the terms of routes with an Idempotency-Key (`ingress.routes`).",
-    "idempotency_key": "What the destination promises about idempotency keys, as far as it unlocks retries of writes.",
-}
-"""What groups settings, by dotted path."""
 
 POLICY_MEANINGS: Final[Mapping[str, str]] = {
     "version": "A whole number that rises with every change.",
@@ -74,11 +17,6 @@ POLICY_MEANINGS: Final[Mapping[str, str]] = {
     "destinations.*.routes[].match": "Which requests it is for. Left out: those of the platform's route of this name.",
     "destinations.*.routes[].match.methods": "The methods it is for; left out: all.",
     "destinations.*.routes[].match.path": "The path without query, like /reports/{id}: {id} is any piece of it.",
-    "destinations.*.routes[].timeout": "See `timeout`, for this route.",
-    "destinations.*.routes[].per_attempt_timeout": "See `per_attempt_timeout`, for this route.",
-    "destinations.*.routes[].idle_timeout": "See `idle_timeout`, for this route.",
-    "destinations.*.routes[].retry": "See `retry`, for this route.",
-    "destinations.*.routes[].idempotency_key": "See `idempotency_key`, for this route.",
     "exceptions": "Written, reviewed and expiring leave to pass a guardrail.",
     "exceptions[].id": "What the exception is called in logs, metrics and findings; no other has it.",
     "exceptions[].service": "The service it is for, by the `service` of its sidecar file.",
@@ -180,11 +118,6 @@ SIDECAR_MEANINGS: Final[Mapping[str, str]] = {
     "destinations.*.routes[].match": "Which requests it is for. Left out: those of the platform's route of this name.",
     "destinations.*.routes[].match.methods": "The methods it is for; left out: all.",
     "destinations.*.routes[].match.path": "The path without query, like /reports/{id}: {id} is any piece of it.",
-    "destinations.*.routes[].timeout": "See `timeout`, for this route.",
-    "destinations.*.routes[].per_attempt_timeout": "See `per_attempt_timeout`, for this route.",
-    "destinations.*.routes[].idle_timeout": "See `idle_timeout`, for this route.",
-    "destinations.*.routes[].retry": "See `retry`, for this route.",
-    "destinations.*.routes[].idempotency_key": "See `idempotency_key`, for this route.",
     "ingress": "The listener in front of the service.",
     "ingress.listen": "Where calls to the service come in.",
     "ingress.app": "Where the service itself listens.",

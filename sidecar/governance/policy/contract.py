@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import UNSET
 
+from sidecar.governance.documents.bound import Bound
 from sidecar.governance.documents.finding import Finding
 from sidecar.governance.documents.ingress_routes import (
     DEFAULT_KEY_HEADER,
@@ -22,7 +23,6 @@ from sidecar.governance.documents.ingress_routes import (
 )
 from sidecar.governance.documents.route_match import RouteMatch
 from sidecar.governance.documents.yaml import Path, Tree
-from sidecar.governance.policy.guardrails import Bound
 from sidecar.governance.policy.resolve import Layer, Resolution, Source
 from sidecar.governance.policy.waivers import Exemptions
 

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import UNSET, structs
 
 from sidecar.engine.policy import InvalidPolicy
+from sidecar.governance.documents.bound import Bound, written
 from sidecar.governance.documents.document import INGRESS_NAME, LimitSettings, Rollout, read_policy
 from sidecar.governance.documents.finding import Finding, InvalidDocument, dotted, shown
 from sidecar.governance.documents.limits import WireLimits
@@ -15,7 +16,7 @@ from sidecar.governance.documents.settings import Settings
 from sidecar.governance.documents.units import BodyLimit, Duration
 from sidecar.governance.documents.yaml import Tree, parse
 from sidecar.governance.policy.delivery import Delivery
-from sidecar.governance.policy.guardrails import BASELINE_GUARDRAILS, Bound, read_guardrails, written
+from sidecar.governance.policy.guardrails import BASELINE_GUARDRAILS, read_guardrails
 from sidecar.governance.policy.resolve import BASELINE, Layer, Resolution, Source
 from sidecar.governance.policy.routes import PlatformRoute, platform_routes
 from sidecar.governance.policy.waivers import Grant, read_exceptions

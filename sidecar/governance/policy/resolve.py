@@ -11,12 +11,13 @@ from types import MappingProxyType
 from typing import Final
 
 from sidecar.engine.policy import DestinationPolicy, InvalidPolicy
+from sidecar.governance.documents.bound import Bound, written
 from sidecar.governance.documents.finding import Finding, shown
-from sidecar.governance.documents.settings import Settings, given, held
+from sidecar.governance.documents.setting_spec import Binds
+from sidecar.governance.documents.settings import SETTINGS, Settings, given, held
 from sidecar.governance.documents.yaml import Path, Tree
-from sidecar.governance.policy.ceilings import ceiling_rule
 from sidecar.governance.policy.engine_policy import policy_of, settings_of
-from sidecar.governance.policy.guardrails import SETTLED_BY_THE_PLATFORM, Bound, bound_of, settled_bound, written
+from sidecar.governance.policy.guardrails import bound_of, settled_bound
 from sidecar.governance.policy.waivers import Exemptions, Grant, State
 
 
@@ -135,7 +136,7 @@ class Resolution:
                 elif ruling.reason:
                     rule = f"{rule}; {ruling.reason}"
             if rule is None and layer.source is not Source.BASELINE:
-                rule = ceiling_rule(setting, asked)
+                rule = SETTINGS[setting].ceiling_rule(asked)
             if rule is None:
                 values[setting] = asked
                 provenance[setting] = origin
@@ -160,9 +161,10 @@ class Resolution:
 
     def _bound(self, setting: str, layer: Layer, guardrails: Mapping[str, Bound]) -> Bound | None:
         """What bounds the setting in `layer`: for a team the platform's word for the destination, where it counts."""
-        if setting in SETTLED_BY_THE_PLATFORM and held(given(layer.settings)[setting]) == self.values[setting]:
+        binds = SETTINGS[setting].binds
+        if binds is not Binds.ALL and held(given(layer.settings)[setting]) == self.values[setting]:
             return None  # what holds already may be said again
-        says = (Source.DEFAULT, Source.PLATFORM) if setting == "mode" else (Source.PLATFORM,)
+        says = (Source.DEFAULT, Source.PLATFORM) if binds is Binds.TEAMS else (Source.PLATFORM,)
         bound = bound_of(setting, guardrails, by_platform=layer.source in says)
         origin = self.provenance[setting]
         if origin.source not in says:

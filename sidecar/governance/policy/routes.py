@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from msgspec import UNSET
 
 from sidecar.engine.policy import DestinationPolicy
+from sidecar.governance.documents.bound import Bound
 from sidecar.governance.documents.finding import Finding, dotted
 from sidecar.governance.documents.route_match import RouteMatch
 from sidecar.governance.documents.settings import RouteSettings
 from sidecar.governance.documents.yaml import Path, Tree
-from sidecar.governance.policy.guardrails import Bound
 from sidecar.governance.policy.resolve import Layer, Origin, Resolution, Source
 from sidecar.governance.policy.waivers import Exemptions
 

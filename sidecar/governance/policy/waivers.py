@@ -13,13 +13,13 @@ from typing import Protocol, assert_never
 
 from msgspec import UNSET
 
+from sidecar.governance.documents.bound import Bound, written
 from sidecar.governance.documents.decoder import INVALID, Decoder
 from sidecar.governance.documents.document import PolicyException
 from sidecar.governance.documents.finding import Finding, dotted, unknown
 from sidecar.governance.documents.settings import SETTINGS, held
 from sidecar.governance.documents.yaml import Path, Tree
 from sidecar.governance.policy.engine_policy import engine_rule
-from sidecar.governance.policy.guardrails import Bound, written
 
 LONGEST = timedelta(days=90)
 LONGEST_HARD = timedelta(days=30)
@@ -254,7 +254,7 @@ def _check(exception: PolicyException, bounds: Mapping[str, Bound], path: Path, 
 
 
 def _value(exception: PolicyException, bound: Bound | None, path: Path, decoder: Decoder) -> object:
-    decoded = decoder.value(exception.value, SETTINGS[exception.setting], path)
+    decoded = decoder.value(exception.value, SETTINGS[exception.setting].type, path)
     if decoded is INVALID:
         return INVALID
     value = held(decoded)

@@ -16,6 +16,7 @@ from pathlib import Path
 from msgspec import UNSET, structs
 
 from sidecar.engine.policy import DestinationPolicy
+from sidecar.governance.documents.bound import written
 from sidecar.governance.documents.directory import GATE_NAME
 from sidecar.governance.documents.document import AuthorityDocument, PolicyDocument, SidecarDocument
 from sidecar.governance.documents.finding import Finding, InvalidDocument
@@ -26,7 +27,6 @@ from sidecar.governance.policy.bootstrap import Bootstrap
 from sidecar.governance.policy.bootstrap import from_file as bootstrap_from_file
 from sidecar.governance.policy.delivery import Delivery
 from sidecar.governance.policy.gate_rules import GateRules, gate_rules
-from sidecar.governance.policy.guardrails import written
 from sidecar.governance.policy.platform_policy import Platform
 from sidecar.governance.policy.resolve import Origin
 from sidecar.governance.policy.snapshot import Snapshot, compiled

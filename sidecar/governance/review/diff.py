@@ -4,7 +4,7 @@ Looser is what lets more load or less care through. A change that does so withou
 fleet, its metrics and its signatures tell policies apart by that number.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import Enum
@@ -12,12 +12,13 @@ from typing import Final
 
 from msgspec import UNSET
 
-from sidecar.engine.policy import LimitKind
+from sidecar.governance.documents.bound import Bound, written
 from sidecar.governance.documents.document import AbortCondition, PolicyException
 from sidecar.governance.documents.finding import Finding
 from sidecar.governance.documents.limits import WireLimits, limit_text
+from sidecar.governance.documents.setting_spec import Looser
+from sidecar.governance.documents.settings import SETTINGS
 from sidecar.governance.documents.version import unfollowable
-from sidecar.governance.policy.guardrails import Bound, written
 from sidecar.governance.policy.platform_policy import Platform
 from sidecar.governance.policy.waivers import Grant, State, state_of
 
@@ -32,57 +33,6 @@ class Effect(Enum):
     CHANGES = "changes"
     """Neither, or it depends on the traffic."""
 
-
-MORE: Final = 1
-LESS: Final = -1
-NEITHER: Final = 0
-
-LOOSER: Final[Mapping[str, int]] = {
-    "timeout": MORE,
-    "per_attempt_timeout": NEITHER,
-    "idle_timeout": NEITHER,
-    "retry.max_attempts": MORE,
-    "retry.statuses": MORE,
-    "retry.faults": MORE,
-    "retry.methods": MORE,
-    "retry.backoff.base": LESS,
-    "retry.backoff.max": LESS,
-    "retry.backoff.jitter": NEITHER,
-    "retry.retry_after.honour": LESS,
-    "retry.retry_after.max": MORE,
-    "retry.min_remaining": LESS,
-    "retry.window": MORE,
-    "retry.replay_buffer": MORE,
-    "budget.ratio": MORE,
-    "budget.window": NEITHER,
-    "budget.burst": MORE,
-    "budget.min_retries": MORE,
-    "breaker.failure_ratio": MORE,
-    "breaker.window": NEITHER,
-    "breaker.min_requests": MORE,
-    "breaker.consecutive_failures": MORE,
-    "breaker.open": LESS,
-    "breaker.max_open": LESS,
-    "breaker.probes": MORE,
-    "breaker.ramp": LESS,
-    "breaker.hold": NEITHER,
-    "breaker.statuses": LESS,
-    "concurrency.limit": MORE,
-    "concurrency.initial": MORE,
-    "concurrency.min_in_flight": MORE,
-    "concurrency.max_in_flight": MORE,
-    "concurrency.max_waiting": MORE,
-    "tls.verify": LESS,
-    "idempotency_key.honours": MORE,
-    "idempotency_key.retention": MORE,
-    "idempotency.class": NEITHER,
-    "idempotency.required": LESS,
-    "idempotency.retention": LESS,
-    "idempotency.after_retention": NEITHER,
-    "idempotency.wait": NEITHER,
-    "mode": MORE,
-}
-"""Of which of two values of a setting more, or less, is the looser."""
 
 _LOOSER_LIMITS: Final = frozenset(
     ("head_bytes", "headers", "target_bytes", "body_bytes", "connections", "upstream_head_bytes", "upstream_headers")
@@ -144,22 +94,13 @@ def compare(old: Platform, new: Platform, now: datetime) -> Comparison:
 
 def effect_of(setting: str, before: object, after: object) -> Effect:
     """What it does to a setting to go from one value to another."""
-    looser = LOOSER[setting]
-    if looser == NEITHER:
+    spec = SETTINGS[setting]
+    if spec.looser is Looser.NEITHER:
         return Effect.CHANGES
     if isinstance(before, frozenset) and isinstance(after, frozenset):
         more, fewer = bool(after - before), bool(before - after)
-        return Effect.LOOSENS if (more if looser == MORE else fewer) else Effect.TIGHTENS
-    return Effect.LOOSENS if (_rank(after) - _rank(before)) * looser > 0 else Effect.TIGHTENS
-
-
-def _rank(value: object) -> float:
-    if isinstance(value, str):
-        return float(value == "observe")
-    if isinstance(value, LimitKind):
-        return float(value is LimitKind.FIXED)
-    assert isinstance(value, (int, float))
-    return float(value)
+        return Effect.LOOSENS if (more if spec.looser is Looser.MORE else fewer) else Effect.TIGHTENS
+    return Effect.LOOSENS if (spec.rank(after) - spec.rank(before)) * spec.looser.value > 0 else Effect.TIGHTENS
 
 
 def _default_changes(old: Platform, new: Platform) -> Iterator[Change]:
@@ -331,11 +272,11 @@ def _abort_changes(old: Platform, new: Platform) -> Iterator[Change]:
         texts = (_condition_text(before), _condition_text(after))
         yield Change(effect, "rollout.abort_when", *texts, EVERY_SERVICE, _line(new, "rollout", "abort_when"))
         return
-    for name, looser in (("amplification", MORE), ("window", NEITHER), ("min_requests", MORE)):
+    for name, looser in (("amplification", Looser.MORE), ("window", Looser.NEITHER), ("min_requests", Looser.MORE)):
         was, now_is = getattr(before, name), getattr(after, name)
         if was != now_is:
             effect = Effect.CHANGES
-            if looser == MORE:
+            if looser is Looser.MORE:
                 effect = Effect.LOOSENS if now_is > was else Effect.TIGHTENS
             line = _line(new, "rollout", "abort_when", name)
             yield Change(effect, f"rollout.abort_when.{name}", written(was), written(now_is), EVERY_SERVICE, line)

@@ -4,15 +4,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from msgspec import UNSET, structs
+from msgspec import UNSET
 
+from sidecar.governance.documents.bound import written
 from sidecar.governance.documents.limits import WireLimits, limit_text
-from sidecar.governance.documents.meaning import POLICY_MEANINGS, SETTING_MEANINGS, SIDECAR_MEANINGS
-from sidecar.governance.documents.settings import RouteSettings
+from sidecar.governance.documents.meaning import POLICY_MEANINGS, SIDECAR_MEANINGS
+from sidecar.governance.documents.settings import ROUTE_SETTINGS, SETTINGS
 from sidecar.governance.documents.yaml import Tree
 from sidecar.governance.policy.bootstrap import Bootstrap
 from sidecar.governance.policy.contract import IngressRoute
-from sidecar.governance.policy.guardrails import written
 from sidecar.governance.policy.resolve import Origin, Resolution, Source
 from sidecar.governance.policy.routes import RouteSnapshot
 from sidecar.governance.policy.snapshot import DestinationSnapshot, Snapshot
@@ -61,11 +61,10 @@ def explain_destination(snapshot: Snapshot, destination: DestinationSnapshot) ->
 
 def explain_call_route(snapshot: Snapshot, route: RouteSnapshot) -> Iterator[Explanation]:
     """What a route is for, and every number that may differ by route."""
-    own = [field.encode_name for field in structs.fields(RouteSettings)]
     step = Step(route.origin, "in force")
     yield Explanation("match", route.origin, SIDECAR_MEANINGS["destinations.*.routes[].match"], (step,), None, None)
     for explanation in explain_settings(snapshot, route.resolution):
-        if explanation.field.partition(".")[0] in own:
+        if explanation.field.partition(".")[0] in ROUTE_SETTINGS:
             yield explanation
 
 
@@ -82,7 +81,7 @@ def explain_settings(snapshot: Snapshot, resolution: Resolution) -> Iterator[Exp
         yield Explanation(
             setting,
             origin,
-            SETTING_MEANINGS[setting],
+            SETTINGS[setting].meaning,
             tuple(_steps(setting, resolution)),
             None if bound is None else f"{bound.text} ({bound.place})",
             exception,

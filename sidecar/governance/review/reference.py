@@ -8,15 +8,15 @@ from collections.abc import Iterator
 
 from msgspec import inspect
 
-from sidecar.governance.documents.meaning import SECTION_MEANINGS, SETTING_MEANINGS
-from sidecar.governance.documents.settings import SETTINGS
+from sidecar.governance.documents.bound import written
+from sidecar.governance.documents.setting_spec import Looser
+from sidecar.governance.documents.settings import SECTIONS, SETTINGS
 from sidecar.governance.documents.units import Duration, Size
 from sidecar.governance.policy.engine_policy import engine_rule
-from sidecar.governance.policy.guardrails import BASELINE_GUARDRAILS, written
+from sidecar.governance.policy.guardrails import item_type
 from sidecar.governance.policy.resolve import BASELINE
-from sidecar.governance.review.diff import LESS, LOOSER, MORE
 
-_LOOSER = {MORE: "more", LESS: "less"}
+_LOOSER = {Looser.MORE: "more", Looser.LESS: "less", Looser.NEITHER: ""}
 _FAR = 1e12
 
 HEADING = "| setting | default | bounds | guardrail | looser | meaning |"
@@ -47,7 +47,7 @@ def reference() -> str:
             title = f"## {head}" if head else "## Time"
             lines += ["", title, ""]
             if head:
-                lines += [SECTION_MEANINGS[head], ""]
+                lines += [SECTIONS[head].meaning, ""]
             lines += [HEADING, RULE]
         lines.append(_row(setting))
     return "\n".join(lines) + "\n"
@@ -56,18 +56,18 @@ def reference() -> str:
 def bounds_of(setting: str) -> str:
     """What the engine says that a setting may be, whatever the others are; a dash where it says nothing."""
     rules = dict.fromkeys(rule for value in _extremes(setting) if (rule := engine_rule(setting, value)) is not None)
-    return "; ".join(rule.removeprefix("must ").removeprefix("be ") for rule in rules) or _words(SETTINGS[setting])
+    return "; ".join(rule.removeprefix("must ").removeprefix("be ") for rule in rules) or _words(SETTINGS[setting].type)
 
 
 def _row(setting: str) -> str:
-    guardrail = BASELINE_GUARDRAILS.get(setting)
+    spec = SETTINGS[setting]
     cells = (
         f"`{setting}`",
         f"`{BASELINE.provenance[setting].value}`",
         bounds_of(setting),
-        "" if guardrail is None else f"`{guardrail.text}`",
-        _LOOSER.get(LOOSER[setting], ""),
-        SETTING_MEANINGS[setting],
+        "" if spec.guardrail is None else f"`{spec.guardrail.text}`",
+        _LOOSER[spec.looser],
+        spec.meaning,
     )
     return f"| {' | '.join(cells)} |"
 
@@ -85,10 +85,12 @@ def _extremes(setting: str) -> Iterator[object]:
             yield from (-int(_FAR), int(_FAR))
         case float():
             yield from (-_FAR, _FAR)
-        case frozenset() if setting.endswith("statuses"):
-            yield from (frozenset({0}), frozenset({999}))
-        case frozenset() if setting.endswith("methods"):
-            yield frozenset({"POST"})
+        case frozenset():
+            match item_type(SETTINGS[setting].type):
+                case inspect.IntType():
+                    yield from (frozenset({0}), frozenset({999}))
+                case inspect.StrType():
+                    yield frozenset({"POST"})
 
 
 def _words(info: inspect.Type) -> str:

@@ -11,7 +11,6 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import Struct, inspect, structs
 
-from sidecar.engine.policy import BUDGET_RATIO_CEILING, MAX_ATTEMPTS_CEILING, RETRYABLE_CLIENT_ERRORS
 from sidecar.governance.documents.decoder import LIST_CEILING
 from sidecar.governance.documents.document import AuthorityDocument, Guardrail, PolicyDocument, SidecarDocument
 from sidecar.governance.documents.gate import GateDocument
@@ -20,40 +19,19 @@ from sidecar.governance.documents.limits import LIMIT_BOUNDS, limit_rule
 from sidecar.governance.documents.meaning import (
     GATE_MEANINGS,
     POLICY_MEANINGS,
-    SECTION_MEANINGS,
-    SETTING_MEANINGS,
     SIDECAR_MEANINGS,
 )
 from sidecar.governance.documents.public_key import PublicKey
 from sidecar.governance.documents.route_match import PathTemplate
-from sidecar.governance.documents.settings import ORDERED, SETTINGS, PlatformSettings, RouteSettings, Settings
+from sidecar.governance.documents.setting_spec import SettingSpec
+from sidecar.governance.documents.settings import SECTIONS, SETTINGS, PlatformSettings, RouteSettings, Settings
 from sidecar.governance.documents.tls_version import TlsVersion
 from sidecar.governance.documents.units import BodyLimit, Duration, Size
-from sidecar.governance.policy.ceilings import CEILINGS, OVERLOADED
 from sidecar.net import Address, AddressRange, Endpoint, Host, HostPort, PolicyUrl, ReceiverUrl
 
 Schema = dict[str, Any]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-
-NUMBER_BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
-    "retry.max_attempts": (1, MAX_ATTEMPTS_CEILING),
-    "budget.ratio": (0, BUDGET_RATIO_CEILING),
-    "budget.burst": (1, 10),
-    "budget.min_retries": (0, 100),
-    "breaker.failure_ratio": (0, 1),
-    **{setting: ends for setting, ends in CEILINGS.items() if type(ends[0]) is int},
-}
-"""What the engine takes at most; a test holds both together."""
-
-ITEMS: Final[Mapping[str, Schema]] = {
-    "retry.statuses": {"anyOf": [{"enum": sorted(RETRYABLE_CLIENT_ERRORS)}, {"minimum": 500, "maximum": 599}]},
-    "breaker.statuses": {"minimum": 500, "maximum": 599},
-}
-"""What the items of a list may be."""
-
-MUST_NAME: Final[Mapping[str, int]] = {"breaker.statuses": OVERLOADED}
-"""The item without which a list of a setting is refused."""
 
 _DURATION: Final[Schema] = {"type": "string", "pattern": r"^[0-9]{1,20}(\.[0-9]{1,20})?(ms|s|m|h)$"}
 _SIZE: Final[Schema] = {"anyOf": [{"const": 0}, {"type": "string", "pattern": "^[0-9]{1,12}(B|KiB|MiB|GiB)$"}]}
@@ -113,6 +91,10 @@ SCHEMAS: Final[Mapping[str, _Subject]] = {
 """The documents that have one, by the name of their kind."""
 
 
+_SETTING_MEANINGS: Final = {
+    **{path: spec.meaning for path, spec in SETTINGS.items()},
+    **{path: section.meaning for path, section in SECTIONS.items()},
+}
 _TOP_SETTINGS: Final = frozenset(field.encode_name for field in structs.fields(Settings))
 _WITH_SETTINGS: Final = frozenset({"policy", "sidecar"})
 
@@ -121,7 +103,7 @@ def schema_of(document: str) -> Schema:
     """The JSON Schema (2020-12) of one of SCHEMAS."""
     subject = SCHEMAS[document]
     forms: dict[str, Schema] = {}
-    writer = _Writer({**SETTING_MEANINGS, **SECTION_MEANINGS}, {}, forms)
+    writer = _Writer(_SETTING_MEANINGS, {}, forms)
     settings: Schema = {"description": "Settings of one destination."}
     if document in _WITH_SETTINGS:
         settings |= writer.struct(inspect.type_info(Settings), "")
@@ -131,8 +113,8 @@ def schema_of(document: str) -> Schema:
         guardrails = schema["properties"]["guardrails"]
         del guardrails["propertyNames"]
         guardrails["properties"] = {
-            setting: {"description": SETTING_MEANINGS[setting], **_guardrail(info, writer.of(info, setting))}
-            for setting, info in SETTINGS.items()
+            setting: {"description": spec.meaning, **_guardrail(spec, writer.of(spec.type, setting))}
+            for setting, spec in SETTINGS.items()
         }
         guardrails["additionalProperties"] = False
         exception = schema["properties"]["exceptions"]["items"]
@@ -170,9 +152,8 @@ class _Writer:
         properties: Schema = {}
         for field in info.fields:
             if info.cls in (PlatformSettings, RouteSettings) and field.encode_name in _TOP_SETTINGS:
-                meaning = SETTING_MEANINGS.get(field.encode_name) or SECTION_MEANINGS[field.encode_name]
                 reference = {"$ref": f"#/$defs/settings/properties/{field.encode_name}"}
-                properties[field.encode_name] = {"description": meaning, **reference}
+                properties[field.encode_name] = {"description": _SETTING_MEANINGS[field.encode_name], **reference}
                 continue
             here = f"{path}.{field.encode_name}" if path else field.encode_name
             said = {"description": self._meanings[here]} if here in self._meanings else {}
@@ -196,10 +177,10 @@ class _Writer:
                 return {"type": "object", "propertyNames": names, "additionalProperties": self.of(value, f"{path}.*")}
             case inspect.ListType(item_type=item, min_length=least):
                 items = self.of(item, f"{path}[]")
-                items |= ITEMS.get(path, {})
+                said = dict(SETTINGS[path].bounds) if path in SETTINGS else {}
+                items |= said.pop("items", {})
                 shortest = {"minItems": least} if least else {}
-                named = {"contains": {"const": MUST_NAME[path]}} if path in MUST_NAME else {}
-                whole = {"uniqueItems": True, **named, **shortest, "maxItems": LIST_CEILING}
+                whole = {"uniqueItems": True, **said, **shortest, "maxItems": LIST_CEILING}
                 return {"type": "array", "items": items, **whole}
             case inspect.UnionType(types=types):
                 return {"anyOf": [self.of(form, path) for form in types]}
@@ -237,15 +218,16 @@ def _bounds(path: str, low: float | None, high: float | None) -> Schema:
     section, _, name = path.partition(".")
     if section == "limits":
         low, high = LIMIT_BOUNDS[name]
-    low, high = NUMBER_BOUNDS.get(path, (low, high))
+    if path in SETTINGS and SETTINGS[path].bounds:
+        return dict(SETTINGS[path].bounds)
     return {**({} if low is None else {"minimum": low}), **({} if high is None else {"maximum": high})}
 
 
-def _guardrail(info: inspect.Type, value: Schema) -> Schema:
+def _guardrail(spec: SettingSpec, value: Schema) -> Schema:
     """The guardrail of a setting, its bounds in the setting's own form."""
     bounds: Schema = {}
     forms: list[Schema] = [{"required": ["only"]}, {"required": ["fixed"]}]
-    if isinstance(info, ORDERED):
+    if spec.ordered:
         bounds = dict.fromkeys(("min", "max", "floor", "ceiling"), value)
         forms.insert(0, {"anyOf": [{"required": ["min"]}, {"required": ["max"]}]})
     items = value.get("items", value)

@@ -1,11 +1,12 @@
 import pytest
 
 from sidecar.engine.policy import IDEMPOTENT_METHODS, LimitKind
+from sidecar.governance.documents.bound import Bound
 from sidecar.governance.documents.document import read_policy
 from sidecar.governance.documents.finding import Finding
-from sidecar.governance.documents.units import Duration, Size
+from sidecar.governance.documents.units import Duration
 from sidecar.governance.documents.yaml import parse
-from sidecar.governance.policy.guardrails import BASELINE_GUARDRAILS, Bound, read_guardrails, written
+from sidecar.governance.policy.guardrails import BASELINE_GUARDRAILS, read_guardrails
 
 
 def guardrails(text: str) -> tuple[dict[str, Bound], list[str]]:
@@ -105,20 +106,3 @@ def test_a_guardrail_that_bounds_nothing_is_found(text: str, finding: str) -> No
     _, findings = guardrails(f"  {text}\n")
 
     assert findings[0] == f"p.yaml:4: {finding}"
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (Duration(2), "2s"),
-        (Size(65536), "64KiB"),
-        (0.15, "0.15"),
-        (3, "3"),
-        (True, "true"),
-        (LimitKind.FIXED, "fixed"),
-        (frozenset({503, 429}), "[429, 503]"),
-        (["reset", "timeout"], "[reset, timeout]"),
-    ],
-)
-def test_a_setting_is_written_as_people_write_it(value: object, text: str) -> None:
-    assert written(value) == text

@@ -11,12 +11,13 @@ from sidecar.engine.policy import (
     MAX_ATTEMPTS_CEILING,
     DestinationPolicy,
 )
+from sidecar.governance.documents.bound import Bound
 from sidecar.governance.documents.decoder import Decoder
 from sidecar.governance.documents.document import PolicyDocument
 from sidecar.governance.documents.finding import Finding
 from sidecar.governance.documents.settings import SETTINGS
 from sidecar.governance.documents.yaml import parse
-from sidecar.governance.policy.guardrails import BASELINE_GUARDRAILS, Bound
+from sidecar.governance.policy.guardrails import BASELINE_GUARDRAILS
 from sidecar.governance.policy.resolve import BASELINE, Layer, Origin, Resolution, Source
 
 

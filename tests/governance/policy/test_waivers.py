@@ -3,10 +3,11 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 from msgspec import UNSET, UnsetType, structs
 
+from sidecar.governance.documents.bound import Bound
 from sidecar.governance.documents.document import PolicyException, read_policy
 from sidecar.governance.documents.finding import Finding
 from sidecar.governance.documents.yaml import parse
-from sidecar.governance.policy.guardrails import BASELINE_GUARDRAILS, Bound, read_guardrails
+from sidecar.governance.policy.guardrails import BASELINE_GUARDRAILS, read_guardrails
 from sidecar.governance.policy.waivers import Exemptions, Grant, State, live, read_exceptions, state_of
 
 EXCEPTION = PolicyException(

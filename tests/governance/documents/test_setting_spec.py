@@ -1,10 +1,15 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.documents.finding import InvalidDocument
-from sidecar.governance.documents.settings import ORDERED, SETTINGS
+from sidecar.governance.documents.settings import SETTINGS
 from sidecar.governance.documents.units import Duration, Size
-from sidecar.governance.policy.ceilings import CEILINGS, ceiling_rule
 from sidecar.governance.policy.engine_policy import engine_rule, settings_of
 from sidecar.governance.policy.guardrails import BASELINE_GUARDRAILS
 from sidecar.governance.policy.resolve import BASELINE
@@ -12,7 +17,9 @@ from sidecar.governance.policy.snapshot import Snapshot
 from sidecar.governance.review.reference import bounds_of
 from tests.fakes.documents import EXCEPTION, POLICY, SIDECAR, Loading
 
-ORDERED_SETTINGS = [setting for setting, info in SETTINGS.items() if isinstance(info, ORDERED)]
+ROOT = Path(__file__).resolve().parents[3]
+ORDERED_SETTINGS = [setting for setting, spec in SETTINGS.items() if spec.ordered]
+CEILINGS = {setting: spec.ceiling for setting, spec in SETTINGS.items() if spec.ceiling is not None}
 FAR = 10**12
 
 
@@ -31,10 +38,10 @@ def test_every_number_has_a_least_and_a_most_that_no_document_lifts(setting: str
 def test_what_is_built_in_is_within_and_the_ends_may_be_said(setting: str) -> None:
     least, most = CEILINGS[setting]
 
-    assert ceiling_rule(setting, settings_of(DestinationPolicy())[setting]) is None
-    assert ceiling_rule(setting, least) is None
-    assert ceiling_rule(setting, most) is None
-    assert ceiling_rule(setting, most + 1) == f"must be between {least} and {most}"
+    assert SETTINGS[setting].ceiling_rule(settings_of(DestinationPolicy())[setting]) is None
+    assert SETTINGS[setting].ceiling_rule(least) is None
+    assert SETTINGS[setting].ceiling_rule(most) is None
+    assert SETTINGS[setting].ceiling_rule(most + 1) == f"must be between {least} and {most}"
 
 
 @pytest.mark.parametrize(("setting", "bound"), BASELINE_GUARDRAILS.items())
@@ -117,3 +124,91 @@ def test_units_of_the_ceilings_are_the_settings_own() -> None:
         kind = type(BASELINE.values[setting])
         assert (type(least), type(most)) == (kind, kind)
         assert kind in (int, Duration, Size)
+
+
+MADE_UP_FIELD = """
+    made_up: Annotated[
+        int | UnsetType,
+        SettingSpec(
+            "A setting that only this test knows.",
+            Looser.MORE,
+            ceiling=(1, 50),
+            guardrail=Bound(BUILT_IN, high=10, ceiling=20),
+        ),
+    ] = UNSET
+"""
+BEFORE_BREAKER = "\nclass BreakerSettings("
+MIN_RETRIES = "    min_retries: int = 3\n"
+INSERTIONS = {
+    "sidecar/governance/documents/settings.py": (BEFORE_BREAKER, MADE_UP_FIELD + "\n" + BEFORE_BREAKER),
+    "sidecar/engine/policy.py": (MIN_RETRIES, MIN_RETRIES + "    made_up: int = 7\n"),
+}
+OVERRIDE_OF_IT = SIDECAR + "    overrides: {budget: {made_up: NUMBER}}\n"
+DEFAULT_OF_IT = POLICY + "defaults: {budget: {made_up: NUMBER}}\n"
+DOCUMENTS = {
+    "past_guardrail.yaml": OVERRIDE_OF_IT.replace("NUMBER", "11"),
+    "no_number.yaml": OVERRIDE_OF_IT.replace("NUMBER", "many"),
+    "past_ceiling.yaml": DEFAULT_OF_IT.replace("NUMBER", "51") + "guardrails: {budget.made_up: {max: 100}}\n",
+    "sidecar.yaml": OVERRIDE_OF_IT.replace("NUMBER", "9"),
+    "policy.yaml": DEFAULT_OF_IT.replace("NUMBER", "8"),
+    "newer.yaml": DEFAULT_OF_IT.replace("NUMBER", "9"),
+}
+COMMANDS = {
+    "schema": "schema policy",
+    "past_guardrail": "check past_guardrail.yaml",
+    "past_ceiling": "check past_ceiling.yaml",
+    "no_number": "check no_number.yaml",
+    "explain": "explain payments budget.made_up --config sidecar.yaml",
+    "diff": "diff policy.yaml newer.yaml",
+}
+RUNNER = """
+import json, sys
+from click.testing import CliRunner
+from sidecar.cli import main
+from sidecar.governance.review.reference import reference
+said = {name: CliRunner().invoke(main, ["policy", *line.split()]).output for name, line in json.load(sys.stdin).items()}
+print(json.dumps({**said, "reference": reference()}))
+"""
+
+
+@pytest.fixture(scope="module")
+def with_another_setting(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The answers of COMMANDS in a copy of the package with one more setting: its field, and the engine's number."""
+    root = tmp_path_factory.mktemp("another")
+    shutil.copytree(ROOT / "sidecar", root / "sidecar", ignore=shutil.ignore_patterns("__pycache__"))
+    for path, (mark, text) in INSERTIONS.items():
+        source = (root / path).read_text(encoding="utf-8")
+        assert source.count(mark) == 1
+        (root / path).write_text(source.replace(mark, text), encoding="utf-8")
+    for name, text in DOCUMENTS.items():
+        (root / name).write_text(text, encoding="utf-8")
+    command = [sys.executable, "-c", RUNNER]
+    done = subprocess.run(command, cwd=root, input=json.dumps(COMMANDS), capture_output=True, text=True, check=True)
+    answers: dict[str, str] = json.loads(done.stdout)
+    return answers
+
+
+def test_a_new_setting_is_a_field_with_its_spec_and_known_everywhere(with_another_setting: dict[str, str]) -> None:
+    answers = with_another_setting
+
+    settings = json.loads(answers["schema"])["$defs"]["settings"]["properties"]
+    assert settings["budget"]["properties"]["made_up"] == {
+        "description": "A setting that only this test knows.",
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 50,
+    }
+    row = "| `budget.made_up` | `7` | between 1 and 50 | `{max: 10, ceiling: 20}` | more | A setting that only this"
+    assert row in answers["reference"]
+    assert "must be at most 10 (guardrail, built in), got 11" in answers["past_guardrail"]
+    assert "must be between 1 and 50, got 51" in answers["past_ceiling"]
+    assert "must be a whole number, got" in answers["no_number"]
+    assert [line.strip() for line in answers["explain"].splitlines()][1:6] == [
+        "A setting that only this test knows.",
+        "7  built in: overruled",
+        "8  default of the policy, policy.yaml:3: overruled",
+        "9  override of the service, sidecar.yaml:6: in force",
+        "guardrail: {max: 10, ceiling: 20} (built in)",
+    ]
+    assert "defaults.budget.made_up" in answers["diff"]
+    assert "loosens" in answers["diff"]
