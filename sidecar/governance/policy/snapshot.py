@@ -15,7 +15,6 @@ from typing import Literal
 from msgspec import UNSET, UnsetType, structs
 
 from sidecar.engine.policy import DestinationPolicy
-from sidecar.governance.documents.bound import written
 from sidecar.governance.documents.document import (
     INGRESS_NAME,
     DestinationEntry,
