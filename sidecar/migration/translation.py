@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from sidecar.governance.documents.bound import written
 from sidecar.governance.documents.document import INGRESS_NAME, RESERVED_NAME
 from sidecar.governance.documents.finding import Finding, shown
 from sidecar.governance.documents.route_match import RouteMatch
-from sidecar.governance.documents.settings import held
+from sidecar.governance.documents.setting_spec import Looser
+from sidecar.governance.documents.settings import SETTINGS, held
 from sidecar.governance.documents.units import Duration
-from sidecar.governance.policy.ceilings import CEILINGS
-from sidecar.governance.policy.guardrails import BASELINE_GUARDRAILS, written
-from sidecar.governance.review.diff import LESS, LOOSER
 from sidecar.migration.foreign_document import ForeignValue
 
 SettingValue = int | float | list[int] | list[str]
@@ -32,7 +31,7 @@ _ENDS: Final[Mapping[str, tuple[float, float]]] = {
     "breaker.window": (Duration(5), Duration(60)),
     "concurrency.max_in_flight": (4, 10_000),
 }
-"""The engine's own ends of what can be imported, where `ceilings` has none or the settings around it want another."""
+"""The engine's own ends of what can be imported, where the setting has no ceiling or the settings around it want another."""
 
 _OF_A_CALL: Final = ("timeout", "per_attempt_timeout", "idle_timeout", "retry.")
 """Settings that may differ between the routes of a destination."""
@@ -257,7 +256,8 @@ def _note(
 
 def _fitted(setting: str, value: SettingValue) -> tuple[SettingValue, str]:
     """The value nearest to `value` that nothing refuses, and why it is another; "" where it is the same."""
-    bound = BASELINE_GUARDRAILS.get(setting)
+    spec = SETTINGS[setting]
+    bound = spec.guardrail
     if isinstance(value, list):
         if bound is None or not isinstance(bound.only, frozenset):
             return value, ""
@@ -267,7 +267,7 @@ def _fitted(setting: str, value: SettingValue) -> tuple[SettingValue, str]:
             type(value)(allowed),  # type: ignore[arg-type]
             f"without {gone}: the guardrail of {setting} is {bound.text}" if gone else "",
         )
-    low, high = _ENDS.get(setting, CEILINGS.get(setting, (value, value)))
+    low, high = _ENDS.get(setting) or spec.ceiling or (value, value)
     fitted = min(max(value, low), high)
     reason = f"{setting} must be between {low} and {high}" if fitted != value else ""
     if bound is not None and isinstance(bound.high, (int, float)) and fitted > bound.high:
@@ -281,7 +281,7 @@ def _more_careful(setting: str, first: ImportedSetting, second: ImportedSetting)
     one, two = first.value, second.value
     if isinstance(one, list) or isinstance(two, list):
         return first if len(_listed(one)) <= len(_listed(two)) else second
-    if LOOSER[setting] == LESS:
+    if SETTINGS[setting].looser is Looser.LESS:
         return first if one >= two else second
     return first if one <= two else second
 
