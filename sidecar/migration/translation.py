@@ -31,7 +31,7 @@ _ENDS: Final[Mapping[str, tuple[float, float]]] = {
     "breaker.window": (Duration(5), Duration(60)),
     "concurrency.max_in_flight": (4, 10_000),
 }
-"""The engine's own ends of what can be imported, where the setting has no ceiling or the settings around it want another."""
+"""The engine's own ends of what can be imported, where a setting has no ceiling or its neighbours want another."""
 
 _OF_A_CALL: Final = ("timeout", "per_attempt_timeout", "idle_timeout", "retry.")
 """Settings that may differ between the routes of a destination."""
