@@ -1,0 +1,597 @@
+"""A pod, and the changes that give it a sidecar or take it out again.
+
+An injection leaves a record in the annotation `sidecar.io/injected`: what was made for it and what was replaced. By it
+the pod from before is had again, exactly; injecting anew is taking out the old one first.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from msgspec import UNSET
+
+from sidecar import __version__
+from sidecar.governance.documents.finding import shown
+from sidecar.governance.documents.units import Duration
+from sidecar.inject.patch import (
+    AddItem,
+    NoSuchPath,
+    Operation,
+    Path,
+    Plain,
+    RemoveItem,
+    RemoveKey,
+    Replace,
+    SetKey,
+    applied,
+    at,
+)
+from sidecar.inject.settings import Amounts, InjectionSettings
+from sidecar.inject.workload import FIRST_OWN_PORT, INJECTED, OPT_IN, Problem, Workload, annotation, workload_of
+from sidecar.net import Endpoint
+
+CONTAINER: Final = "retry-sidecar"
+ADMIN_PORT: Final = 16000
+EGRESS_PORT: Final = 16001
+METRICS_PORT: Final = 16002
+INGRESS_PORT: Final = 16006
+_UID: Final = 65532
+_GRACE_SECONDS: Final = 30
+"""What Kubernetes waits after SIGTERM where a pod says nothing."""
+
+_CONFIG: Final = "retry-sidecar-config"
+_PLATFORM: Final = "retry-sidecar-platform"
+_TMP: Final = "retry-sidecar-tmp"
+_VOLUMES: Final = frozenset({_CONFIG, _PLATFORM, _TMP})
+_CONFIG_FOLDER: Final = "/etc/retry-sidecar"
+_PLATFORM_FOLDER: Final = "/etc/sidecar"
+_TOKEN_FOLDER: Final = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a folder
+
+_PROXY_NAMES: Final = ("HTTP_PROXY", "http_proxy")
+_NO_PROXY_NAMES: Final = ("NO_PROXY", "no_proxy")
+_NO_PROXY: Final = "127.0.0.1,localhost,::1"
+_URL: Final = re.compile(r"(https?://[^/?#@\s]+)([/?][^#\s]*)?")
+
+_METADATA: Path = ("metadata",)
+_ANNOTATIONS: Path = ("metadata", "annotations")
+
+
+@dataclass(slots=True)
+class Injection:
+    """What becomes of a pod: `operations`, unless there are `problems`. `skipped` says why it is left as it is."""
+
+    operations: list[Operation] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    skipped: str | None = None
+
+
+@dataclass(slots=True)
+class _Record:
+    """The annotation `sidecar.io/injected`."""
+
+    version: str = __version__
+    created: list[list[Any]] = field(default_factory=list)
+    """Mappings and lists that were not there."""
+    added: list[list[Any]] = field(default_factory=list)
+    """Variables of the application that were not there, each by the list and its name."""
+    replaced: list[dict[str, Any]] = field(default_factory=list)
+    """Values from before: `path`, `value`, `text` where a file wrote it in a way of its own, and `to`, what it became.
+
+    What somebody has changed since is not changed back; `to` is left out for a list or mapping in the place of null.
+    """
+
+    def text(self) -> str:
+        parts = {"version": self.version, "created": self.created, "added": self.added, "replaced": self.replaced}
+        return json.dumps({name: part for name, part in parts.items() if part}, separators=(",", ":"))
+
+
+def inject(
+    pod: Plain,
+    settings: InjectionSettings,
+    *,
+    name: str,
+    ends: bool = False,
+    written: Callable[[Path, Plain], str | None] | None = None,
+) -> Injection:
+    """The changes that give a pod (or a pod template), which has none, a sidecar.
+
+    `name` is the service's where neither annotation nor label says it. `ends` is for pods of a Job: they are over when
+    their containers are. `written` tells how a file writes the scalar at a path, where that
+    is not had again once another value is in its place.
+    """
+    return _Injector(pod, settings, name, ends, written or _unwritten).injection()
+
+
+def uninject(pod: Plain) -> Injection:
+    """The changes that take the sidecar out of a pod; none where it has none."""
+    found = Injection()
+    annotations = _mapping(pod, _ANNOTATIONS)
+    if INJECTED not in annotations:
+        return found
+    try:
+        record = _record(annotations[INJECTED])
+    except ValueError:
+        rule = "is not a record of this program: take the container out by hand, and this annotation"
+        found.problems.append(Problem((*_ANNOTATIONS, INJECTED), rule))
+        return found
+    found.operations = _undone(pod, record)
+    return found
+
+
+def opted_out(pod: Plain) -> bool:
+    """Whether the pod's own label says that it gets no sidecar."""
+    return bool(_mapping(pod, ("metadata", "labels")).get(OPT_IN) == "disabled")
+
+
+class _Injector:
+    def __init__(
+        self,
+        pod: Plain,
+        settings: InjectionSettings,
+        name: str,
+        ends: bool,  # noqa: FBT001 - given by name to `inject`
+        written: Callable[[Path, Plain], str | None],
+    ) -> None:
+        self._pod = pod
+        self._settings = settings
+        self._name = name
+        self._ends = ends
+        self._written = written
+        self._found = Injection()
+        self._record = _Record()
+        self._made: set[Path] = set()
+
+    def injection(self) -> Injection:
+        found = self._found
+        if opted_out(self._pod):
+            found.skipped = f"its label {OPT_IN} is disabled"
+            return found
+        self._check_shape()
+        if found.problems:
+            return found
+        workload = workload_of(_mapping(self._pod, _ANNOTATIONS), found.problems)
+        native = self._settings.native if workload.native is None else workload.native
+        self._check_pod(native=native)
+        self._check_policy(workload)
+        if found.problems:
+            return found
+        upstreams = self._rewrite_env(workload)
+        if workload.http_proxy:
+            self._proxy(workload)
+        ports = self._own_ports(workload, upstreams)
+        self._check_ports({ADMIN_PORT, EGRESS_PORT, METRICS_PORT, *ports.values(), *self._ingress_ports(workload)})
+        if found.problems:
+            return found
+        container = self._container(workload, upstreams, ports, native=native)
+        self._add_item(("spec", "initContainers" if native else "containers"), container, first=True)
+        for volume in self._volumes():
+            self._add_item(("spec", "volumes"), volume)
+        self._warn_of_grace(workload, native=native)
+        self._leave_record()
+        return found
+
+    # Judging
+
+    def _check_shape(self) -> None:
+        spec = self._pod.get("spec") if isinstance(self._pod, dict) else None
+        if not isinstance(spec, dict):
+            self._problem(("spec",), "must be a mapping")
+            return
+        for path in (_METADATA, _ANNOTATIONS, ("metadata", "labels")):
+            value = _at(self._pod, path)
+            if value is not None and not isinstance(value, dict):
+                self._problem(path, "must be a mapping", value)
+                return
+        for key in ("containers", "initContainers", "volumes"):
+            items = spec.get(key)
+            if items is None and key != "containers":
+                continue
+            if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+                self._problem(("spec", key), "must be a list of mappings", items)
+            elif key != "volumes":
+                self._check_containers(key, items)
+        if not spec.get("containers") and not self._found.problems:
+            self._problem(("spec", "containers"), "must not be empty")
+
+    def _check_containers(self, key: str, items: list[dict[str, Plain]]) -> None:
+        for index, item in enumerate(items):
+            if not isinstance(item.get("name"), str):
+                self._problem(("spec", key, index), "must have a name")
+                continue
+            for part in ("env", "ports"):
+                entries = item.get(part)
+                if entries is not None and not (
+                    isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
+                ):
+                    self._problem(("spec", key, index, part), "must be a list of mappings", entries)
+
+    def _check_pod(self, *, native: bool) -> None:
+        spec = self._pod["spec"]
+        if spec.get("hostNetwork") is True:
+            rule = "does not go with a sidecar: its ports would be the node's, and another pod's sidecar has them"
+            self._problem(("spec", "hostNetwork"), rule, spec["hostNetwork"])
+        operating_system = spec.get("os")
+        if isinstance(operating_system, dict) and operating_system.get("name") == "windows":
+            self._problem(("spec", "os", "name"), "must be linux for a sidecar", "windows")
+        for key, item in self._all_containers():
+            if item["name"] == CONTAINER:
+                rule = f"is the name of the sidecar's container, which {INJECTED} does not know of: rename it"
+                self._problem(("spec", key, CONTAINER, "name"), rule, CONTAINER)
+        for volume in spec.get("volumes") or ():
+            if volume.get("name") in _VOLUMES:
+                rule = f"is a name of the sidecar's, which {INJECTED} does not know of: rename it"
+                self._problem(("spec", "volumes", volume["name"], "name"), rule, volume["name"])
+        if self._ends and not native:
+            rule = "must be native in a Job, which would never end beside a container that keeps running"
+            said = annotation("native") if "sidecar.io/native" in _mapping(self._pod, _ANNOTATIONS) else ("spec",)
+            self._problem(said, rule, "native: false")
+
+    def _check_policy(self, workload: Workload) -> None:
+        if "SIDECAR_POLICY" in workload.variables and self._settings.authority is not UNSET:
+            rule = (
+                f"is not for the workload to say: the platform's ConfigMap {self._settings.authority} names the policy"
+            )
+            self._problem(annotation("policy"), rule, workload.variables["SIDECAR_POLICY"])
+
+    def _check_ports(self, ours: set[int]) -> None:
+        for key, item in self._all_containers():
+            for index, port in enumerate(item.get("ports") or ()):
+                number = port.get("containerPort")
+                if number in ours:
+                    path = ("spec", key, item["name"], "ports", index, "containerPort")
+                    self._problem(path, "is a port of the sidecar's, and all containers of a pod share them", number)
+
+    def _warn_of_grace(self, workload: Workload, *, native: bool) -> None:
+        grace = self._pod["spec"].get("terminationGracePeriodSeconds", _GRACE_SECONDS)
+        drain = float(Duration.parse(workload.variables.get("SIDECAR_DRAIN_TIMEOUT", str(self._settings.drain))))
+        needed = drain + (0.0 if native else float(self._settings.pre_stop))
+        if isinstance(grace, int) and grace < needed:
+            self._found.warnings.append(
+                f"terminationGracePeriodSeconds is {grace}, and draining may take {needed:g} s: "
+                "what is in flight then is cut off"
+            )
+
+    # The application's variables
+
+    def _rewrite_env(self, workload: Workload) -> dict[str, list[str]]:
+        """Lead variables of the application to the sidecar; the upstreams by name, those of the variables included."""
+        upstreams: dict[str, list[str]] = {}
+        for name, url in workload.upstreams:
+            upstreams.setdefault(name, []).append(url)
+        given = set(upstreams)
+        found: dict[str, list[tuple[str, str, str]]] = {}
+        for variable, destination in workload.env.items():
+            found[variable] = places = list(self._urls(variable))
+            for container, origin, _ in places:
+                known = upstreams.setdefault(destination, [])
+                if destination not in given and known not in ([], [origin]):
+                    path = ("spec", "containers", container, "env", variable, "value")
+                    self._problem(path, f"leads elsewhere than other variables of {destination}, to {known[0]}", origin)
+                elif destination not in given:
+                    upstreams[destination] = [origin]
+        ports = self._own_ports(workload, upstreams)
+        for variable, destination in workload.env.items():
+            for container, _, rest in found[variable]:
+                path = ("spec", "containers", container, "env", variable, "value")
+                self._replace(path, f"http://127.0.0.1:{ports[destination]}{rest}")
+        return upstreams
+
+    def _urls(self, variable: str) -> Iterator[tuple[str, str, str]]:
+        """Each container that has the variable, and its URL: the origin, and what follows it."""
+        seen = False
+        for item in self._pod["spec"]["containers"]:
+            path = ("spec", "containers", item["name"], "env", variable)
+            for entry in item.get("env") or ():
+                if entry.get("name") != variable:
+                    continue
+                seen = True
+                value = entry.get("value")
+                if not isinstance(value, str):
+                    rule = "must have a value of its own to be rewritten: name the upstream in sidecar.io/upstreams,"
+                    self._problem(path, f"{rule} and set the variable to the sidecar's port", variable)
+                    break
+                match = _URL.fullmatch(value)
+                try:
+                    if match is None:
+                        raise ValueError("must be a URL like http://host:port/path, without user or fragment")
+                    yield item["name"], str(Endpoint.parse(match[1])), match[2] or ""
+                except ValueError as error:
+                    self._problem((*path, "value"), f"{error}, to be rewritten", value)
+                break
+        if not seen:
+            self._problem(annotation("env"), "names a variable that no container has", variable)
+
+    def _proxy(self, workload: Workload) -> None:
+        no_proxy = ",".join(filter(None, (_NO_PROXY, workload.no_proxy)))
+        for item in self._pod["spec"]["containers"]:
+            there = {entry.get("name") for entry in item.get("env") or ()}
+            env = ("spec", "containers", item["name"], "env")
+            for name in _PROXY_NAMES:
+                if name in there:
+                    rule = "is there already, and sidecar.io/http-proxy would take its place: remove one of them"
+                    self._problem((*env, name), rule, name)
+                else:
+                    self._add_env(env, name, f"http://127.0.0.1:{EGRESS_PORT}")
+            for name in _NO_PROXY_NAMES:
+                if name not in there:
+                    self._add_env(env, name, no_proxy)
+
+    # The container
+
+    def _own_ports(self, workload: Workload, upstreams: Mapping[str, Sequence[str]]) -> dict[str, int]:
+        """A port of its own for each destination. Those of `env` are in the order of the annotations as well."""
+        names = dict.fromkeys((*upstreams, *workload.env.values()))
+        return {name: FIRST_OWN_PORT + index for index, name in enumerate(names)}
+
+    def _ingress_ports(self, workload: Workload) -> tuple[int, ...]:
+        return (INGRESS_PORT,) if "SIDECAR_INGRESS_APP" in workload.variables else ()
+
+    def _variables(
+        self, workload: Workload, upstreams: Mapping[str, Sequence[str]], ports: Mapping[str, int]
+    ) -> dict[str, str]:
+        settings = self._settings
+        variables = {
+            "SIDECAR_SERVICE": _service(self._pod, self._name),
+            "SIDECAR_CONFIG": f"{_CONFIG_FOLDER}/sidecar.yaml",
+            "SIDECAR_CONFIG_OPTIONAL": "true",
+            "SIDECAR_METRICS_LISTEN": f"0.0.0.0:{METRICS_PORT}",
+            "SIDECAR_DRAIN_TIMEOUT": str(settings.drain),
+        }
+        if upstreams:
+            urls = [f"{name}={url}" for name, several in upstreams.items() for url in several]
+            own = [f"{name}=127.0.0.1:{ports[name]}" for name in upstreams]
+            variables["SIDECAR_UPSTREAMS"] = " ".join(urls)
+            variables["SIDECAR_LISTEN"] = " ".join((f"127.0.0.1:{EGRESS_PORT}", f"[::1]:{EGRESS_PORT}", *own))
+        if settings.policy is not UNSET and settings.policy.config_map is not UNSET:
+            variables["SIDECAR_POLICY"] = f"{_PLATFORM_FOLDER}/{settings.policy.key}"
+        elif settings.policy is not UNSET and settings.policy.url is not UNSET:
+            variables["SIDECAR_POLICY"] = settings.policy.url
+            variables["SIDECAR_POLICY_CACHE"] = "/tmp/policy"  # noqa: S108 - a volume of the container's own
+        return variables | workload.variables
+
+    def _container(
+        self,
+        workload: Workload,
+        upstreams: Mapping[str, Sequence[str]],
+        ports: Mapping[str, int],
+        *,
+        native: bool,
+    ) -> dict[str, Plain]:
+        settings = self._settings
+        numbers = (METRICS_PORT, *self._ingress_ports(workload))
+        container: dict[str, Plain] = {
+            "name": CONTAINER,
+            "image": workload.image or settings.image,
+            "imagePullPolicy": settings.image_pull_policy,
+            "args": ["run"],
+        }
+        if native:
+            container["restartPolicy"] = "Always"
+        variables = self._variables(workload, upstreams, ports)
+        container["env"] = [
+            {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            *({"name": name, "value": value} for name, value in variables.items()),
+        ]
+        container["ports"] = [{"containerPort": number, "protocol": "TCP"} for number in numbers]
+        container["resources"] = self._resources(workload)
+        container["startupProbe"] = _probe("/readyz", periodSeconds=1, failureThreshold=60)
+        container["livenessProbe"] = _probe("/livez", periodSeconds=10, timeoutSeconds=5, failureThreshold=6)
+        if "SIDECAR_INGRESS_APP" in workload.variables:
+            container["readinessProbe"] = _probe("/readyz", periodSeconds=5)
+        if not native:
+            container["lifecycle"] = self._lifecycle()
+        container["securityContext"] = {
+            "runAsNonRoot": True,
+            "runAsUser": _UID,
+            "runAsGroup": _UID,
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+        mounts: list[dict[str, Plain]] = [{"name": _CONFIG, "mountPath": _CONFIG_FOLDER, "readOnly": True}]
+        if self._platform_sources():
+            mounts.append({"name": _PLATFORM, "mountPath": _PLATFORM_FOLDER, "readOnly": True})
+        mounts.append({"name": _TMP, "mountPath": "/tmp"})  # noqa: S108 - a volume of the container's own
+        # A mount of ours at this place keeps the service account's token out of the container.
+        mounts.append({"name": _TMP, "mountPath": _TOKEN_FOLDER, "subPath": "none", "readOnly": True})
+        container["volumeMounts"] = mounts
+        return container
+
+    def _lifecycle(self) -> dict[str, Plain]:
+        """Of a container beside the others: they start when it is ready, and it is told to end after them.
+
+        The kubelet starts containers one after the other and waits for `postStart`; it sends SIGTERM after `preStop`.
+        """
+        ready = f"until sidecar health --address 127.0.0.1:{METRICS_PORT}; do sleep 0.2; done"
+        return {
+            "postStart": {"exec": {"command": ["sh", "-c", ready]}},
+            "preStop": {"exec": {"command": ["sleep", f"{float(self._settings.pre_stop):g}"]}},
+        }
+
+    def _resources(self, workload: Workload) -> dict[str, Plain]:
+        resources: dict[str, dict[str, str]] = {
+            "requests": _amounts(self._settings.resources.requests),
+            "limits": _amounts(self._settings.resources.limits),
+        }
+        for (kind, name), amount in workload.resources.items():
+            resources[kind][name] = amount
+        return {kind: amounts for kind, amounts in resources.items() if amounts}
+
+    def _platform_sources(self) -> list[dict[str, Plain]]:
+        settings = self._settings
+        if settings.authority is not UNSET:
+            return [{"configMap": {"name": settings.authority, "optional": not settings.authority_required}}]
+        if settings.policy is not UNSET and settings.policy.config_map is not UNSET:
+            return [{"configMap": {"name": settings.policy.config_map, "optional": True}}]
+        return []
+
+    def _volumes(self) -> Iterator[dict[str, Plain]]:
+        yield {"name": _CONFIG, "configMap": {"name": self._settings.config_map, "optional": True}}
+        sources = self._platform_sources()
+        if sources:
+            yield {"name": _PLATFORM, "projected": {"sources": sources}}
+        yield {"name": _TMP, "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}}
+
+    # Changes, and their record
+
+    def _replace(self, path: Path, value: Plain) -> None:
+        before = {"path": list(path), "value": at(self._pod, path)}
+        text = self._written(path, value)
+        if text is not None:
+            before["text"] = text
+        if isinstance(value, str):
+            before["to"] = value
+        self._record.replaced.append(before)
+        self._found.operations.append(Replace(path, value))
+
+    def _add_env(self, env: Path, name: str, value: str) -> None:
+        self._add_item(env, {"name": name, "value": value})
+        self._record.added.append([list(env), name])
+
+    def _add_item(self, path: Path, item: Plain, *, first: bool = False) -> None:
+        if path in self._made or _at(self._pod, path) is not None:
+            self._found.operations.append(AddItem(path, item, first))
+        else:
+            self._make(path, [item])
+
+    def _make(self, path: Path, value: Plain) -> None:
+        """Say something where nothing is said, or null."""
+        self._made.add(path)
+        try:
+            at(self._pod, path)
+        except NoSuchPath:
+            self._record.created.append(list(path))
+            self._found.operations.append(SetKey(path[:-1], str(path[-1]), value))
+        else:
+            self._replace(path, value)
+
+    def _leave_record(self) -> None:
+        """The annotation, in mappings that are there or are made for it. The record tells of those, too."""
+        missing = next((path for path in (_METADATA, _ANNOTATIONS) if _at(self._pod, path) is None), None)
+        if missing is None:
+            self._found.operations.append(SetKey(_ANNOTATIONS, INJECTED, self._record.text()))
+            return
+        operations = len(self._found.operations)
+        self._make(missing, None)
+        value: Plain = {INJECTED: self._record.text()}
+        if missing == _METADATA:
+            value = {"annotations": value}
+        last = self._found.operations.pop()
+        assert len(self._found.operations) == operations
+        match last:
+            case SetKey(path, key):
+                self._found.operations.append(SetKey(path, key, value))
+            case _:
+                self._found.operations.append(Replace(missing, value))
+
+    def _all_containers(self) -> Iterator[tuple[str, dict[str, Plain]]]:
+        for key in ("initContainers", "containers"):
+            for item in self._pod["spec"].get(key) or ():
+                yield key, item
+
+    def _problem(self, path: Path, rule: str, value: object = None) -> None:
+        self._found.problems.append(Problem(path, rule, None if value is None else shown(value)))
+
+
+def _undone(pod: Plain, record: _Record) -> list[Operation]:
+    """What takes an injection out, the last change first."""
+    created = {tuple(path) for path in record.created}
+    operations: list[Operation] = []
+
+    def without(path: Path, ours: Callable[[Plain], bool]) -> None:
+        items = _at(pod, path)
+        if not isinstance(items, list):
+            return
+        names = [item["name"] for item in items if isinstance(item, dict) and ours(item.get("name"))]
+        if path in created and len(names) == len(items):
+            operations.append(RemoveKey(path[:-1], str(path[-1])))
+        elif path not in replaced:
+            operations.extend(RemoveItem(path, name) for name in names)
+
+    replaced = {tuple(each["path"]): each for each in record.replaced}
+    for key in ("initContainers", "containers"):
+        without(("spec", key), lambda name: name == CONTAINER)
+    without(("spec", "volumes"), lambda name: name in _VOLUMES)
+    added: dict[Path, set[str]] = {}
+    for path, name in record.added:
+        added.setdefault(tuple(path), set()).add(name)
+    for env, names in added.items():
+        without(env, lambda name, names=names: name in names)  # type: ignore[misc]
+    annotations = _mapping(pod, _ANNOTATIONS)
+    alone = len(annotations) == 1
+    if alone and _METADATA in created and len(pod["metadata"]) == 1:
+        operations.append(RemoveKey((), "metadata"))
+    elif alone and _ANNOTATIONS in created:
+        operations.append(RemoveKey(_METADATA, "annotations"))
+    elif not (alone and (_ANNOTATIONS in replaced or _METADATA in replaced)):
+        operations.append(RemoveKey(_ANNOTATIONS, INJECTED))
+    for path, before in replaced.items():
+        now = _at(pod, path)
+        if now is not None and before.get("to", now) == now:
+            operations.append(Replace(path, before["value"], before.get("text")))
+    return operations
+
+
+def _record(text: object) -> _Record:
+    """Raises ValueError for what this program did not write."""
+    try:
+        parts = json.loads(text) if isinstance(text, str) else None
+        if not isinstance(parts, dict):
+            raise TypeError("not a mapping")
+        record = _Record(**parts)
+        for path in (*record.created, *(path for path, _ in record.added)):
+            _check_path(path)
+        for each in record.replaced:
+            _check_path(each["path"])
+            _ = each["value"]
+    except (TypeError, KeyError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+    return record
+
+
+def _check_path(path: object) -> None:
+    if not isinstance(path, list) or not path or not all(type(step) in (str, int) for step in path):
+        raise ValueError("not a path")
+
+
+def _unwritten(_path: Path, _value: Plain) -> None:
+    return None
+
+
+def _amounts(amounts: Amounts) -> dict[str, str]:
+    named = {"cpu": amounts.cpu, "memory": amounts.memory}
+    return {name: str(amount) for name, amount in named.items() if amount is not UNSET}
+
+
+def _probe(path: str, **times: int) -> dict[str, Plain]:
+    return {"httpGet": {"path": path, "port": METRICS_PORT, "scheme": "HTTP"}, **times}
+
+
+def _service(pod: Plain, name: str) -> str:
+    labels = _mapping(pod, ("metadata", "labels"))
+    for label in ("app.kubernetes.io/name", "app"):
+        if isinstance(labels.get(label), str) and labels[label]:
+            return str(labels[label])
+    return name or "service"
+
+
+def _at(value: Plain, path: Path) -> Plain:
+    """What is at a path; None where nothing is."""
+    try:
+        return at(value, path)
+    except NoSuchPath:
+        return None
+
+
+def _mapping(pod: Plain, path: Path) -> dict[str, Plain]:
+    found = _at(pod, path)
+    return found if isinstance(found, dict) else {}
+
+
+def injected(pod: Plain, found: Injection) -> Plain:
+    """The pod with the changes made."""
+    return applied(pod, found.operations)
