@@ -10,8 +10,8 @@ import msgspec
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
-from sidecar.admin.connection_limit import ConnectionLimit
 from sidecar.admin.token import AdminToken
+from sidecar.connection_limit import ConnectionLimit
 from sidecar.governance.loading.updater import Tell
 from sidecar.telemetry.line_limit import LineLimit
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Collection
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from sidecar.admin.connection_limit import ConnectionLimit
 from sidecar.admin.guard import Guard, counting
 from sidecar.admin.live import Live
 from sidecar.admin.live_page import LivePage
 from sidecar.admin.state import AdminState
 from sidecar.admin.token import AdminToken
 from sidecar.admin.views import Views
+from sidecar.connection_limit import ConnectionLimit
 from sidecar.governance.loading.updater import Tell
 from sidecar.net import Address
 from sidecar.telemetry.exporter import MetricsExporter

@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "init": "Write a commented sidecar file and policy to begin with.",
     "explain": "Say what would happen to a request, and which rule decides.",
     "inject": "Add the sidecar to Kubernetes manifests, or take it out again.",
+    "webhook": "Add the sidecar to pods when they are created.",
     "policy": "Check, compare and explain policies.",
     "gate": "Judge API descriptions: is every operation that moves money safe to repeat?",
     "idempotency": "Keys of a gate, their contract, and whether an endpoint keeps it.",

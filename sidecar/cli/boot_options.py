@@ -122,13 +122,16 @@ def _plain(flag: str, **settings: Any) -> Callable[[F], F]:
 
 
 def boot_options(command: F) -> F:
-    """The options of what a sidecar starts from; the command gets `config`, `config_optional` and `authority`."""
+    """The options of what a sidecar starts from: `config`, `config_optional`, `authority` and `strict` of a command."""
     for option in reversed(
         (
             _plain("--config", type=click.Path(path_type=Path), help="The service's sidecar file."),
             _plain("--config-optional", is_flag=True, help="Start without that file where there is none."),
             *_SETTINGS,
             authority_option,
+            _plain(
+                "--strict", is_flag=True, help="Refuse to start without a valid policy, instead of on the built-in one."
+            ),
         )
     ):
         command = option(command)
@@ -136,13 +139,10 @@ def boot_options(command: F) -> F:
 
 
 def log_options(command: F) -> F:
-    """The options of how a running sidecar behaves: `strict`, `log_format` and `log_level`."""
+    """The options of what is logged: `log_format` and `log_level`."""
     formats, levels = [style.value for style in Format], [level.value for level in LogLevel]
     for option in reversed(
         (
-            _plain(
-                "--strict", is_flag=True, help="Refuse to start without a valid policy, instead of on the built-in one."
-            ),
             _plain("--log-format", type=click.Choice(formats), help="[default: console on a terminal, else json]"),
             _plain("--log-level", type=click.Choice(levels), default="info", show_default=True),
         )

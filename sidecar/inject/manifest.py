@@ -9,7 +9,7 @@ import yaml
 from sidecar.governance.documents.finding import Finding, InvalidDocument, dotted
 from sidecar.inject.manifest_text import NotEditable, edited, line_of, read, text_of
 from sidecar.inject.patch import NoSuchPath, Path, Plain, at, prefixed
-from sidecar.inject.pod import Injection, inject, opted_out, uninject
+from sidecar.inject.pod import Injection, inject, opted_out, uninject, workload_name
 from sidecar.inject.settings import InjectionSettings
 from sidecar.inject.workload import Problem
 
@@ -68,7 +68,7 @@ def inject_manifest(content: bytes, file: str, settings: InjectionSettings) -> R
         found = inject(
             pod,
             settings,
-            name=place.name,
+            name=workload_name(pod) if place.kind == "Pod" else place.name,
             ends=place.ends,
             written=lambda path, value: text_of(bare, (*place.at, *path), value),
         )

@@ -8,7 +8,8 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from types import NoneType
+from typing import Any, Final, TypeGuard
 
 from msgspec import UNSET
 
@@ -126,6 +127,17 @@ def opted_out(pod: Plain) -> bool:
     return bool(_mapping(pod, ("metadata", "labels")).get(OPT_IN) == "disabled")
 
 
+def workload_name(pod: Plain) -> str:
+    """The name of what a pod is of: of its Deployment, where its ReplicaSet tells, else of its owner, else its own."""
+    metadata = _mapping(pod, _METADATA)
+    owners = metadata.get("ownerReferences")
+    owner = owners[0] if isinstance(owners, list) and owners and isinstance(owners[0], dict) else {}
+    name = owner.get("name") or metadata.get("name") or metadata.get("generateName")
+    text = name.rstrip("-") if isinstance(name, str) else ""
+    revision = _mapping(pod, ("metadata", "labels")).get("pod-template-hash")
+    return text.removesuffix(f"-{revision}") if isinstance(revision, str) and revision else text
+
+
 class _Injector:
     def __init__(
         self,
@@ -189,7 +201,7 @@ class _Injector:
             items = spec.get(key)
             if items is None and key != "containers":
                 continue
-            if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            if not _mappings(items):
                 self._problem(("spec", key), "must be a list of mappings", items)
             elif key != "volumes":
                 self._check_containers(key, items)
@@ -203,9 +215,7 @@ class _Injector:
                 continue
             for part in ("env", "ports"):
                 entries = item.get(part)
-                if entries is not None and not (
-                    isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
-                ):
+                if entries is not None and not _mappings(entries):
                     self._problem(("spec", key, index, part), "must be a list of mappings", entries)
 
     def _check_pod(self, *, native: bool) -> None:
@@ -240,7 +250,7 @@ class _Injector:
         for key, item in self._all_containers():
             for index, port in enumerate(item.get("ports") or ()):
                 number = port.get("containerPort")
-                if number in ours:
+                if isinstance(number, int) and number in ours:
                     path = ("spec", key, item["name"], "ports", index, "containerPort")
                     self._problem(path, "is a port of the sidecar's, and all containers of a pod share them", number)
 
@@ -560,6 +570,13 @@ def _check_path(path: object) -> None:
 
 def _unwritten(_path: Path, _value: Plain) -> None:
     return None
+
+
+def _mappings(items: Plain) -> TypeGuard[list[dict[str, Plain]]]:
+    """Whether it is a list of mappings, each with text for its name if it has one."""
+    return isinstance(items, list) and all(
+        isinstance(item, dict) and isinstance(item.get("name", ""), str | NoneType) for item in items
+    )
 
 
 def _amounts(amounts: Amounts) -> dict[str, str]:

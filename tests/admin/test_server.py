@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.admin.connection_limit import MAX_CONNECTIONS
 from sidecar.admin.server import AdminServer
+from sidecar.connection_limit import MAX_CONNECTIONS
 from sidecar.net import Address
 from sidecar.proxy.listener import bind
 from tests.admin.states import SetState

@@ -1,4 +1,4 @@
-"""How many connections an admin listener holds, and how long one may take to ask: its files are the data plane's too.
+"""How many connections a control listener holds, and how long one may take to ask: files are not to be used up by them.
 
 Idle and half-sent connections can hold no place for good. A newcomer to a full listener takes the place of the one that
 has waited longest without being answered, so that the kubelet's probes get through when clients hold all connections.

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from sidecar.admin.connection_limit import ConnectionLimit
+from sidecar.connection_limit import ConnectionLimit
 
 
 class Timer(asyncio.TimerHandle):

@@ -1,0 +1,165 @@
+"""An AdmissionReview in, its answer out (admission.k8s.io/v1). Nothing is remembered, so a dry run is a run.
+
+Whatever comes in is answered: a pod that can not have a sidecar is let through or refused, as the settings' `failure`
+says, and what is no review at all is NotReviewable, for which the API server applies its failurePolicy.
+"""
+
+import base64
+import json
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, NoReturn
+
+from sidecar.governance.documents.finding import dotted
+from sidecar.inject.patch import NoSuchPath, Plain, applied, json_patch
+from sidecar.inject.pod import Injection, inject, uninject, workload_name
+from sidecar.inject.settings import InjectionSettings
+
+API_VERSION: Final = "admission.k8s.io/v1"
+KIND: Final = "AdmissionReview"
+_WARNING_CHARACTERS: Final = 256
+"""API servers cut longer warnings."""
+_WARNINGS: Final = 10
+
+
+class Admission(Enum):
+    """What became of a pod; the value of a label."""
+
+    INJECTED = "injected"
+    UNCHANGED = "unchanged"
+    """It has the very sidecar that it would get."""
+    SKIPPED = "skipped"
+    """It is no pod that is created, or it has opted out."""
+    PASSED = "passed"
+    """It can not have a sidecar, and was let through without."""
+    REFUSED = "refused"
+    """It can not have a sidecar, and was refused."""
+
+
+class NotReviewable(ValueError):
+    """What came in is no AdmissionReview that could be answered; the message is the rule it breaks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The AdmissionReview to send back, and what it says."""
+
+    body: bytes
+    admission: Admission
+    subject: str
+    """Namespace and name of the pod, as far as they are told."""
+    reasons: tuple[str, ...] = ()
+
+
+def review(content: bytes, settings: InjectionSettings) -> Answer:
+    """Answer one AdmissionReview. Raises NotReviewable."""
+    request = _request(content)
+    uid = request["uid"]
+    try:
+        return _judged(request, uid, settings)
+    except (RecursionError, NoSuchPath) as error:
+        reason = "is nested too deep" if isinstance(error, RecursionError) else f"has no {error}"
+        return _unfit(uid, "", (f"the pod {reason}",), settings)
+
+
+def _request(content: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(content, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise NotReviewable(f"is not JSON: {error}") from None
+    if not isinstance(document, dict) or document.get("kind") != KIND:
+        raise NotReviewable(f"must be an {KIND}")
+    if document.get("apiVersion") != API_VERSION:
+        raise NotReviewable(f"must be of {API_VERSION}")
+    request = document.get("request")
+    if not isinstance(request, dict):
+        raise NotReviewable("must have a request")
+    uid = request.get("uid")
+    if not isinstance(uid, str) or not uid:
+        raise NotReviewable("must have a request.uid")
+    return request
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _judged(request: dict[str, Any], uid: str, settings: InjectionSettings) -> Answer:
+    kind, pod = request.get("kind"), request.get("object")
+    is_pod = isinstance(kind, dict) and (kind.get("group"), kind.get("kind")) in (("", "Pod"), (None, "Pod"))
+    if not is_pod or request.get("operation") != "CREATE" or request.get("subResource"):
+        return _answer(uid, Admission.SKIPPED, "")
+    subject = _subject(request, pod)
+    before = uninject(pod)
+    if before.problems:
+        return _unfit(uid, subject, _reasons(before), settings)
+    bare = applied(pod, before.operations)
+    found = inject(bare, settings, name=workload_name(bare), ends=_ends(bare))
+    if found.skipped is not None:
+        return _answer(uid, Admission.SKIPPED, subject)
+    if found.problems:
+        return _unfit(uid, subject, _reasons(found), settings)
+    operations = [*before.operations, *found.operations]
+    if applied(bare, found.operations) == pod:
+        return _answer(uid, Admission.UNCHANGED, subject, warnings=found.warnings)
+    return _answer(uid, Admission.INJECTED, subject, patch=json_patch(pod, operations), warnings=found.warnings)
+
+
+def _ends(pod: Plain) -> bool:
+    """Whether a Job owns the pod."""
+    return any(owner.get("kind") == "Job" for owner in _owners(pod))
+
+
+def _owners(pod: Plain) -> list[dict[str, Any]]:
+    metadata = pod.get("metadata") if isinstance(pod, dict) else None
+    owners = metadata.get("ownerReferences") if isinstance(metadata, dict) else None
+    return [owner for owner in owners if isinstance(owner, dict)] if isinstance(owners, list) else []
+
+
+def _subject(request: dict[str, Any], pod: Plain) -> str:
+    metadata = pod.get("metadata") if isinstance(pod, dict) else None
+    named = metadata if isinstance(metadata, dict) else {}
+    name = request.get("name") or named.get("name") or f"{named.get('generateName') or ''}?"
+    return f"{request.get('namespace') or named.get('namespace') or '?'}/{name}"
+
+
+def _reasons(found: Injection) -> tuple[str, ...]:
+    return tuple(
+        f"{dotted(problem.path)}: {problem.rule}{'' if problem.value is None else f', got {problem.value}'}"
+        for problem in found.problems
+    )
+
+
+def _unfit(uid: str, subject: str, reasons: tuple[str, ...], settings: InjectionSettings) -> Answer:
+    if settings.failure == "fail":
+        status = {
+            "status": "Failure",
+            "reason": "Invalid",
+            "code": 422,
+            "message": "the sidecar can not be added: " + "; ".join(reasons),
+        }
+        return _answer(uid, Admission.REFUSED, subject, reasons=reasons, status=status)
+    warnings = [f"no sidecar was added: {reason}" for reason in reasons]
+    return _answer(uid, Admission.PASSED, subject, reasons=reasons, warnings=warnings)
+
+
+def _answer(
+    uid: str,
+    admission: Admission,
+    subject: str,
+    *,
+    patch: list[dict[str, Plain]] | None = None,
+    warnings: list[str] | None = None,
+    reasons: tuple[str, ...] = (),
+    status: dict[str, Plain] | None = None,
+) -> Answer:
+    response: dict[str, Plain] = {"uid": uid, "allowed": status is None}
+    if status is not None:
+        response["status"] = status
+    if patch:
+        response["patchType"] = "JSONPatch"
+        response["patch"] = base64.b64encode(json.dumps(patch, separators=(",", ":")).encode()).decode()
+    if warnings:
+        response["warnings"] = [warning[:_WARNING_CHARACTERS] for warning in warnings[:_WARNINGS]]
+    body = json.dumps({"apiVersion": API_VERSION, "kind": KIND, "response": response}, separators=(",", ":"))
+    return Answer(body.encode(), admission, subject, reasons)
