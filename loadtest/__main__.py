@@ -24,6 +24,7 @@ from loadtest.soak.command import soak
 from loadtest.storm.command import storm
 from loadtest.subjects import BASELINE, SUBJECTS, MissingError
 from loadtest.subjects.sidecar import Sidecar
+from loadtest.webhook import webhook
 from loadtest.workload import DEFAULT_ROWS, WORKLOADS
 
 WARM_UP = 0.3  # seconds
@@ -168,6 +169,7 @@ main.add_command(harmless)
 main.add_command(logs)
 main.add_command(soak)
 main.add_command(storm)
+main.add_command(webhook)
 
 if __name__ == "__main__":
     main(prog_name="python -m loadtest")

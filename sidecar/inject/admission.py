@@ -22,7 +22,7 @@ _WARNING_CHARACTERS: Final = 256
 _WARNINGS: Final = 10
 
 
-class Admission(Enum):
+class AdmissionOutcome(Enum):
     """What became of a pod; the value of a label."""
 
     INJECTED = "injected"
@@ -41,18 +41,18 @@ class NotReviewable(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AdmissionAnswer:
     """The AdmissionReview to send back, and what it says."""
 
     body: bytes
-    admission: Admission
+    admission: AdmissionOutcome
     subject: str
     """Namespace and name of the pod, as far as they are told."""
     reasons: tuple[str, ...] = ()
 
 
-def review(content: bytes, settings: InjectionSettings) -> Answer:
-    """Answer one AdmissionReview. Raises NotReviewable."""
+def review(content: bytes, settings: InjectionSettings) -> AdmissionAnswer:
+    """AdmissionAnswer one AdmissionReview. Raises NotReviewable."""
     request = _request(content)
     uid = request["uid"]
     try:
@@ -84,11 +84,11 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def _judged(request: dict[str, Any], uid: str, settings: InjectionSettings) -> Answer:
+def _judged(request: dict[str, Any], uid: str, settings: InjectionSettings) -> AdmissionAnswer:
     kind, pod = request.get("kind"), request.get("object")
     is_pod = isinstance(kind, dict) and (kind.get("group"), kind.get("kind")) in (("", "Pod"), (None, "Pod"))
     if not is_pod or request.get("operation") != "CREATE" or request.get("subResource"):
-        return _answer(uid, Admission.SKIPPED, "")
+        return _answer(uid, AdmissionOutcome.SKIPPED, "")
     subject = _subject(request, pod)
     before = uninject(pod)
     if before.problems:
@@ -96,13 +96,13 @@ def _judged(request: dict[str, Any], uid: str, settings: InjectionSettings) -> A
     bare = applied(pod, before.operations)
     found = inject(bare, settings, name=workload_name(bare), ends=_ends(bare))
     if found.skipped is not None:
-        return _answer(uid, Admission.SKIPPED, subject)
+        return _answer(uid, AdmissionOutcome.SKIPPED, subject)
     if found.problems:
         return _unfit(uid, subject, _reasons(found), settings)
     operations = [*before.operations, *found.operations]
     if applied(bare, found.operations) == pod:
-        return _answer(uid, Admission.UNCHANGED, subject, warnings=found.warnings)
-    return _answer(uid, Admission.INJECTED, subject, patch=json_patch(pod, operations), warnings=found.warnings)
+        return _answer(uid, AdmissionOutcome.UNCHANGED, subject, warnings=found.warnings)
+    return _answer(uid, AdmissionOutcome.INJECTED, subject, patch=json_patch(pod, operations), warnings=found.warnings)
 
 
 def _ends(pod: Plain) -> bool:
@@ -130,7 +130,7 @@ def _reasons(found: Injection) -> tuple[str, ...]:
     )
 
 
-def _unfit(uid: str, subject: str, reasons: tuple[str, ...], settings: InjectionSettings) -> Answer:
+def _unfit(uid: str, subject: str, reasons: tuple[str, ...], settings: InjectionSettings) -> AdmissionAnswer:
     if settings.failure == "fail":
         status = {
             "status": "Failure",
@@ -138,21 +138,21 @@ def _unfit(uid: str, subject: str, reasons: tuple[str, ...], settings: Injection
             "code": 422,
             "message": "the sidecar can not be added: " + "; ".join(reasons),
         }
-        return _answer(uid, Admission.REFUSED, subject, reasons=reasons, status=status)
+        return _answer(uid, AdmissionOutcome.REFUSED, subject, reasons=reasons, status=status)
     warnings = [f"no sidecar was added: {reason}" for reason in reasons]
-    return _answer(uid, Admission.PASSED, subject, reasons=reasons, warnings=warnings)
+    return _answer(uid, AdmissionOutcome.PASSED, subject, reasons=reasons, warnings=warnings)
 
 
 def _answer(
     uid: str,
-    admission: Admission,
+    admission: AdmissionOutcome,
     subject: str,
     *,
     patch: list[dict[str, Plain]] | None = None,
     warnings: list[str] | None = None,
     reasons: tuple[str, ...] = (),
     status: dict[str, Plain] | None = None,
-) -> Answer:
+) -> AdmissionAnswer:
     response: dict[str, Plain] = {"uid": uid, "allowed": status is None}
     if status is not None:
         response["status"] = status
@@ -162,4 +162,4 @@ def _answer(
     if warnings:
         response["warnings"] = [warning[:_WARNING_CHARACTERS] for warning in warnings[:_WARNINGS]]
     body = json.dumps({"apiVersion": API_VERSION, "kind": KIND, "response": response}, separators=(",", ":"))
-    return Answer(body.encode(), admission, subject, reasons)
+    return AdmissionAnswer(body.encode(), admission, subject, reasons)

@@ -7,11 +7,11 @@ from typing import Any, Final
 import yaml
 
 from sidecar.governance.documents.finding import Finding, InvalidDocument, dotted
-from sidecar.inject.manifest_text import NotEditable, edited, line_of, read, text_of
+from sidecar.inject.manifest_text import NotRewritable, edited, line_of, read, text_of
 from sidecar.inject.patch import NoSuchPath, Path, Plain, at, prefixed
 from sidecar.inject.pod import Injection, inject, opted_out, uninject, workload_name
 from sidecar.inject.settings import InjectionSettings
-from sidecar.inject.workload import Problem
+from sidecar.inject.workload import PodProblem
 
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 SIZE_CEILING_BYTES: Final = 16 << 20
@@ -137,7 +137,7 @@ def _document(text: str, file: str, change: _Change, findings: list[Finding], re
             continue
         try:
             changed, outcome = change(text, place, findings, result)
-        except NotEditable as error:
+        except NotRewritable as error:
             findings.append(Finding(file, error.line, dotted(place.at), str(error)))
             continue
         result.changed += changed != text
@@ -162,7 +162,7 @@ def _made(text: str, place: PodPlace, found: Injection, file: str, findings: lis
     return edited(text, [prefixed(place.at, operation) for operation in found.operations])
 
 
-def _finding(text: str, place: PodPlace, problem: Problem, file: str) -> Finding:
+def _finding(text: str, place: PodPlace, problem: PodProblem, file: str) -> Finding:
     path = (*place.at, *problem.path)
     return Finding(file, line_of(text, path), dotted(path), problem.rule, problem.value)
 

@@ -36,7 +36,7 @@ VALUES_CEILING: Final = 1_000_000
 """Scalars, lists and mappings of one document."""
 
 
-class NotEditable(Exception):
+class NotRewritable(Exception):
     """A text that can not be changed there. `line` counts from 1; the message is the rule."""
 
     def __init__(self, line: int, rule: str) -> None:
@@ -65,7 +65,7 @@ def _written_out(value: Plain, left: list[int]) -> Plain:
 
 
 def edited(text: str, operations: Iterable[Operation]) -> str:
-    """The text of one document with the changes made. Raises NotEditable and NoSuchPath."""
+    """The text of one document with the changes made. Raises NotRewritable and NoSuchPath."""
     value = read(text)
     for operation in operations:
         expected = applied(value, [operation])
@@ -74,7 +74,7 @@ def edited(text: str, operations: Iterable[Operation]) -> str:
         if _same(changed, expected):
             text, value = changed, expected
         else:
-            raise NotEditable(edit.line_of(operation.at), "can not be changed without changing something else")
+            raise NotRewritable(edit.line_of(operation.at), "can not be changed without changing something else")
     return text
 
 
@@ -130,20 +130,20 @@ class _Edit:
         for step in path:
             try:
                 key, node = self._child(node, step)
-            except (NoSuchPath, NotEditable):
+            except (NoSuchPath, NotRewritable):
                 break
             line = (node if key is None else key).start_mark.line
         return line + 1
 
     def node(self, path: Path) -> Any:
-        """What is at a path. Raises NoSuchPath, and NotEditable where it is written elsewhere."""
+        """What is at a path. Raises NoSuchPath, and NotRewritable where it is written elsewhere."""
         node = self._root
         for step in path:
             parent = node
             key, node = self._child(parent, step)
             around = parent.start_mark if key is None else key.end_mark
             if node.start_mark.index < around.index:  # an alias has the node of its anchor
-                raise NotEditable(around.line + 1, f"has an alias for {step}: write it out")
+                raise NotRewritable(around.line + 1, f"has an alias for {step}: write it out")
         return node
 
     def _child(self, node: Any, step: Step) -> tuple[Any, Any]:
@@ -153,7 +153,7 @@ class _Edit:
                 if key.value == step:
                     return key, value
             if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
-                raise NotEditable(node.start_mark.line + 1, f"may have {step} by a merge key: write it out")
+                raise NotRewritable(node.start_mark.line + 1, f"may have {step} by a merge key: write it out")
         elif isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 if index == step or (isinstance(step, str) and _name_of(item) == step):

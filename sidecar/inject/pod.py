@@ -30,7 +30,7 @@ from sidecar.inject.patch import (
     at,
 )
 from sidecar.inject.settings import Amounts, InjectionSettings
-from sidecar.inject.workload import FIRST_OWN_PORT, INJECTED, OPT_IN, Problem, Workload, annotation, workload_of
+from sidecar.inject.workload import FIRST_OWN_PORT, INJECTED, OPT_IN, PodProblem, Workload, annotation, workload_of
 from sidecar.net import Endpoint
 
 CONTAINER: Final = "retry-sidecar"
@@ -64,7 +64,7 @@ class Injection:
     """What becomes of a pod: `operations`, unless there are `problems`. `skipped` says why it is left as it is."""
 
     operations: list[Operation] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[PodProblem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     skipped: str | None = None
 
@@ -116,7 +116,7 @@ def uninject(pod: Plain) -> Injection:
         record = _record(annotations[INJECTED])
     except ValueError:
         rule = "is not a record of this program: take the container out by hand, and this annotation"
-        found.problems.append(Problem((*_ANNOTATIONS, INJECTED), rule))
+        found.problems.append(PodProblem((*_ANNOTATIONS, INJECTED), rule))
         return found
     found.operations = _undone(pod, record)
     return found
@@ -504,7 +504,7 @@ class _Injector:
                 yield key, item
 
     def _problem(self, path: Path, rule: str, value: object = None) -> None:
-        self._found.problems.append(Problem(path, rule, None if value is None else shown(value)))
+        self._found.problems.append(PodProblem(path, rule, None if value is None else shown(value)))
 
 
 def _undone(pod: Plain, record: _Record) -> list[Operation]:

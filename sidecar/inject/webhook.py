@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -18,8 +18,9 @@ from sidecar.connection_limit import ConnectionLimit
 from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.loading.reading import read
 from sidecar.governance.loading.sources import WatchedFiles
+from sidecar.governance.loading.updater import Tell
 from sidecar.governance.trust.certificates import CertificateFile, CertificateFiles, CertificateStore
-from sidecar.inject.admission import Admission, Answer, NotReviewable, review
+from sidecar.inject.admission import AdmissionAnswer, AdmissionOutcome, NotReviewable, review
 from sidecar.inject.settings import DEFAULTS, InjectionSettings, read_settings
 from sidecar.net import Address
 
@@ -32,13 +33,6 @@ CONNECTIONS: Final = 256
 WATCH: Final = "webhook_watch"
 BACKGROUND_TASKS: Final = (WATCH,)
 _LOOK_SECONDS: Final = 0.02
-
-
-class Tell(Protocol):
-    """Where an event is told: a level of `logging`, the event, and its fields."""
-
-    def __call__(self, level: int, event: str, **fields: object) -> object:
-        """Write one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +59,7 @@ class WebhookMetrics:
         self.admissions = Counter(
             "sidecar_webhook_admissions", "Pods, by what became of them.", ["outcome"], registry=self._registry
         )
-        for admission in Admission:
+        for admission in AdmissionOutcome:
             self.admissions.labels(admission.value)
         self.unreviewable = Counter(
             "sidecar_webhook_unreviewable", "Requests that were no AdmissionReview.", registry=self._registry
@@ -217,7 +211,7 @@ class WebhookServer:
         self._record(answer)
         return web.Response(body=answer.body, content_type="application/json")
 
-    def _record(self, answer: Answer) -> None:
+    def _record(self, answer: AdmissionAnswer) -> None:
         self.metrics.admissions.labels(answer.admission.value).inc()
         if answer.reasons:
             self._tell(30, "not_injected", pod=answer.subject, outcome=answer.admission.value, reasons=answer.reasons)

@@ -42,7 +42,7 @@ KNOWN: Final = (*_VARIABLES, *_RESOURCES, *_OTHERS)
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class PodProblem:
     """A rule that a pod breaks. `path` is from the pod, `value` what was given."""
 
     path: Path
@@ -71,7 +71,7 @@ def annotation(name: str) -> Path:
     return (*_ANNOTATIONS, PREFIX + name)
 
 
-def workload_of(annotations: Mapping[str, object], problems: list[Problem]) -> Workload:
+def workload_of(annotations: Mapping[str, object], problems: list[PodProblem]) -> Workload:
     """Read the annotations; what is wrong with them is added to `problems`."""
     workload = Workload()
     for full_name, value in annotations.items():
@@ -79,13 +79,13 @@ def workload_of(annotations: Mapping[str, object], problems: list[Problem]) -> W
             continue
         name = full_name.removeprefix(PREFIX)
         if not isinstance(value, str):
-            problems.append(Problem((*_ANNOTATIONS, full_name), "must be text: quote it", shown(value)))
+            problems.append(PodProblem((*_ANNOTATIONS, full_name), "must be text: quote it", shown(value)))
         elif name not in KNOWN:
-            problems.append(Problem((*_ANNOTATIONS, full_name), f"is not known{near(name, KNOWN)}"))
+            problems.append(PodProblem((*_ANNOTATIONS, full_name), f"is not known{near(name, KNOWN)}"))
         else:
             rule = _take(workload, name, value.strip())
             if rule is not None:
-                problems.append(Problem((*_ANNOTATIONS, full_name), rule, shown(value)))
+                problems.append(PodProblem((*_ANNOTATIONS, full_name), rule, shown(value)))
     return workload
 
 

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.inject.admission import Admission, Answer, NotReviewable, review
+from sidecar.inject.admission import AdmissionAnswer, AdmissionOutcome, NotReviewable, review
 from sidecar.inject.manifest import inject_manifest
 from sidecar.inject.settings import DEFAULTS, InjectionSettings
 from tests.fakes.kubernetes import assert_valid
@@ -36,7 +36,7 @@ def request(made: Any, **changes: Any) -> Object:
     }
 
 
-def answered(document: Any, chosen: InjectionSettings = DEFAULTS) -> tuple[Answer, Object]:
+def answered(document: Any, chosen: InjectionSettings = DEFAULTS) -> tuple[AdmissionAnswer, Object]:
     answer = review(json.dumps(document).encode(), chosen)
     body = json.loads(answer.body)
     assert body["apiVersion"] == "admission.k8s.io/v1"
@@ -72,7 +72,7 @@ def test_the_patch_applies_and_gives_what_inject_gives(made: Object, chosen: Inj
     result = patched(made, response)
 
     by_hand = yaml.safe_load(inject_manifest(block(made).encode(), "pod.yaml", chosen).text)
-    assert answer.admission is Admission.INJECTED
+    assert answer.admission is AdmissionOutcome.INJECTED
     assert response["allowed"] is True
     assert result == by_hand
     assert_valid([result] if made["spec"]["containers"][0].get("image") else [])
@@ -86,9 +86,9 @@ def test_a_pod_that_has_it_already_is_left_alone_and_one_of_another_version_gets
     again, response = answered(request(injected))
     anew, other = answered(request(injected), InjectionSettings(image="retry-sidecar:9"))
 
-    assert again.admission is Admission.UNCHANGED
+    assert again.admission is AdmissionOutcome.UNCHANGED
     assert response == {"uid": response["uid"], "allowed": True}
-    assert anew.admission is Admission.INJECTED
+    assert anew.admission is AdmissionOutcome.INJECTED
     assert patched(injected, other)["spec"]["initContainers"][0]["image"] == "retry-sidecar:9"
     assert len(patched(injected, other)["spec"]["initContainers"]) == 1
 
@@ -114,7 +114,7 @@ def test_a_dry_run_is_answered_alike() -> None:
 def test_what_is_no_pod_being_created_is_let_through(changes: Object) -> None:
     answer, response = answered(request(workload("Pod"), **changes), FAIL)
 
-    assert answer.admission is Admission.SKIPPED
+    assert answer.admission is AdmissionOutcome.SKIPPED
     assert response == {"uid": response["uid"], "allowed": True}
 
 
@@ -122,7 +122,7 @@ def test_a_pod_that_opted_out_is_let_through_without() -> None:
     made = workload("Pod")
     made["metadata"]["labels"]["sidecar.io/inject"] = "disabled"
 
-    assert answered(request(made))[0].admission is Admission.SKIPPED
+    assert answered(request(made))[0].admission is AdmissionOutcome.SKIPPED
 
 
 def test_a_pod_that_can_not_have_one_is_let_through_with_a_warning_or_refused_as_the_settings_say() -> None:
@@ -132,11 +132,11 @@ def test_a_pod_that_can_not_have_one_is_let_through_with_a_warning_or_refused_as
     refused, failing = answered(request(made), FAIL)
 
     rule = "spec.hostNetwork: does not go with a sidecar"
-    assert passed.admission is Admission.PASSED
+    assert passed.admission is AdmissionOutcome.PASSED
     assert ignoring["allowed"] is True
     assert "patch" not in ignoring
     assert ignoring["warnings"][0].startswith(f"no sidecar was added: {rule}")
-    assert refused.admission is Admission.REFUSED
+    assert refused.admission is AdmissionOutcome.REFUSED
     assert refused.subject == "shop/checkout"
     assert failing["allowed"] is False
     assert failing["status"]["code"] == 422
@@ -147,8 +147,8 @@ def test_a_pod_of_a_job_is_not_given_a_container_that_never_ends() -> None:
     made = workload("Pod")
     made["metadata"]["ownerReferences"] = [{"apiVersion": "batch/v1", "kind": "Job", "name": "night"}]
 
-    assert answered(request(made), PLAIN)[0].admission is Admission.PASSED
-    assert answered(request(made), DEFAULTS)[0].admission is Admission.INJECTED
+    assert answered(request(made), PLAIN)[0].admission is AdmissionOutcome.PASSED
+    assert answered(request(made), DEFAULTS)[0].admission is AdmissionOutcome.INJECTED
 
 
 def test_the_service_is_called_by_the_deployment_that_the_pod_is_of() -> None:
@@ -214,7 +214,7 @@ def test_a_pod_that_is_nested_too_deep_is_answered() -> None:
 
     answer = review(text.encode(), FAIL)
 
-    assert answer.admission in (Admission.REFUSED, Admission.INJECTED)
+    assert answer.admission in (AdmissionOutcome.REFUSED, AdmissionOutcome.INJECTED)
 
 
 ANYTHING = st.recursive(
@@ -279,7 +279,7 @@ def test_whatever_stands_anywhere_in_a_pod_is_answered_and_a_patch_applies(
 
     answer, response = answered(request(made), chosen)
 
-    assert response["allowed"] is (answer.admission is not Admission.REFUSED)
+    assert response["allowed"] is (answer.admission is not AdmissionOutcome.REFUSED)
     if "patch" in response:
         result = patched(made, response)
         names = [each.get("name") for key in ("initContainers", "containers") for each in result["spec"].get(key) or []]

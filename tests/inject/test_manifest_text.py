@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from sidecar.inject.manifest_text import NotEditable, edited, line_of, read, text_of
+from sidecar.inject.manifest_text import NotRewritable, edited, line_of, read, text_of
 from sidecar.inject.patch import AddItem, NoSuchPath, Operation, RemoveItem, RemoveKey, Replace, SetKey
 
 BLOCK = """\
@@ -95,9 +95,9 @@ def test_lines_are_of_keys_and_of_the_nearest_thing_that_is_there() -> None:
 
 
 def test_a_change_that_would_reach_further_is_refused() -> None:
-    with pytest.raises(NotEditable, match="without changing something else"):
+    with pytest.raises(NotRewritable, match="without changing something else"):
         edited("a: &x [1]\nb: *x\n", [AddItem(("a",), 2)])
-    with pytest.raises(NotEditable, match="has an alias for b"):
+    with pytest.raises(NotRewritable, match="has an alias for b"):
         edited("a: &x [1]\nb: *x\n", [AddItem(("b",), 2)])
 
 

@@ -1,6 +1,7 @@
 """The webhook over real TLS: what is asked well is answered, what is garbage costs nobody else anything."""
 
 import asyncio
+import io
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -113,7 +114,7 @@ async def test_a_pod_is_answered_and_the_probes_are(running: Running) -> None:
 async def test_garbage_is_told_by_its_rule_and_is_never_a_500(
     running: Running, body: bytes, content_type: str, status: int, rule: str
 ) -> None:
-    answer = await running.post(body, content_type)
+    answer = await running.post(io.BytesIO(body), content_type)
 
     assert answer[0] == status
     assert answer[1].startswith(rule)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from sidecar.inject.workload import Problem, Workload, annotation, workload_of
+from sidecar.inject.workload import PodProblem, Workload, annotation, workload_of
 
 
-def read(**annotations: object) -> tuple[Workload, list[Problem]]:
-    problems: list[Problem] = []
+def read(**annotations: object) -> tuple[Workload, list[PodProblem]]:
+    problems: list[PodProblem] = []
     named = {f"sidecar.io/{name.replace('_', '-')}": value for name, value in annotations.items()}
     return workload_of({"other.io/upstreams": "x", **named}, problems), problems
 
