@@ -107,6 +107,10 @@ docs: $(DEV) ## write the pages that are made from the code
 	@rm -rf sidecar/admin/runbooks && cp -r docs/runbooks sidecar/admin/runbooks
 	@cp docs/refusals.md sidecar/admin/refusals.md
 
+.PHONY: manifests
+manifests: $(DEV) ## write deploy/kubernetes from the chart (fetches helm, about 40 MB)
+	@$(BIN)/python -m tests.deploy.plain_manifests > deploy/kubernetes/retry-sidecar.yaml
+
 .PHONY: dist
 dist: $(DEV) ## build the sdist and the wheel into dist/, and check what PyPI would show of them
 	@rm -rf dist
