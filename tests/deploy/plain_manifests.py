@@ -11,7 +11,7 @@ from tests.fakes.helm import Document, render
 
 NAMESPACE = "sidecar-system"
 HEAD = """\
-# The webhook and the policy, as the chart gives them for cert-manager. Made by `make manifests`; change helm/retry-sidecar.
+# The webhook and the policy, as the chart gives them for cert-manager. Made from helm/ by `make manifests`.
 #   kubectl apply --filename retry-sidecar.yaml
 """
 VALUES = {"webhook": {"certificate": {"source": "cert-manager"}}, "test": {"enabled": False}}
