@@ -29,7 +29,7 @@ from sidecar.inject.patch import (
     applied,
     at,
 )
-from sidecar.inject.settings import Amounts, InjectionSettings
+from sidecar.inject.settings import InjectionSettings
 from sidecar.inject.workload import FIRST_OWN_PORT, INJECTED, OPT_IN, PodProblem, Workload, annotation, workload_of
 from sidecar.net import Endpoint
 
@@ -424,8 +424,8 @@ class _Injector:
 
     def _resources(self, workload: Workload) -> dict[str, Plain]:
         resources: dict[str, dict[str, str]] = {
-            "requests": _amounts(self._settings.resources.requests),
-            "limits": _amounts(self._settings.resources.limits),
+            "requests": dict(self._settings.resources.requests),
+            "limits": dict(self._settings.resources.limits),
         }
         for (kind, name), amount in workload.resources.items():
             resources[kind][name] = amount
@@ -577,11 +577,6 @@ def _mappings(items: Plain) -> TypeGuard[list[dict[str, Plain]]]:
     return isinstance(items, list) and all(
         isinstance(item, dict) and isinstance(item.get("name", ""), str | NoneType) for item in items
     )
-
-
-def _amounts(amounts: Amounts) -> dict[str, str]:
-    named = {"cpu": amounts.cpu, "memory": amounts.memory}
-    return {name: str(amount) for name, amount in named.items() if amount is not UNSET}
 
 
 def _probe(path: str, **times: int) -> dict[str, Plain]:

@@ -45,18 +45,22 @@ class Quantity(str):
         return cls(text)
 
 
-class Amounts(Document, frozen=True, kw_only=True):
-    """Amounts of what a container needs, or may have."""
-
-    cpu: Quantity | UnsetType = UNSET
-    memory: Quantity | UnsetType = UNSET
+ResourceName = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[a-z0-9]([a-z0-9./-]{0,251}[a-z0-9])?\Z",
+        extra={"rule": "must be the name of a resource, like cpu, memory or ephemeral-storage"},
+    ),
+]
 
 
 class ContainerResources(Document, frozen=True, kw_only=True):
     """`resources` of the container."""
 
-    requests: Amounts = Amounts(cpu=Quantity("50m"), memory=Quantity("64Mi"))
-    limits: Amounts = Amounts(memory=Quantity("128Mi"))
+    requests: dict[ResourceName, Quantity] = field(
+        default_factory=lambda: {"cpu": Quantity("50m"), "memory": Quantity("64Mi")}
+    )
+    limits: dict[ResourceName, Quantity] = field(default_factory=lambda: {"memory": Quantity("128Mi")})
 
 
 class PolicyReference(Document, frozen=True, kw_only=True):
@@ -100,11 +104,7 @@ _MEANINGS: Final = {
 }
 _DURATION: Final = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$"}
 _TEXT: Final = {"type": "string", "minLength": 1}
-_AMOUNTS: Final = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {key: {"anyOf": [{"type": "number"}, {"type": "string"}]} for key in ("cpu", "memory")},
-}
+_AMOUNTS: Final = {"type": "object", "additionalProperties": {"anyOf": [{"type": "number"}, {"type": "string"}]}}
 _FORMS: Final[dict[str, dict[str, Any]]] = {
     "image": _TEXT,
     "image_pull_policy": {"enum": ["Always", "IfNotPresent", "Never"]},

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 import sidecar
 from sidecar.cli import main as cli
+from sidecar.inject.settings import read_settings
 from tests.fakes.helm import CHART, ROOT, Document, helm, render
 from tests.fakes.kubernetes import assert_valid, pods_of, unrestricted
 from tests.fakes.tools import tool
@@ -381,3 +382,27 @@ def test_the_file_of_a_namespace_is_one_that_a_sidecar_takes_under_the_policy(va
     told = checked(tmp_path, by_name["retry-sidecar-policy"], by_name["retry-sidecar"]["data"]["sidecar.yaml"])
 
     assert told == ""
+
+
+@pytest.mark.parametrize("variant", ["the default", "a webhook that has to answer"])
+def test_the_settings_of_the_webhook_are_read_by_it_and_bind_pods_to_the_policy(variant: str, tmp_path: Path) -> None:
+    objects = render(VARIANTS[variant])
+    config_map = next(each for each in of_kind(objects, "ConfigMap") if "injection.yaml" in each["data"])
+    file = tmp_path / "injection.yaml"
+    file.write_text(config_map["data"]["injection.yaml"])
+
+    settings = read_settings(file)
+
+    webhook = the(objects, "MutatingWebhookConfiguration")["webhooks"][0]
+    assert settings.failure == webhook["failurePolicy"].lower()
+    assert settings.authority in {each["metadata"]["name"] for each in of_kind(objects, "ConfigMap")}
+    assert settings.image == the(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
+def test_the_webhook_is_started_by_flags_that_it_has() -> None:
+    container = the(render({}), "Deployment")["spec"]["template"]["spec"]["containers"][0]
+
+    name, *arguments = container["args"]
+
+    assert name == "webhook"
+    assert "can not be read" in CliRunner().invoke(cli, [name, *arguments]).stderr

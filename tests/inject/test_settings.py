@@ -34,7 +34,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     found = read(tmp_path, FULL)
 
     assert found.image == "registry.internal/retry-sidecar:1"
-    assert found.resources.requests.cpu == "0.1"
+    assert found.resources.requests["cpu"] == "0.1"
     assert (found.native, found.drain, found.pre_stop, found.failure) == (False, 30.0, 2.0, "fail")
     assert found.authority == "retry-sidecar-policy"
 
@@ -54,7 +54,8 @@ def test_without_a_file_there_are_defaults() -> None:
         ("drain: 2h\n", 'injection.yaml:1: drain: must be at most 1h, got "2h"'),
         ("pre_stop: 10m\n", "injection.yaml:1: pre_stop: must be at most 5m"),
         ("resources: {requests: {cpu: many}}\n", "resources.requests.cpu: must be a quantity, like 50m, 1 or 64Mi"),
-        ("resources: {requests: {gpu: 1}}\n", "resources.requests.gpu: is not known"),
+        ("resources: {requests: {CPU: 1}}\n", "must be the name of a resource"),
+        ("resources: {request: {cpu: 1}}\n", "resources.request: is not known; did you mean requests?"),
         ("config_map: A_B\n", "config_map: must be the name of an object"),
         ("policy: {}\n", "policy: must name config_map or url, one of them"),
         ("policy: {config_map: a, url: 'https://a/b'}\n", "policy: must name config_map or url, one of them"),

@@ -9,4 +9,5 @@ resources: {{- toYaml .Values.injection.resources | nindent 2 }}
 authority: retry-sidecar-policy
 {{- end }}
 config_map: retry-sidecar
+failure: {{ lower .Values.webhook.failurePolicy }}
 {{- end -}}
