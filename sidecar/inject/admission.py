@@ -20,6 +20,8 @@ KIND: Final = "AdmissionReview"
 _WARNING_CHARACTERS: Final = 256
 """API servers cut longer warnings."""
 _WARNINGS: Final = 10
+_REASONS: Final = 10
+_TOLD_CHARACTERS: Final = 500
 
 
 class AdmissionOutcome(Enum):
@@ -162,4 +164,9 @@ def _answer(
     if warnings:
         response["warnings"] = [warning[:_WARNING_CHARACTERS] for warning in warnings[:_WARNINGS]]
     body = json.dumps({"apiVersion": API_VERSION, "kind": KIND, "response": response}, separators=(",", ":"))
-    return AdmissionAnswer(body.encode(), admission, subject, reasons)
+    return AdmissionAnswer(body.encode(), admission, _text(subject), tuple(map(_text, reasons[:_REASONS])))
+
+
+def _text(said: str) -> str:
+    """What a pod says, as text that can be logged: JSON may hold half of a surrogate pair, and any length."""
+    return said[:_TOLD_CHARACTERS].encode("utf-8", "replace").decode()

@@ -201,14 +201,14 @@ class WebhookServer:
         began = self._clock()
         try:
             answer = review(content, self.settings)
+            self.metrics.seconds.observe(self._clock() - began)
+            self._record(answer)
         except NotReviewable as error:
             return self._unreviewable(400, str(error))
         except Exception as error:  # noqa: BLE001 - whatever is wrong here, no pod may wait for a webhook that fails
             self.metrics.faults.inc()
             self._tell(40, "admission_fault", fault=type(error).__name__, reason=str(error))
             return self._unreviewable(400, "could not be judged")
-        self.metrics.seconds.observe(self._clock() - began)
-        self._record(answer)
         return web.Response(body=answer.body, content_type="application/json")
 
     def _record(self, answer: AdmissionAnswer) -> None:

@@ -18,6 +18,8 @@ INJECTED: Final = f"{PREFIX}injected"
 OPT_IN: Final = f"{PREFIX}inject"
 """The label, of a namespace or a pod: `enabled` or `disabled`."""
 FIRST_OWN_PORT: Final = 16101
+DESTINATIONS_CEILING: Final = 100
+"""Destinations of one workload by annotations, each with a port of its own."""
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _ANNOTATIONS: Path = ("metadata", "annotations")
@@ -168,6 +170,8 @@ def _pairs(value: str, form: str) -> list[tuple[str, str]]:
         if not (name and equals and other):
             raise ValueError(f"must be {form}, several with blanks between them")
         pairs.append((name, other))
+        if len(pairs) > DESTINATIONS_CEILING:
+            raise ValueError(f"must be at most {DESTINATIONS_CEILING} of {form}")
     if not pairs:
         raise ValueError(f"must be {form}, several with blanks between them")
     return pairs

@@ -175,6 +175,19 @@ def test_warnings_are_as_short_and_as_few_as_api_servers_take_them() -> None:
     assert all(len(warning) <= 256 for warning in response["warnings"])
 
 
+def test_what_is_said_of_a_pod_can_be_logged_whatever_it_is_called() -> None:
+    """Half of a surrogate pair in a name was an error of the log, and a 500."""
+    made = workload("Pod", pod(hostNetwork=True))
+    made["metadata"]["name"] = "\ud800" * 3 + "x" * 10_000
+    made["metadata"]["annotations"] = {f"sidecar.io/\udfff{number}": "1" for number in range(100)}
+
+    answer, _ = answered(request(made))
+
+    assert answer.admission is AdmissionOutcome.PASSED
+    assert len(answer.reasons) == 10
+    assert all(len(text.encode()) <= 1500 for text in (answer.subject, *answer.reasons))
+
+
 @pytest.mark.parametrize(
     ("content", "rule"),
     [

@@ -57,6 +57,7 @@ def test_all_that_a_workload_can_say_is_read() -> None:
         ("env", "A=unlisted", "must name destinations by"),
         ("upstreams", "payments", "must be name=url"),
         ("upstreams", "payments=ftp://x", "must be a URL"),
+        ("upstreams", " ".join(f"d{number}=http://x" for number in range(101)), "must be at most 100 of name=url"),
         ("upstreams", "ingress=http://x", "must name destinations by"),
         ("http-proxy", "true", "must be enabled or disabled"),
         ("native", "enabled", "must be true or false"),
