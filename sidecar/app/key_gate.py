@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+from sidecar.app.key_probes import KeyProbes
 from sidecar.governance.policy.contract import KeyStore
 from sidecar.governance.policy.snapshot import IngressSnapshot
 from sidecar.idempotency.answer import AnswerSeal
@@ -105,10 +106,13 @@ class UndeclaredLog:
 class GateKeeping:
     """The background work of a gate: opens its store, and drops what has expired."""
 
-    def __init__(self, gate: IngressGate, tell: Tell) -> None:
-        """`tell` writes a line of the log: a level, an event, and fields."""
+    def __init__(self, gate: IngressGate, tell: Tell, probes: KeyProbes | None = None) -> None:
+        """`tell` writes a line of the log: a level, an event, and fields; `probes` ask the service."""
         self._gate = gate
         self._tell = tell
+        self._probes = probes
+        if probes is not None:
+            gate.on_unknown = probes.ask
         gate.on_undeclared = UndeclaredLog(tell)
         self._task: asyncio.Task[None] | None = None
 
@@ -126,6 +130,8 @@ class GateKeeping:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+        if self._probes is not None:
+            await self._probes.close()
         await self._gate.close()
 
     async def _open(self, *, first: bool) -> bool:

@@ -14,6 +14,7 @@ from sidecar.admin.token import AdminToken
 from sidecar.app.build import RouteTable
 from sidecar.app.control_plane import ControlPlane
 from sidecar.app.key_gate import GateKeeping, gate_of
+from sidecar.app.key_probes import KeyProbes
 from sidecar.app.reload import BACKGROUND_TASKS, PolicyInForce, wall_clock
 from sidecar.app.state import Phase, RunningState
 from sidecar.background import BackgroundTasks
@@ -21,7 +22,7 @@ from sidecar.governance.loading.loader import Loaded, PolicyLoader
 from sidecar.governance.loading.updater import SnapshotSource
 from sidecar.governance.trust.certificates import CertificateStore
 from sidecar.idempotency.store import UnfitStore
-from sidecar.net import Address
+from sidecar.net import Address, Endpoint
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.open_files import caller_connections, raise_limit
 from sidecar.telemetry.access_log import LINES_BURST, LINES_PER_SECOND, AccessLog
@@ -62,7 +63,7 @@ class Sidecar:
         self._context = ProxyContext(loop, Recorders(access_log, history))
         self._lag = LoopLag(loop, time.monotonic)
         gate = gate_of(loaded.snapshot.ingress)
-        self._gate_keeping = None if gate is None else GateKeeping(gate, self._tell)
+        self._gate_keeping = None if gate is None else GateKeeping(gate, self._tell, KeyProbes(gate, self._service))
         self.route_table = RouteTable(self._context, certificates, loaded.snapshot, gate)
         self._sampler = Sampler(loop, history, lambda: self.route_table.destinations)
         self._background = BackgroundTasks(BACKGROUND_TASKS, log.logger.log)
@@ -171,6 +172,10 @@ class Sidecar:
         while context.connections and context.clock() < until and not (context.busy or self._ended.is_set()):  # noqa: ASYNC110
             await asyncio.sleep(_DRAIN_LOOK)
         self._log.lifecycle("stop", abandoned=context.busy)
+
+    def _service(self) -> Endpoint | None:
+        ingress = self.policy.snapshot.ingress
+        return None if ingress is None else ingress.app
 
     def _tell(self, level: str, event: str, **fields: object) -> None:
         getattr(self._log.logger, level)(event, **fields)

@@ -15,7 +15,7 @@ from sidecar.governance.documents.document import INGRESS_NAME
 from sidecar.governance.policy.waivers import ends_at
 from sidecar.governance.trust.certificates import CertificateStore
 from sidecar.idempotency.desk import KeyDesk
-from sidecar.idempotency.gate import KeyOutcome
+from sidecar.idempotency.gate import KeyOutcome, ProbeOutcome
 from sidecar.proxy.unlisted_hosts import UNLISTED
 from sidecar.telemetry import metrics_source
 from sidecar.telemetry.history import History
@@ -174,6 +174,19 @@ class RunningState:
             route.name: {outcome.value: counts.get(route.name, {}).get(outcome, 0) for outcome in KeyOutcome}
             for route in gate.routes
             if route.contract is not None
+        }
+
+    @property
+    def key_probes(self) -> Mapping[str, Mapping[str, int]]:
+        """Answers of the service about keys whose outcome was unknown, by route that has a probe."""
+        gate = self._route_table.gate
+        if gate is None:
+            return {}
+        counts = gate.probe_counts
+        return {
+            route.name: {outcome.value: counts.get(route.name, {}).get(outcome, 0) for outcome in ProbeOutcome}
+            for route in gate.routes
+            if route.contract is not None and route.contract.probe is not None
         }
 
     @property

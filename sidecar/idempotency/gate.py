@@ -6,7 +6,7 @@ It decides; whoever calls it (`proxy.gated_exchange`) sends, and answers what it
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
@@ -54,6 +54,19 @@ class KeyOutcome(Enum):
     """How the run ended could not be written down: it becomes unknown when its lease lapses."""
 
 
+class ProbeOutcome(Enum):
+    """An answer of the service about a key. Labels of metrics."""
+
+    APPLIED = "applied"
+    NOT_APPLIED = "not_applied"
+    UNDECIDED = "undecided"
+    """It answered, with a status that stands for neither."""
+    FAILED = "failed"
+    """It did not answer, or the store did not."""
+    SETTLED = "settled"
+    """It was settled otherwise in the meantime."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeyedRequest:
     """A request that has been read whole. `fields` are its lines, each ended by CRLF."""
@@ -87,13 +100,31 @@ class Unguarded:
     """The request is to be run without the gate having a hand in it."""
 
 
+@dataclass(frozen=True, slots=True)
+class UnknownKey:
+    """A key whose outcome the service may be asked for: `digest` is what it is known by, `key` what the client sent.
+
+    `fields` are the lines that carry the key and say whose it is; `since` is by the store's clock.
+    """
+
+    route: IngressRoute
+    digest: bytes
+    key: bytes
+    fields: tuple[tuple[str, str], ...]
+    since: float
+
+
 class KeyRun:
     """A request that was granted its run: `renewed` keeps its lease, one of the other three ends it."""
 
-    __slots__ = ("_ended", "_gate", "_held", "_key", "_renewal", "route")
+    __slots__ = ("_ended", "_gate", "_held", "_key", "_renewal", "_unknown", "route")
 
-    def __init__(self, gate: "IngressGate", route: IngressRoute, key: bytes, held: KeyRecord) -> None:
+    def __init__(
+        self, gate: "IngressGate", route: IngressRoute, key: bytes, held: KeyRecord, unknown: UnknownKey | None = None
+    ) -> None:
+        """`unknown` is what the service is asked by, should the outcome become so; None where it is not asked."""
         self.route = route
+        self._unknown = unknown
         self._gate = gate
         self._key = key
         self._held = held
@@ -113,7 +144,10 @@ class KeyRun:
         """It may have been done. `answer` is the error that the caller gets."""
         stored = b"" if answer is None else encode_answer(answer, self._key, self._gate.seal)
         status = 0 if answer is None else answer.status
-        return await self._end(Doubt(self._held, why, status, stored), KeyOutcome.UNKNOWN)
+        done = await self._end(Doubt(self._held, why, status, stored), KeyOutcome.UNKNOWN)
+        if self._unknown is not None:
+            self._gate.ask(replace(self._unknown, since=self._gate.register.now()))
+        return done
 
     def abandon(self) -> None:
         """Nobody will say how it ended: its lease is renewed no more, and when it lapses the outcome is unknown."""
@@ -177,12 +211,15 @@ class IngressGate:
         self.max_response_bytes = max_response_bytes
         self.seal = seal
         self._chance = chance
+        self.on_unknown: Callable[[UnknownKey], None] | None = None
+        """Is told of keys whose outcome is unknown, on routes whose service may be asked."""
         self.undeclared: dict[str, int] = {}
         """Requests with side effects that no route declares, by method."""
         self.on_undeclared: Callable[[bytes, bytes], None] | None = None
         self.unknown_waiting = 0
         """Keys whose outcome waits to be found out, when they were counted last."""
         self._counts: dict[str, dict[KeyOutcome, int]] = {}
+        self._probe_counts: dict[str, dict[ProbeOutcome, int]] = {}
         self._withdrawals: set[asyncio.Task[None]] = set()
 
     @property
@@ -193,6 +230,16 @@ class IngressGate:
     def count(self, route: IngressRoute, outcome: KeyOutcome) -> None:
         """One more."""
         counts = self._counts.setdefault(route.name, dict.fromkeys(KeyOutcome, 0))
+        counts[outcome] += 1
+
+    @property
+    def probe_counts(self) -> Mapping[str, Mapping[ProbeOutcome, int]]:
+        """Answers of the service about unknown keys since the start, by the name of their route."""
+        return self._probe_counts
+
+    def count_probe(self, route: IngressRoute, outcome: ProbeOutcome) -> None:
+        """The service was asked once more."""
+        counts = self._probe_counts.setdefault(route.name, dict.fromkeys(ProbeOutcome, 0))
         counts[outcome] += 1
 
     def route_of(self, method: bytes, target: bytes) -> IngressRoute | None:
@@ -242,7 +289,15 @@ class IngressGate:
             route=route.name,
             scope=scope,
         )
-        return await self._claim(route, contract, digest, claim)
+        unknown = None
+        if contract.probe is not None:
+            unknown = UnknownKey(route, digest, key, _asking_fields(contract, request), 0.0)
+        return await self._claim(route, contract, digest, claim, unknown)
+
+    def ask(self, unknown: UnknownKey) -> None:
+        """The outcome of a key is unknown: whoever asks the service is told."""
+        if self.on_unknown is not None:
+            self.on_unknown(unknown)
 
     def too_large(self, route: IngressRoute) -> KeyRefusal:
         """The answer to a request whose body is longer than the gate reads."""
@@ -253,7 +308,9 @@ class IngressGate:
             f"the body of a keyed request is larger than {self.max_request_bytes} bytes",
         )
 
-    async def _claim(self, route: IngressRoute, contract: KeyContract, digest: bytes, claim: KeyClaim) -> Admitted:
+    async def _claim(
+        self, route: IngressRoute, contract: KeyContract, digest: bytes, claim: KeyClaim, unknown: UnknownKey | None
+    ) -> Admitted:
         register = self.register
         until = asyncio.get_running_loop().time() + contract.wait
         pause = _POLL_SECONDS[0]
@@ -268,11 +325,13 @@ class IngressGate:
                 detail = "the store of idempotency keys does not answer; nothing was sent"
                 return self._refused(route, KeyOutcome.STORE_UNAVAILABLE, 503, detail, 1)
             record = applied.record
+            if applied.ruling is LedgerRuling.OUTCOME_UNKNOWN and unknown is not None and record is not None:
+                self.ask(replace(unknown, since=record.at))
             match applied.ruling:
                 case LedgerRuling.GRANTED:
                     assert record is not None
                     self.count(route, KeyOutcome.NEW)
-                    return KeyRun(self, route, digest, record)
+                    return KeyRun(self, route, digest, record, unknown)
                 case LedgerRuling.REPLAY:
                     assert record is not None
                     return self._replay(route, digest, record, KeyOutcome.REPLAYED)
@@ -362,6 +421,16 @@ def _key_of(contract: KeyContract, request: KeyedRequest, body: RequestBody) -> 
         return None
     value = value_at(body.document, contract.pointer)
     return None if value is ABSENT else text_key(value)
+
+
+def _asking_fields(contract: KeyContract, request: KeyedRequest) -> tuple[tuple[str, str], ...]:
+    """The fields of a request by which its key, and whose it is, are told again."""
+    names = contract.scope if contract.pointer is not None else (contract.header, *contract.scope)
+    return tuple(
+        (name.decode("ascii"), value.decode("latin-1"))
+        for name in dict.fromkeys(names)
+        for value in field_values(request.fields, name)
+    )
 
 
 def _place(contract: KeyContract) -> str:

@@ -20,7 +20,7 @@ from sidecar.engine.outcome import AttemptKind, Fault, Result
 from sidecar.engine.shadow import Difference
 from sidecar.engine.verdict import Refusal
 from sidecar.governance.loading.standing import PolicyOrigin, RolloutState
-from sidecar.idempotency.gate import KeyOutcome
+from sidecar.idempotency.gate import KeyOutcome, ProbeOutcome
 from sidecar.telemetry.metrics_source import Connections, MetricsSource
 from sidecar.wire.handshake import HANDSHAKE_FAILURES
 from sidecar.wire.malformed import REASONS
@@ -41,6 +41,7 @@ ROLLOUT_STATES: Final = tuple(state.value for state in RolloutState)
 WRITE_METHODS: Final = ("POST", "PUT", "PATCH", "DELETE", "other")
 """The methods of requests that no route declares; reads are not counted."""
 KEY_OUTCOMES: Final = tuple(outcome.value for outcome in KeyOutcome)
+PROBE_OUTCOMES: Final = tuple(outcome.value for outcome in ProbeOutcome)
 CONNECTION_STATES: Final = ("active", "idle")
 CONNECT_FAILURES: Final = (Fault.CONNECT_FAILURE.value, *HANDSHAKE_FAILURES)
 
@@ -392,6 +393,17 @@ METRICS: Final = (
         process=lambda process: [
             ((route, outcome), count)
             for route, outcomes in process.source.key_outcomes.items()
+            for outcome, count in outcomes.items()
+        ],
+    ),
+    Metric(
+        "sidecar_idempotency_probes_total",
+        MetricType.COUNTER,
+        "Times the service was asked what became of a key whose outcome was unknown, by what it said.",
+        (Label("route", ("names of ingress.routes that have a probe",)), Label("outcome", PROBE_OUTCOMES)),
+        process=lambda process: [
+            ((route, outcome), count)
+            for route, outcomes in process.source.key_probes.items()
             for outcome, count in outcomes.items()
         ],
     ),

@@ -132,6 +132,10 @@ class MetricsSource(Protocol):
         """Counts of requests with an idempotency key, by route with a contract, by `gate.KeyOutcome`'s words."""
 
     @property
+    def key_probes(self) -> Mapping[str, Mapping[str, int]]:
+        """Answers of the service about unknown keys, by route that has a probe, by `gate.ProbeOutcome`'s words."""
+
+    @property
     def keys_unknown(self) -> int | None:
         """Keys whose outcome waits to be found out; None where no route has a contract."""
 

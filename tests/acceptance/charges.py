@@ -1,7 +1,7 @@
 """A payment service in a process of its own: it counts the charges of each order, and answers late, badly or never.
 
 `charges.py PORT SEED TROUBLE`: TROUBLE is the share of requests that end otherwise than with their answer.
-`GET /charges` has the count of every order.
+`GET /charges` has the count of every order, `GET /by-order/ORDER` tells what became of one.
 """
 
 import asyncio
@@ -36,7 +36,14 @@ async def main(port: int, seed: int, trouble: float) -> None:
     async def counts(_: web.Request) -> web.Response:
         return web.json_response(text=json.dumps(charges))
 
+    async def by_order(request: web.Request) -> web.Response:
+        order = request.match_info["order"]
+        if not charges[order]:
+            return web.json_response({"order": order}, status=404)
+        return web.json_response({"order": order, "charge": charges[order], "found": True})
+
     app = web.Application()
+    app.router.add_get("/by-order/{order}", by_order)
     app.router.add_post("/pay", pay)
     app.router.add_get("/charges", counts)
     runner = web.AppRunner(app)

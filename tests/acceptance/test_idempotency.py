@@ -43,23 +43,26 @@ CONTRACT = {
 class Pod:
     """One sidecar that can be killed and started again on the same ports."""
 
-    def __init__(self, folder: Path, app: int, store: dict[str, str], replicas: int) -> None:
+    def __init__(self, folder: Path, app: int, store: dict[str, str], replicas: int, **terms: object) -> None:
         folder.mkdir()
         self._folder = folder
         self.admin, self.port, egress = free_port(), free_port(), free_port()
         self.process: subprocess.Popen[bytes] | None = None
         document = {
             "service": "pay",
-            "admin": {"listen": f"127.0.0.1:{self.admin}"},
+            "admin": {"listen": f"127.0.0.1:{self.admin}", "token_file": "token"},
             "egress": {"listen": [f"127.0.0.1:{egress}"]},
             "ingress": {
                 "listen": f"127.0.0.1:{self.port}",
                 "app": f"http://127.0.0.1:{app}",
                 "idempotency": {"store": store, "replicas": replicas, "lease": "5s"},
-                "routes": [{"name": "pay", "match": {"methods": ["POST"], "path": "/pay"}, "class": "at_most_once"}],
+                "routes": [
+                    {"name": "pay", "match": {"methods": ["POST"], "path": "/pay"}, "class": "at_most_once", **terms}
+                ],
             },
             "drain": "1s",
         }
+        (folder / "token").write_text("t" * 40)
         (folder / "sidecar.yaml").write_text(json.dumps(document))
 
     def start(self) -> None:
@@ -211,3 +214,33 @@ async def test_nothing_is_charged_twice_while_sidecars_and_store_are_killed(tmp_
     assert seen.keys() <= CONTRACT
     assert len(charged) > 20
     assert asked > len(charged)
+
+
+async def test_the_service_itself_tells_what_became_of_keys_whose_answers_were_lost(tmp_path: Path) -> None:
+    probe = {"path": "/by-order/{key}", "applied": [200], "not_applied": [404], "after": "0s"}
+    with ExitStack() as stack:
+        app = stack.enter_context(payments(0.9))
+        store, _ = stack.enter_context(store_of("sqlite"))
+        pod = Pod(tmp_path / "pod", app, store, 1, probe=probe)
+        pod.start()
+        stack.callback(pod.kill)
+        async with aiohttp.ClientSession() as session:
+            first = [await charge(session, pod.port, f"order-{number}") for number in range(30)]
+            async with asyncio.timeout(READY_WITHIN):
+                last = first
+                while {status for status, _ in last} - {200, 201}:
+                    await asyncio.sleep(0.1)
+                    last = [await charge(session, pod.port, f"order-{number}") for number in range(30)]
+        charged = charges_of(app)
+        command = [sys.executable, "-m", "sidecar", "idempotency", "show", "--unknown"]
+        shown = await asyncio.to_thread(
+            subprocess.run,
+            [*command, "--admin", f"http://127.0.0.1:{pod.admin}", "--token-file", str(tmp_path / "pod" / "token")],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert {status for status, _ in first} & {500, 502}
+    assert charged == {f"order-{number}": 1 for number in range(30)}
+    assert shown.returncode == 0, shown.stdout + shown.stderr

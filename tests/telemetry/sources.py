@@ -7,7 +7,7 @@ from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import Result
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.shadow import Shadow
-from sidecar.telemetry.metrics import KEY_OUTCOMES
+from sidecar.telemetry.metrics import KEY_OUTCOMES, PROBE_OUTCOMES
 from sidecar.telemetry.metrics_source import (
     CertificateRenewals,
     Connections,
@@ -53,6 +53,9 @@ class SetMetricsSource:
     )
     key_outcomes: Mapping[str, Mapping[str, int]] = field(
         default_factory=lambda: {"pay": {**dict.fromkeys(KEY_OUTCOMES, 0), "new": 8, "replayed": 2}}
+    )
+    key_probes: Mapping[str, Mapping[str, int]] = field(
+        default_factory=lambda: {"pay": {**dict.fromkeys(PROBE_OUTCOMES, 0), "applied": 6}}
     )
     keys_unknown: int | None = 3
     key_store_failures: int | None = 4

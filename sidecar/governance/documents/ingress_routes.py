@@ -20,6 +20,7 @@ FieldName = Annotated[
     Meta(pattern=r"\A[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}\Z", extra={"rule": "must be the name of a header"}),
 ]
 StatusCode = Annotated[int, Meta(ge=400, le=499)]
+ProbeStatus = Annotated[int, Meta(ge=200, le=499)]
 KINDS = ("sqlite", "redis", "postgres", "memory")
 DEFAULT_KEY_HEADER = "Idempotency-Key"
 DEFAULT_SCOPE = ("authorization",)
@@ -33,6 +34,23 @@ class RouteKeySettings(Document, frozen=True, kw_only=True):
 
     header: FieldName | UnsetType = UNSET
     pointer: JsonPointer | UnsetType = UNSET
+
+
+class RouteProbeSettings(Document, frozen=True, kw_only=True):
+    """`probe` of a route: how the service is asked what became of a key whose outcome is unknown."""
+
+    path: Annotated[
+        str,
+        Meta(
+            pattern=r"\A/[^\s{}?#]*(\{key\}[^\s{}?#]*)?(\?[^\s{}#]*(\{key\}[^\s{}#]*)?)?\Z",
+            max_length=2000,
+            extra={"rule": "must be a path like /payments/by-key/{key}, with no parameter but {key}"},
+        ),
+    ]
+    method: Literal["GET", "HEAD"] = "GET"
+    applied: list[ProbeStatus] = field(default_factory=list)
+    not_applied: list[ProbeStatus] = field(default_factory=list)
+    after: Duration = Duration(10)
 
 
 class IngressRouteEntry(Document, frozen=True, kw_only=True):
@@ -49,6 +67,7 @@ class IngressRouteEntry(Document, frozen=True, kw_only=True):
     scope: list[FieldName] | UnsetType = UNSET
     ignore_fields: list[JsonPointer] = field(default_factory=list)
     released_by: list[StatusCode] | UnsetType = UNSET
+    probe: RouteProbeSettings | UnsetType = UNSET
 
     @property
     def contracted(self) -> bool:
@@ -132,9 +151,21 @@ def check_routes(entries: list[IngressRouteEntry], here: Path, decoder: Decoder)
         if key is not UNSET and len(named) != 1:
             decoder.lacking((*at, "key"), "must name header or pointer, one of them")
         if not entry.contracted:
-            for word in ("retention", "after_retention", "wait", "scope", "released_by"):
+            for word in ("retention", "after_retention", "wait", "scope", "released_by", "probe"):
                 if getattr(entry, word) is not UNSET:
                     decoder.lacking((*at, word), "goes with class or key: without them the route has no contract")
+        if entry.probe is not UNSET:
+            _check_probe(entry.probe, (*at, "probe"), decoder)
+
+
+def _check_probe(probe: RouteProbeSettings, here: Path, decoder: Decoder) -> None:
+    if not probe.applied and not probe.not_applied:
+        decoder.lacking(here, "must have statuses of applied or not_applied: no answer would say anything")
+    both = sorted(set(probe.applied) & set(probe.not_applied))
+    if both:
+        decoder.broken((*here, "not_applied"), "must have no status that is in applied as well", both[0])
+    if probe.after > 86400:
+        decoder.broken((*here, "after"), "must be at most 24h", str(probe.after))
 
 
 def check_key_settings(settings: IngressKeySettings, here: Path, decoder: Decoder) -> None:

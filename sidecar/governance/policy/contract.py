@@ -20,11 +20,23 @@ from sidecar.governance.documents.ingress_routes import (
     DEFAULT_SCOPE,
     IngressKeySettings,
     IngressRouteEntry,
+    RouteProbeSettings,
 )
 from sidecar.governance.documents.route_match import RouteMatch
 from sidecar.governance.documents.yaml import Path, Tree
 from sidecar.governance.policy.resolve import Layer, Resolution, Source
 from sidecar.governance.policy.waivers import Exemptions
+
+
+@dataclass(frozen=True, slots=True)
+class KeyProbe:
+    """How the service is asked about a key whose outcome is unknown. `path` has `{key}`; `after` is seconds."""
+
+    method: str
+    path: str
+    applied: frozenset[int]
+    not_applied: frozenset[int]
+    after: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,7 @@ class KeyContract:
     ignored: tuple[tuple[str, ...], ...]
     released_by: frozenset[int]
     class_name: str
+    probe: KeyProbe | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,4 +157,10 @@ def _contract(entry: IngressRouteEntry, values: Mapping[str, Any]) -> KeyContrac
         ignored=tuple(each.tokens for each in entry.ignore_fields),
         released_by=frozenset(DEFAULT_RELEASED if entry.released_by is UNSET else entry.released_by),
         class_name=word,
+        probe=None if entry.probe is UNSET else _probe(entry.probe),
     )
+
+
+def _probe(written: RouteProbeSettings) -> KeyProbe:
+    applied, not_applied = frozenset(written.applied), frozenset(written.not_applied)
+    return KeyProbe(written.method, written.path, applied, not_applied, float(written.after))

@@ -9,6 +9,8 @@ from sidecar.governance.documents.yaml import parse
 HEAD = 'service: pay\ningress:\n  listen: "127.0.0.1:0"\n  app: "http://127.0.0.1:1"\n'
 ROUTE = "    - name: create\n      match: {methods: [POST], path: /v1/payments}\n"
 
+PROBED = "  routes:\n" + ROUTE + "      class: at_most_once\n      probe: "
+
 
 def read(text: str) -> tuple[SidecarDocument | None, list[str]]:
     findings: list[Finding] = []
@@ -57,6 +59,13 @@ def test_a_route_may_be_declared_without_a_contract() -> None:
         ("  routes:\n" + ROUTE + "      retention: 24h\n", "goes with class or key: without them the route has no"),
         ("  routes:\n" + ROUTE + "      class: exactly_once\n", "must be at_most_once, best_effort or reexecute_ok"),
         ("  routes:\n    - name: a\n      match: {path: v1}\n", "match.path: must be a path like /v1/payments/{id}"),
+        ("  routes:\n" + ROUTE + "      probe: {path: /a, applied: [200]}\n", "probe: goes with class or key: without"),
+        (PROBED + "{path: /a}\n", "routes[0].probe: must have statuses of applied or not_applied: no answer would"),
+        (PROBED + "{path: /a, applied: [200], not_applied: [200]}\n", "not_applied: must have no status that is in"),
+        (PROBED + "{path: a, applied: [200]}\n", "probe.path: must be a path like /payments/by-key/{key}, with no"),
+        (PROBED + '{path: "/a/{id}", applied: [200]}\n', "probe.path: must be a path like /payments/by-key/{key}"),
+        (PROBED + "{path: /a, applied: [200, 500]}\n", "probe.applied[1]"),
+        (PROBED + "{path: /a, applied: [200], after: 25h}\n", "probe.after: must be at most 24h"),
         ("  idempotency: {store: {}}\n", "ingress.idempotency.store: must name sqlite, redis, postgres or memory"),
         ("  idempotency: {store: {sqlite: a, memory: volatile}}\n", "must name sqlite, redis, postgres or memory, one"),
         ("  idempotency: {store: {sqlite: a}, replicas: 2}\n", "must be redis or postgres where replicas is over 1"),
@@ -71,6 +80,14 @@ def test_what_is_wrong_is_told(text: str, finding: str) -> None:
 
     assert len(findings) == 1
     assert finding in findings[0]
+
+
+@pytest.mark.parametrize("path", ["/a", "/a/{key}", "/a?key={key}&b=1", "/a/{key}/outcome?b=1"])
+def test_a_probe_may_have_the_key_in_its_path_in_its_query_or_only_in_its_header(path: str) -> None:
+    document, findings = read(PROBED + f'{{path: "{path}", applied: [200], not_applied: [404]}}\n')
+
+    assert findings == []
+    assert document is not None
 
 
 def test_contract_terms_are_not_for_destinations() -> None:
