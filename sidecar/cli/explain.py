@@ -14,7 +14,7 @@ from rich.text import Text
 
 from sidecar.cli.authority import authority_option
 from sidecar.cli.explain_config import explain_config
-from sidecar.cli.forecast import Outcome, Turn, Way, forecast, no_host, repeatable, way_of
+from sidecar.cli.forecast import Forecast, Outcome, Turn, Way, forecast, no_host, repeatable, way_of
 from sidecar.cli.moment import moment
 from sidecar.cli.policy.documents import snapshot_of
 from sidecar.engine.outcome import FailureClass, Fault
@@ -24,6 +24,8 @@ from sidecar.wire.malformed import Malformed
 from sidecar.wire.reader import RequestReader
 from sidecar.wire.retry_after import parse_retry_after
 
+_SHOWN_SECONDS: Final = 0.5
+"""What takes less is not worth a word."""
 _FAULTS: Final = [fault.value for fault in Fault]
 _MEANING: Final = {
     FailureClass.TRANSIENT: "another attempt may fare better",
@@ -112,12 +114,12 @@ def explain(
     if way is None:
         _end(f"refused at once: 502 unlisted: {no_host(head, snapshot)} (egress.unlisted is refuse)", form)
     until, why = repeatable(head, way)
-    turns = forecast(way, until, body_bytes, outcome)
+    expected = forecast(way, until, body_bytes, outcome)
     if form == "json":
-        click.echo(_json(way, why, until, turns, outcome))
+        click.echo(_json(way, why, until, expected, outcome))
     else:
         safety = f"{'safe' if until > 0 else 'not safe'} to send again once it may have been executed: {why}"
-        _show(Console(soft_wrap=True), f"{method} {url}", snapshot.version, way, safety, turns, outcome)
+        _show(Console(soft_wrap=True), f"{method} {url}", snapshot.version, way, safety, expected, outcome)
 
 
 def _head(method: str, url: str, headers: Sequence[str]) -> RequestHead:
@@ -146,7 +148,7 @@ def _end(message: str, form: str) -> NoReturn:
 
 
 def _show(
-    console: Console, title: str, version: int, way: Way, safety: str, turns: Sequence[Turn], outcome: Outcome
+    console: Console, title: str, version: int, way: Way, safety: str, expected: Forecast, outcome: Outcome
 ) -> None:
     lines: list[Text] = [
         Text.assemble((title, "bold"), f"  to {way.name}, {way.because}; policy version {version}"),
@@ -155,12 +157,12 @@ def _show(
     kind = outcome.class_under(way.policy.retry)
     if kind is not None:
         lines.append(Text(f"  an attempt that {outcome} is {kind.value}: {_MEANING[kind]}"))
-    for turn in turns:
+    for turn in expected.turns:
         step, colour = _step(turn)
         rules = "; ".join(_rules(turn, way))
-        attempt = f"  attempt {turn.attempt} {outcome}: "
+        attempt = f"  attempt {turn.attempt} {_ending(turn, outcome)}: "
         lines.append(Text.assemble(attempt, (step, colour), (f"  {rules}" if rules else "", "dim")))
-    lines.append(Text(f"  {_delivered(turns, outcome)}"))
+    lines.append(Text(f"  {_delivered(expected)}"))
     assumed = (
         f"Assumed: {outcome.rate:g} requests/s so far, all well. In an outage, breaker, limit and budget refuse more."
     )
@@ -172,10 +174,13 @@ def _show(
 def _step(turn: Turn) -> tuple[str, str]:
     if turn.waits is None or turn.refusal is not None:
         refusal = turn.refusal
+        if turn.late_after is not None and refusal is None:
+            return "it is awaited", ""
         return ("no retry is wanted", "") if refusal is None else (f"no retry, {refusal.value}", "bold red")
     low, high = (Duration(round(wait, 3)) for wait in turn.waits)
     perhaps = "" if turn.perhaps is None else f", unless a long back-off makes it {turn.perhaps.value}"
-    return f"retry after {low} to {high}{perhaps}", "green"
+    beside = " beside it" if turn.late_after is not None else ""
+    return f"retry{beside} after {low} to {high}{perhaps}", "green"
 
 
 def _rules(turn: Turn, way: Way) -> list[str]:
@@ -183,19 +188,21 @@ def _rules(turn: Turn, way: Way) -> list[str]:
     return [f"{setting} {origin.value} ({origin.place})" for setting, origin in said]
 
 
-def _delivered(turns: Sequence[Turn], outcome: Outcome) -> str:
-    last = turns[-1]
-    if outcome.fault is None:
-        answer = f"the {outcome.status} of attempt {last.attempt}"
-    elif outcome.fault is Fault.TIMEOUT:
-        answer = f"the answer of attempt {last.attempt} if it comes before the deadline, else a 504"
-    else:
-        answer = "a 502"
+def _ending(turn: Turn, outcome: Outcome) -> str:
+    return str(outcome) if turn.late_after is None else f"is late after {Duration(round(turn.late_after, 3))}"
+
+
+def _delivered(expected: Forecast) -> str:
+    last = expected.turns[-1]
+    least, most = (Duration(round(seconds, 1)) for seconds in expected.seconds)
+    after = "" if most < _SHOWN_SECONDS else f" after {least}" if least == most else f" after {least} to {most}"
+    own = expected.status in {502, 504}
+    answer = f"a {expected.status}" if own else f"the {expected.status} of attempt {expected.delivered}"
     refusal = "" if last.refusal is None else f" and x-sidecar-refusal: {last.refusal.value}"
-    return f"The caller gets {answer}, with x-sidecar-attempts: {last.attempt}{refusal}."
+    return f"The caller gets {answer}{after}, with x-sidecar-attempts: {last.attempt}{refusal}."
 
 
-def _json(way: Way, why: str, until: float, turns: Sequence[Turn], outcome: Outcome) -> str:
+def _json(way: Way, why: str, until: float, expected: Forecast, outcome: Outcome) -> str:
     kind = outcome.class_under(way.policy.retry)
     return json.dumps(
         {
@@ -207,15 +214,18 @@ def _json(way: Way, why: str, until: float, turns: Sequence[Turn], outcome: Outc
                 {
                     "attempt": turn.attempt,
                     "outcome": str(outcome),
+                    "late_seconds": turn.late_after,
                     "class": None if kind is None else kind.value,
                     "retry_seconds": None if turn.refusal else turn.waits,
                     "refusal": None if turn.refusal is None else turn.refusal.value,
                     "perhaps": None if turn.perhaps is None else turn.perhaps.value,
                     "rules": _rules(turn, way),
                 }
-                for turn in turns
+                for turn in expected.turns
             ],
-            "delivered": _delivered(turns, outcome),
+            "delivered": _delivered(expected),
+            "status": expected.status,
+            "seconds": expected.seconds,
         },
         indent=2,
         ensure_ascii=False,

@@ -2,16 +2,16 @@
 
 import difflib
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from sidecar.engine.classify import classify
 from sidecar.engine.destination import Destination
+from sidecar.engine.driver import Driver, DriverPhase
 from sidecar.engine.outcome import FailureClass, Fault
 from sidecar.engine.policy import DestinationPolicy, RetryPolicy
-from sidecar.engine.retry import Admission, Exchange
-from sidecar.engine.verdict import Deliver, Refusal, Retry
+from sidecar.engine.retry import Exchange
+from sidecar.engine.verdict import Refusal
 from sidecar.governance.policy.resolve import Origin
 from sidecar.governance.policy.snapshot import DestinationSnapshot, Snapshot
 from sidecar.idempotency.fingerprint import is_json_type
@@ -23,6 +23,8 @@ from sidecar.wire.head import RequestHead
 
 UNLISTED: Final = "unlisted"
 
+_BAD_GATEWAY: Final = 502
+_GATEWAY_TIMEOUT: Final = 504
 _LONGEST_ROLL: Final = 1 - 2**-53
 _MOST_REQUESTS: Final = 100_000
 
@@ -68,6 +70,7 @@ class Turn:
     """One attempt and what is made of it. `waits` are the shortest and the longest back-off, None without a retry.
 
     `refusal` is why a retry that was wanted is not made; `perhaps` is a refusal that only a long back-off leads to.
+    `late_after`: seconds after its begin at which it is late; it goes on then, and a retry beside it.
     """
 
     attempt: int
@@ -75,6 +78,20 @@ class Turn:
     refusal: Refusal | None
     perhaps: Refusal | None
     settings: tuple[str, ...]
+    late_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The attempts, and what the caller gets: the status, of which attempt, and when.
+
+    502 and 504 are the sidecar's own where the attempts end in faults. `seconds`: at least and at most.
+    """
+
+    turns: list[Turn]
+    delivered: int
+    status: int | None
+    seconds: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +104,13 @@ class Way:
     provenance: dict[str, Origin]
     dialect: KeyDialect | None = None
     """How writes without a key are given one; None where the destination does not honour keys."""
+    destination_policy: DestinationPolicy | None = None
+    """Where `policy` is of a route: what budget, breaker and limit are governed by."""
+
+    @property
+    def governing(self) -> DestinationPolicy:
+        """The policy of what all requests to the destination share."""
+        return self.policy if self.destination_policy is None else self.destination_policy
 
 
 def way_of(head: RequestHead, snapshot: Snapshot) -> Way | None:
@@ -95,7 +119,7 @@ def way_of(head: RequestHead, snapshot: Snapshot) -> Way | None:
     names = HostTable({host: name for name, destination in snapshot.destinations.items() for host in destination.hosts})
     name = names.find(host, port or 80)
     if name is not None:
-        return _named(name, host, snapshot.destinations[name])
+        return _named(name, host, head, snapshot.destinations[name])
     if snapshot.egress.unlisted != "forward":
         return None
     because = (
@@ -114,9 +138,27 @@ def no_host(head: RequestHead, snapshot: Snapshot) -> str:
     return f"no destination has the host {host}{meant}"
 
 
-def _named(name: str, host: str, destination: DestinationSnapshot) -> Way:
+def _named(name: str, host: str, head: RequestHead, destination: DestinationSnapshot) -> Way:
+    because = f"by its host {host}"
     dialect = dialect_of(destination.key, destination.policy)
-    return Way(name, f"by its host {host}", destination.policy, dict(destination.provenance), dialect)
+    path = _path(head.target)
+    for route in destination.routes:
+        if route.match.covers(head.method, path):
+            return Way(
+                name,
+                f"{because}, on its route {route.name} ({route.origin.place})",
+                route.policy,
+                dict(route.resolution.provenance),
+                dialect,
+                destination.policy,
+            )
+    return Way(name, because, destination.policy, dict(destination.provenance), dialect)
+
+
+def _path(target: bytes) -> bytes:
+    """The path of a target in absolute form."""
+    rest = target.partition(b"://")[2]
+    return b"/" + rest.partition(b"?")[0].partition(b"/")[2]
 
 
 def repeatable(head: RequestHead, way: Way) -> tuple[float, str]:
@@ -150,52 +192,122 @@ def _repeatable_by_body(head: RequestHead, way: Way, dialect: KeyDialect) -> tup
     )
 
 
-def forecast(way: Way, until: float, body_bytes: int, outcome: Outcome) -> list[Turn]:
+def forecast(way: Way, until: float, body_bytes: int, outcome: Outcome) -> Forecast:
     """Each attempt in turn, towards a destination that was well so far, if every attempt comes to `outcome`."""
-    shortest = list(_played(way, until, body_bytes, outcome, 0.0))
-    longest = list(_played(way, until, body_bytes, outcome, _LONGEST_ROLL))
+    shortest = _Run(way, until, body_bytes, outcome, 0.0)
+    longest = _Run(way, until, body_bytes, outcome, _LONGEST_ROLL)
     turns = []
-    for number, (delay, refusal) in enumerate(shortest, start=1):
-        other = longest[number - 1] if number <= len(longest) else (None, None)
-        waits = None if delay is None else (delay, delay if other[0] is None else other[0])
-        perhaps = other[1] if refusal is None and delay is not None else None
-        turns.append(Turn(number, waits, refusal, perhaps, _deciding(outcome, delay, refusal)))
-    return turns
+    for number, step in shortest.steps.items():
+        other = longest.steps.get(number, _Step())
+        waits = None if step.delay is None else (step.delay, step.delay if other.delay is None else other.delay)
+        perhaps = other.refusal if step.refusal is None and step.delay is not None else None
+        settings = _deciding(outcome, step)
+        turns.append(Turn(number, waits, step.refusal, perhaps, settings, step.late_after))
+    return Forecast(turns, shortest.delivered, shortest.status, (shortest.seconds, longest.seconds))
 
 
-def _deciding(outcome: Outcome, delay: float | None, refusal: Refusal | None) -> tuple[str, ...]:
-    if refusal is not None:
-        return DECIDING[refusal]
+def _deciding(outcome: Outcome, step: "_Step") -> tuple[str, ...]:
+    if step.refusal is not None:
+        return DECIDING[step.refusal]
+    if step.late_after is not None:
+        return ("per_attempt_timeout",) if step.delay is None else ("per_attempt_timeout", "retry.backoff.base")
     wanted = "retry.faults" if outcome.fault is not None else "retry.statuses"
-    if delay is None and outcome.status is not None and outcome.status < 400:
+    if step.delay is None and outcome.status is not None and outcome.status < 400:
         return ()
-    return (wanted,) if delay is None else (wanted, "retry.backoff.base")
+    return (wanted,) if step.delay is None else (wanted, "retry.backoff.base")
 
 
-def _played(
-    way: Way, until: float, body_bytes: int, outcome: Outcome, roll: float
-) -> Iterator[tuple[float | None, Refusal | None]]:
-    """The back-off granted after each attempt, or why there is none, with dice that always show `roll`."""
-    destination = Destination(way.name, way.policy, lambda: roll, 0.0)
-    now = way.policy.budget.window
-    before = min(_MOST_REQUESTS, int(outcome.rate * now))
-    for number in range(before):
-        destination.budget.deposit(now * number / before)
-    exchange = Exchange(destination, now, now + until)
-    exchange.replayable = body_bytes <= way.policy.retry.replay_buffer_bytes
-    admission: Admission | Refusal = exchange.admit(now)
-    while admission is Admission.GO:
-        now += way.policy.per_attempt_timeout if outcome.fault is Fault.TIMEOUT else outcome.took
-        if outcome.fault is Fault.TIMEOUT:
-            verdict = exchange.on_late(now)
-        elif outcome.fault is not None:
-            verdict = exchange.on_fault(now, outcome.fault, sent=outcome.fault is not Fault.CONNECT_FAILURE)
+@dataclass(slots=True)
+class _Step:
+    """One attempt of a run. `late_after`: seconds after its begin; `delay`: the back-off granted after it."""
+
+    began: float = 0.0
+    late_after: float | None = None
+    delay: float | None = None
+    refusal: Refusal | None = None
+
+
+class _Run:
+    """One request in virtual time, driven as every host drives one, with dice that always show `roll`."""
+
+    def __init__(self, way: Way, until: float, body_bytes: int, outcome: Outcome, roll: float) -> None:
+        self.steps: dict[int, _Step] = {}
+        self.delivered = 0
+        self.status: int | None = None
+        self.seconds = 0.0
+        self._outcome = outcome
+        self._ends: dict[int, float] = {}
+        self._ended: set[int] = set()
+        self._armed = math.inf
+        destination = Destination(way.name, way.governing, lambda: roll, 0.0)
+        now = began = way.policy.budget.window
+        before = min(_MOST_REQUESTS, int(outcome.rate * now))
+        for number in range(before):
+            destination.budget.deposit(now * number / before)
+        exchange = Exchange(destination, now, now + until)
+        exchange.policy = way.policy
+        exchange.deadline = now + way.policy.timeout
+        exchange.replayable = body_bytes <= way.policy.retry.replay_buffer_bytes
+        driver = Driver(self, exchange)
+        driver.begin(now)
+        while driver.phase is not DriverPhase.OVER:
+            now = self._next(driver)
+        self.seconds = now - began
+
+    # What the driver tells
+
+    def send(self, number: int, now: float) -> None:
+        """An attempt is made: it will end as all do."""
+        self.steps[number] = _Step(now)
+        self._ends[number] = math.inf if self._outcome.fault is Fault.TIMEOUT else now + self._outcome.took
+
+    def call_off(self, number: int) -> None:
+        """Its outcome is not wanted."""
+        self._ends.pop(number, None)
+
+    def arm(self, at: float) -> None:
+        """The instant at which something is due."""
+        self._armed = at
+
+    def deliver(self, number: int, refusal: Refusal | None, now: float) -> None:
+        """The end."""
+        del now
+        self.delivered = number
+        if number in self._ended:
+            self.status = self._outcome.status if self._outcome.fault is None else _BAD_GATEWAY
         else:
-            assert outcome.status is not None
-            verdict = exchange.on_status(now, outcome.status, outcome.retry_after)
-        if not isinstance(verdict, Retry):
-            yield None, verdict.refusal if isinstance(verdict, Deliver) else None
-            return
-        now += verdict.delay
-        admission = exchange.depart(now)
-        yield verdict.delay, admission if isinstance(admission, Refusal) else None
+            self.status = _GATEWAY_TIMEOUT
+        if refusal is not None:
+            self.steps[max(self.steps)].refusal = refusal
+
+    def refuse(self, refusal: Refusal, now: float) -> None:
+        """Never sent: a destination that was well refuses nothing."""
+        raise AssertionError(refusal, now)
+
+    # What happens
+
+    def _next(self, driver: Driver) -> float:
+        number, at = min(self._ends.items(), key=lambda end: end[1], default=(0, math.inf))
+        now = min(at, self._armed)
+        phase, elder = driver.phase, driver.elder
+        current = max(self.steps)
+        if at <= self._armed:
+            del self._ends[number]
+            self._ended.add(number)
+            outcome = self._outcome
+            if outcome.fault is not None:
+                sent = outcome.fault is not Fault.CONNECT_FAILURE
+                driver.on_fault(number, now, outcome.fault, sent=sent)
+            else:
+                assert outcome.status is not None
+                driver.on_status(number, now, outcome.status, outcome.retry_after)
+        else:
+            number = current
+            tally = driver.exchange.destination.tally
+            before = tally.late_attempts
+            driver.on_timer(now)
+            if tally.late_attempts > before:
+                self.steps[current].late_after = now - self.steps[current].began
+        if driver.phase is DriverPhase.BACKING_OFF and (phase is not DriverPhase.BACKING_OFF or elder != driver.elder):
+            self.steps[number].delay = round(self._armed - now, 9)  # of two instants
+        return now

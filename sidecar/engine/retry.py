@@ -11,6 +11,7 @@ from typing import Final
 
 from sidecar.engine.backoff import full_jitter
 from sidecar.engine.breaker import CLOSED, HALF_OPEN, RECOVERING
+from sidecar.engine.classify import TOO_MANY_REQUESTS, is_permanent
 from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import AttemptKind, Fault, Result, result_of
 from sidecar.engine.pushback import pushed_back, too_long
@@ -157,6 +158,11 @@ class Exchange:
     def holds_slot(self) -> bool:
         """Whether the current attempt is in flight and counts as such."""
         return self._state is _IN_FLIGHT
+
+    @property
+    def awaits_in_time(self) -> bool:
+        """Whether the current attempt is in flight and has not been found late."""
+        return self._state is _IN_FLIGHT and not self._is_late
 
     # Going out
 
@@ -322,7 +328,7 @@ class Exchange:
         if self.elder is not None:
             self._promote_elder()
             return AWAIT
-        if status not in self.policy.retry.statuses:
+        if is_permanent(self.policy.retry, status):
             return DELIVER
         return self._judge(now, f"status_{status}", retry_after, sent=True, peer_refused=peer_refused)
 
@@ -336,7 +342,7 @@ class Exchange:
         if self.elder is not None:
             self._promote_elder()
             return AWAIT
-        if permanent or fault not in self.policy.retry.faults:
+        if permanent or is_permanent(self.policy.retry, fault):
             return DELIVER
         return self._judge(now, fault.value, None, sent=sent)
 
@@ -355,7 +361,7 @@ class Exchange:
         if self.elder is not None:  # two at once are enough, and where both are late the request is what takes long
             self.lateness.learn(now - self.elder.began, now)
             return DELIVER
-        if Fault.TIMEOUT not in self.policy.retry.faults:
+        if is_permanent(self.policy.retry, Fault.TIMEOUT):
             return DELIVER
         limiter, allowance = destination.limiter, destination.late_retries
         if limiter.silent_since(self.attempt_began):
@@ -399,7 +405,7 @@ class Exchange:
         self._record_failing_status(status, retry_after, elder.generation, now)
         if not self._void_grant():
             return AWAIT
-        if status not in self.policy.retry.statuses:
+        if is_permanent(self.policy.retry, status):
             return DELIVER
         return self._judge(now, f"status_{status}", retry_after, sent=True)
 
@@ -410,7 +416,7 @@ class Exchange:
         self._record_fault(elder.kind, elder.generation, elder.began, fault, now)
         if not self._void_grant():
             return AWAIT
-        if fault not in self.policy.retry.faults:
+        if is_permanent(self.policy.retry, fault):
             return DELIVER
         return self._judge(now, fault.value, None, sent=sent)
 
@@ -421,7 +427,7 @@ class Exchange:
             self._record_fault(elder.kind, elder.generation, elder.began, Fault.TIMEOUT, now)
         if not self._void_grant():
             self._fail(now, Fault.TIMEOUT)
-        if Fault.TIMEOUT not in self.policy.retry.faults:
+        if is_permanent(self.policy.retry, Fault.TIMEOUT):
             return DELIVER
         return self._judge(now, Fault.TIMEOUT.value, None, sent=sent)
 
@@ -546,7 +552,7 @@ class Exchange:
             destination.tally.retry_after_seconds.observe(retry_after)
         if status in self.policy.breaker.statuses:
             destination.breaker.failure(generation, now)
-        elif status == 429:
+        elif status == TOO_MANY_REQUESTS:
             destination.breaker.inconclusive(generation, now)
         else:
             destination.breaker.success(generation, now)

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Final
 
 from sidecar.engine.destination import Destination
-from sidecar.engine.outcome import Fault
+from sidecar.engine.outcome import Fault, Result
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.retry import Admission, Exchange
 from sidecar.engine.verdict import Deliver, Refusal, Retry, Verdict
@@ -69,14 +69,14 @@ class Shadow:
         """An attempt of the real destination came to something."""
         self._share += _SMOOTHING * (well - self._share)
 
-    def count(self, difference: Difference, now: float) -> None:
-        """A decision would have been another."""
+    def count(self, difference: Difference, now: float, *, saves: bool = True) -> None:
+        """A decision would have been another. `saves` False: it would have been a retry for a request answered well."""
         self.differences[difference] += 1
         if difference is Difference.TIMEOUT:
             self.lately["timeout"].add(now)
         if difference is Difference.RETRY:
             self.lately["retry"].add(now)
-            self._unsaved += self._share
+            self._unsaved += self._share if saves else 0.0
             if self._unsaved >= 1.0:
                 self._unsaved -= 1.0
                 self.saved += 1
@@ -131,21 +131,50 @@ class ShadowExchange:
 
     def answered(self, now: float, status: int, retry_after: float | None, decided: Verdict) -> None:
         """A response head came."""
-        self._shadow.attempt_ended(well=status not in self._shadow.destination.failing)
-        if self._begin(now):
+        well = status not in self._shadow.destination.failing
+        self._shadow.attempt_ended(well=well)
+        if self._goes_beside(now):
+            self._twin.on_elder_status(now, status, retry_after)
+            self._let_go(now, Difference.RETRY, saves=not well)
+        elif self._begin(now):
             self._compare(now, self._twin.on_status(now, status, retry_after), decided)
 
     def faulted(self, now: float, fault: Fault, decided: Verdict, *, sent: bool) -> None:
         """No answer came."""
         self._shadow.attempt_ended(well=False)
-        if self._begin(now):
+        if self._goes_beside(now):
+            self._twin.on_elder_fault(now, fault, sent=sent)
+            self._let_go(now, Difference.RETRY)
+        elif self._begin(now):
             self._compare(now, self._twin.on_fault(now, fault, sent=sent), decided)
+
+    def elder_answered(self, now: float, status: int, retry_after: float | None, decided: Verdict) -> None:
+        """A response head came of the late attempt that goes on beside its retry."""
+        self._shadow.attempt_ended(well=status not in self._shadow.destination.failing)
+        if self._begin(now) and self._twin.elder is not None:
+            self._compare(now, self._twin.on_elder_status(now, status, retry_after), decided)
+
+    def elder_faulted(self, now: float, fault: Fault, decided: Verdict, *, sent: bool) -> None:
+        """No answer came of it."""
+        self._shadow.attempt_ended(well=False)
+        if self._begin(now) and self._twin.elder is not None:
+            self._compare(now, self._twin.on_elder_fault(now, fault, sent=sent), decided)
+
+    def timed_out(self, now: float, decided: Verdict, *, sent: bool) -> None:
+        """The deadline has passed: all attempts are over."""
+        self._shadow.attempt_ended(well=False)
+        if self._goes_beside(now):
+            self._let_go(now, Difference.RETRY)
+        elif self._begin(now):
+            self._compare(now, self._twin.on_deadline(now, sent=sent), decided)
 
     def slow(self, now: float, decided: Verdict) -> None:
         """The attempt has lasted longer than the policy in force is patient."""
+        if self._goes_beside(now):
+            self._let_go(now, Difference.RETRY)
         if not self._begin(now):
             return
-        patient = now < self._patience
+        patient = now < self._twin.late_at
         told = Deliver(None) if patient else self._twin.on_late(now)
         if isinstance(told, Retry) or isinstance(decided, Retry):
             self._compare(now, told, decided)
@@ -179,26 +208,34 @@ class ShadowExchange:
         if self._follows:
             self._let_go(now, None)
 
-    @property
-    def _patience(self) -> float:
-        return self._twin.attempt_began + self._twin.policy.per_attempt_timeout
-
     def _begin(self, now: float) -> bool:
-        """Whether there is something left to compare: the other policy may have acted before `now`."""
+        """Whether there is something left to compare: the other policy may have given up before `now`."""
         if not self._follows:
             return False
         self._shadow.compared += 1
         self._align()
         twin = self._twin
-        overdue = now > self._patience and not twin._is_late  # noqa: SLF001 - the same package
-        if overdue and isinstance(twin.on_late(self._patience), Retry):
-            self._depart(now)
-            self._let_go(now, Difference.RETRY)
-            return False
         if now > twin.deadline:
             self._let_go(now, Difference.TIMEOUT)
             return False
         return True
+
+    def _goes_beside(self, now: float) -> bool:
+        """Whether the other policy had a retry beside the attempt in flight, which was late before `now`, its end."""
+        if not self._follows:
+            return False
+        self._align()
+        twin = self._twin
+        at = twin.late_at
+        if now <= at or at >= twin.deadline or not twin.awaits_in_time:
+            return False
+        verdict = twin.on_late(at)
+        if not isinstance(verdict, Retry):
+            return False
+        if at + verdict.delay >= now:
+            self._let_go(now, None)  # the retry had not left yet: no difference
+            return False
+        return twin.depart(at + verdict.delay) is Admission.GO
 
     def _align(self) -> None:
         """Copy to the shadow what the host has set on the real exchange."""
@@ -223,8 +260,9 @@ class ShadowExchange:
         """Withdraw the token of a retry that only the other policy would have made."""
         self._twin.depart(now)
 
-    def _let_go(self, now: float, difference: Difference | None) -> None:
+    def _let_go(self, now: float, difference: Difference | None, *, saves: bool = True) -> None:
         self._follows = False
         self._twin.abandon(now)
+        self._twin.finish(now, Result.ABANDONED)
         if difference is not None:
-            self._shadow.count(difference, now)
+            self._shadow.count(difference, now, saves=saves)

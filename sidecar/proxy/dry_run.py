@@ -43,6 +43,15 @@ class DryRun(ExchangeObserver):
     def on_fault(self, now: float, fault: Fault, verdict: Verdict, *, sent: bool) -> None:
         self._twin.faulted(now, fault, verdict, sent=sent)
 
+    def on_elder_status(self, now: float, status: int, retry_after: float | None, verdict: Verdict) -> None:
+        self._twin.elder_answered(now, status, retry_after, verdict)
+
+    def on_elder_fault(self, now: float, fault: Fault, verdict: Verdict, *, sent: bool) -> None:
+        self._twin.elder_faulted(now, fault, verdict, sent=sent)
+
+    def on_deadline(self, now: float, verdict: Verdict, *, sent: bool) -> None:
+        self._twin.timed_out(now, verdict, sent=sent)
+
     def on_slow(self, now: float, verdict: Verdict) -> None:
         self._twin.slow(now, verdict)
 

@@ -606,6 +606,8 @@ class Exchange:
             self._elder_over(now, str(status))
             flying, number, began = self.phase is not _BACKING_OFF, engine.attempt_number, engine.attempt_began
             verdict = engine.on_elder_status(now, status, wait)
+            if self._observer is not None:
+                self._observer.on_elder_status(now, status, wait, verdict)
             good = status not in engine.destination.failing
             if good and flying:
                 self._attempt_over(now, "superseded", number, began)
@@ -648,6 +650,8 @@ class Exchange:
         engine = self.engine
         self._elder_over(now, fault.value)
         verdict = engine.on_elder_fault(now, fault, sent=sent)
+        if self._observer is not None:
+            self._observer.on_elder_fault(now, fault, verdict, sent=sent)
         elder.address.record_failure(engine.destination, now)
         if isinstance(verdict, Retry):
             self._fault = fault
@@ -691,7 +695,7 @@ class Exchange:
         self._attempt_over(now, Fault.TIMEOUT.value)
         verdict = engine.on_deadline(now, sent=sent)
         if self._observer is not None:
-            self._observer.on_fault(now, Fault.TIMEOUT, verdict, sent=sent)
+            self._observer.on_deadline(now, verdict, sent=sent)
         assert isinstance(verdict, Deliver)
         if verdict.refusal is not None:
             self._refused(verdict.refusal, now)

@@ -54,6 +54,16 @@ class ExchangeObserver:
     def on_fault(self, now: float, fault: Fault, verdict: Verdict, *, sent: bool) -> None:
         """The verdict on a fault."""
 
+    def on_elder_status(self, now: float, status: int, retry_after: float | None, verdict: Verdict) -> None:
+        """The verdict on a response's status, of the late attempt that goes on beside its retry."""
+
+    def on_elder_fault(self, now: float, fault: Fault, verdict: Verdict, *, sent: bool) -> None:
+        """The verdict on its fault."""
+
+    def on_deadline(self, now: float, verdict: Verdict, *, sent: bool) -> None:
+        """The deadline has passed, and whatever was in flight is over: a fault, if not told apart."""
+        self.on_fault(now, Fault.TIMEOUT, verdict, sent=sent)
+
     def on_slow(self, now: float, verdict: Verdict) -> None:
         """The decision about an attempt that has not been answered for longer than usual."""
 
@@ -108,6 +118,18 @@ class PairOfObservers(ExchangeObserver):
     def on_fault(self, now: float, fault: Fault, verdict: Verdict, *, sent: bool) -> None:
         self._one.on_fault(now, fault, verdict, sent=sent)
         self._other.on_fault(now, fault, verdict, sent=sent)
+
+    def on_elder_status(self, now: float, status: int, retry_after: float | None, verdict: Verdict) -> None:
+        self._one.on_elder_status(now, status, retry_after, verdict)
+        self._other.on_elder_status(now, status, retry_after, verdict)
+
+    def on_elder_fault(self, now: float, fault: Fault, verdict: Verdict, *, sent: bool) -> None:
+        self._one.on_elder_fault(now, fault, verdict, sent=sent)
+        self._other.on_elder_fault(now, fault, verdict, sent=sent)
+
+    def on_deadline(self, now: float, verdict: Verdict, *, sent: bool) -> None:
+        self._one.on_deadline(now, verdict, sent=sent)
+        self._other.on_deadline(now, verdict, sent=sent)
 
     def on_slow(self, now: float, verdict: Verdict) -> None:
         self._one.on_slow(now, verdict)

@@ -31,7 +31,10 @@ def test_each_attempt_names_the_rule_that_decides_and_where_it_is_written() -> N
         "  an attempt that answers 503 is transient: another attempt may fare better",
         f"  attempt 1 answers 503: retry after 0s to 25ms  {RULES}",
         "  attempt 2 answers 503: no retry, attempts_exhausted  retry.max_attempts 2 (policy.yaml:3)",
-        "  The caller gets the 503 of attempt 2, with x-sidecar-attempts: 2 and x-sidecar-refusal: attempts_exhausted.",
+        (
+            "  The caller gets the 503 of attempt 2 after 2s, with x-sidecar-attempts: 2 "
+            "and x-sidecar-refusal: attempts_exhausted."
+        ),
         "  Assumed: 100 requests/s so far, all well. In an outage, breaker, limit and budget refuse more.",
     ]
 

@@ -1,6 +1,6 @@
 import pytest
 
-from sidecar.engine.classify import classify, status_table
+from sidecar.engine.classify import classify, is_permanent
 from sidecar.engine.outcome import FailureClass, Fault
 from sidecar.engine.policy import RetryPolicy
 
@@ -47,7 +47,6 @@ def test_a_fault_that_the_policy_does_not_list_is_permanent() -> None:
     assert classes == [PERMANENT, TRANSIENT, PERMANENT, PERMANENT]
 
 
-def test_the_table_holds_what_is_worth_another_attempt_and_nothing_else() -> None:
-    table = status_table(RetryPolicy())
-
-    assert table == {429: THROTTLED, 503: TRANSIENT}
+@pytest.mark.parametrize("outcome", [200, 404, 429, 503, *Fault])
+def test_what_is_permanent_is_not_tried_again(outcome: int | Fault) -> None:
+    assert is_permanent(RetryPolicy(), outcome) is (classify(RetryPolicy(), outcome) is PERMANENT)

@@ -157,6 +157,81 @@ def test_a_candidate_that_is_less_patient_would_have_tried_again_before_the_answ
     assert pair.found == {"retry": 1}
 
 
+def test_a_retry_beside_an_attempt_that_was_answered_well_would_have_saved_nothing() -> None:
+    pair = Pair(POLICY, PATIENT)
+    pair.begin()
+    pair.status(200, now=3.0)
+
+    assert pair.shadow.last_day(3.0) == {"retry": 1, "saved": 0, "refused": 0, "timeout": 0}
+
+
+def test_a_retry_beside_an_attempt_that_failed_would_have_saved_the_request() -> None:
+    pair = Pair(POLICY, PATIENT)
+    pair.begin()
+
+    verdict = pair.exchange.on_fault(3.0, Fault.RESET, sent=True)
+    pair.twin.faulted(3.0, Fault.RESET, verdict, sent=True)
+    pair.shadow.destination.late_retries.refund()
+    pair.begin(4.0)
+    pair.status(503, now=7.0)
+
+    assert pair.found == {"retry": 2}
+    assert pair.shadow.last_day(7.0)["saved"] == 1  # of two, each counts as the share that is answered
+
+
+def test_a_candidate_learns_what_is_late_and_would_try_next_to_none_of_it_again() -> None:
+    observed = replace(POLICY, observe=True).in_force()
+    pair = Pair(POLICY, observed)
+    for number in range(300):
+        pair.begin(number * 10.0)
+        pair.status(200, now=number * 10.0 + 5.0)
+        pair.end(number * 10.0 + 5.0)
+
+    assert pair.found["retry"] <= 3
+    assert pair.shadow.destination.lateness.seconds == pytest.approx(1.25 * 5.0)
+    pair.shadow.destination.limiter.reclaim(10_000.0)
+    assert pair.shadow.destination.limiter.in_flight == pair.real.limiter.in_flight == 0
+
+
+@pytest.mark.parametrize("elder_wins", [True, False])
+def test_both_hold_a_late_attempt_beside_its_retry(elder_wins: bool) -> None:
+    pair = Pair(POLICY)
+    pair.begin()
+    slow = pair.exchange.on_late(2.0)
+    pair.twin.slow(2.0, slow)
+    pair.depart(2.1)
+
+    if elder_wins:
+        verdict = pair.exchange.on_elder_status(2.5, 200, None)
+        pair.twin.elder_answered(2.5, 200, None, verdict)
+    else:
+        failed = pair.exchange.on_elder_fault(2.3, Fault.RESET, sent=True)
+        pair.twin.elder_faulted(2.3, Fault.RESET, failed, sent=True)
+        pair.status(200, 2.5)
+    pair.end(2.5)
+
+    assert pair.found == {}
+    for destination in (pair.real, pair.shadow.destination):
+        destination.limiter.reclaim(1000.0)
+        assert destination.limiter.in_flight == 0
+    assert pair.shadow.destination.tally.late_wins == int(elder_wins)
+    assert pair.shadow.destination.tally.attempts == pair.real.tally.attempts
+
+
+def test_at_the_deadline_both_attempts_of_both_are_over() -> None:
+    pair = Pair(POLICY)
+    pair.begin()
+    pair.twin.slow(2.0, pair.exchange.on_late(2.0))
+    pair.depart(2.1)
+
+    verdict = pair.exchange.on_deadline(60.0, sent=True)
+    pair.twin.timed_out(60.0, verdict, sent=True)
+    pair.end(60.0, Result.FAULT)
+
+    assert pair.found == {}
+    assert pair.shadow.destination.limiter.in_flight == pair.real.limiter.in_flight == 0
+
+
 def test_a_candidate_that_is_more_patient_would_not_have_given_the_attempt_up() -> None:
     pair = Pair(PATIENT, POLICY)
     pair.begin()
