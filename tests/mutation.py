@@ -44,7 +44,7 @@ MUTANTS = (
     Mutant("jitter without the server's wish", "pushback", "retry_after + jitter", "jitter"),
     Mutant("the server's wish without jitter", "pushback", "retry_after + jitter", "retry_after"),
     Mutant("a wish of any length is waited for", "pushback", "retry_after > policy.max", "retry_after > 1e9"),
-    Mutant("429 is an ordinary failure", "classify", "FailureClass.THROTTLED if", "FailureClass.TRANSIENT if"),
+    Mutant("429 is an ordinary failure", "classify", "return _THROTTLED if", "return _TRANSIENT if"),
     Mutant("a bucket too few leaves the window", "window", "self._slot + size) + 1)", "self._slot + size))"),
     Mutant("the edge belongs to the old bucket", "window", "if now < self.edge:", "if now <= self.edge:"),
     Mutant(
@@ -126,57 +126,152 @@ MUTANTS = (
         "self.wake_at = min(until, self.deadline - self.policy.retry.min_remaining)",
         "self.wake_at = self.deadline - self.policy.retry.min_remaining",
     ),
-    Mutant("a burst of bad news is many", "concurrency", "now - self._last_fall >= FALL_INTERVAL_SECONDS and ", ""),
+    Mutant("a burst of bad news is many", "concurrency", "now - self._last_fall < FALL_INTERVAL_SECONDS or ", ""),
+    Mutant("bad news among good is trouble", "concurrency", " or now - self._last_good < FALL_INTERVAL_SECONDS:", ":"),
+    Mutant("one failure is a row", "concurrency", "if self._failures >= FAILURES_IN_A_ROW:", "if self._failures >= 1:"),
     Mutant(
-        "bad news among good is congestion", "concurrency", " and now - self._last_good >= FALL_INTERVAL_SECONDS:", ":"
+        "an answer does not end the row of failures",
+        "concurrency",
+        ("        self._failures = 0\n        usual = self._usual"),
+        "        usual = self._usual",
     ),
     Mutant(
-        "one slow answer is congestion",
+        "a short outage lowers it without end",
         "concurrency",
-        "if self._slow_run >= SLOW_ANSWERS_IN_A_ROW:",
-        "if self._slow_run >= 1:",
-    ),
-    Mutant(
-        "slowness lowers it without end",
-        "concurrency",
-        ("self._fall(now, self._usually_in_flight)\n            return"),
-        ("self._fall(now, 0.0)\n            return"),
-        ("recovery", "concurrency"),
-    ),
-    Mutant(
-        "a short hang lowers it without end",
-        "concurrency",
-        "self._usually_in_flight if now - self._last_good < OUTAGE_SECONDS else 0.0",
+        "self._usual.in_flight if now - self._last_good < OUTAGE_SECONDS else 0.0",
         "0.0",
     ),
     Mutant(
         "the limit ignores its minimum", "concurrency", ", least, float(self._policy.min_in_flight)", ", least, 0.0"
     ),
     Mutant(
-        "a waiting original makes no place",
+        "an answer to one that waits makes no slot",
         "concurrency",
-        "leap = _LEAP if unknown else 1.0",
-        "leap = 0.0",
+        "                self.limit = min(self.limit + 1.0, most)",
+        "                pass",
         ("recovery", "concurrency"),
     ),
     Mutant(
-        "a healthy destination is held back",
+        "a few slow answers are a queue",
         "concurrency",
-        ("        self.limit = max(self.limit, self.in_flight + 1.0)\n        return True"),
-        "        return False",
+        "if not run.add(seconds, now) or len(run) < RUN_SAMPLES:",
+        "if not run.add(seconds, now) or len(run) < 2:",
+        ("concurrency", "harmless"),
     ),
     Mutant(
-        "a hang hides what is usually in flight",
+        "slow answers in the order of their latency are a queue",
         "concurrency",
-        "sorted(in_flight for _, in_flight in self._periods)[middle]",
-        "sorted(self._periods)[middle][1]",
+        "if lasted >= TREND_SHARE * seconds and run.rises:",
+        "if run.rises:",
+        ("concurrency", "harmless"),
     ),
+    Mutant("no run is watched", "concurrency", "elif lasted >= 2.0 * run.mean:", "elif now < 0:"),
+    Mutant("a watch never ends", "concurrency", "if now < self._watch_until:", "if True:", ("concurrency", "harmless")),
+    Mutant(
+        "a limit that holds nothing back stays",
+        "concurrency",
+        "elif now - self._last_waiting >= REOPEN_SECONDS + 2.0 * seconds and",
+        "elif now < 0 and",
+        ("concurrency", "harmless"),
+    ),
+    Mutant(
+        "a stall is never probed",
+        "concurrency",
+        "elif self.state is STALLED and now >= self._probe_at and",
+        "elif now < 0 and",
+    ),
+    Mutant(
+        "a stall lets all through",
+        "concurrency",
+        "self.limit = min(self.limit, max(float(self.in_flight), self._floor))\n        self._probe_wait",
+        "self._probe_wait",
+        ("concurrency", "recovery"),
+    ),
+    Mutant(
+        "waiters are released at once",
+        "concurrency",
+        "self._paced_at = max(self._paced_at, now - PACE_BURST_SECONDS) + apart",
+        "del apart",
+    ),
+    Mutant(
+        "a few waiters are paced as well",
+        "concurrency",
+        "if len(self.waiting) > max(FEW_WAITERS, UNPACED_SECONDS * self._usual.rate):",
+        "if self.waiting:",
+    ),
+    Mutant(
+        "a long outage is released like a short one",
+        "concurrency",
+        "PACE if is_outage else PACE_AFTER_BRIEF_FAILURES",
+        "PACE_AFTER_BRIEF_FAILURES",
+    ),
+    Mutant(
+        "who leaves early teaches nothing",
+        "concurrency",
+        "self._be_patient(min(seconds, self._patience), now)",
+        "del now",
+    ),
+    Mutant(
+        "suspicion costs nothing",
+        "concurrency",
+        "            budget.spend()\n",
+        "",
+        ("concurrency", "harmless"),
+    ),
+    Mutant(
+        "no suspicion is paid for",
+        "concurrency",
+        "if self._hold_budget.is_funded else self._timeout",
+        "if self._hold_budget is None else self._timeout",
+        ("concurrency", "recovery"),
+    ),
+    Mutant("a hold budget is unfunded for ever", "hold_budget", "self.is_funded = True", "self.is_funded = False"),
+    Mutant("a hold budget is funded by the first answers", "hold_budget", "max(1.0, LEAST_SECONDS * rate)", "1.0"),
+    Mutant(
+        "a hold budget saves without end",
+        "hold_budget",
+        "min(self._balance + SHARE * answered, self._most)",
+        "self._balance + SHARE * answered",
+    ),
+    Mutant("a debt is forgiven", "hold_budget", "self._balance = min(self._balance, 0.0)", "self._balance = 0.0"),
+    Mutant("an overdraft has no end", "hold_budget", "return self._balance < -self._most", "return False"),
+    Mutant("a hang hides what is usually in flight", "latency", "self.total / duration, rate)", "0.0, rate)"),
+    Mutant("what is usual is the quickest", "latency", "sorted(values)[(len(values) - 1) // 2]", "min(values)"),
+    Mutant(
+        "a limit learns from its congestion", "latency", "self._set(min(self._ceiling, ", "self._set(min(math.inf, "
+    ),
+    Mutant("a few answers are a period", "latency", "if self.count < MIN_SAMPLES and", "if self.count < 0 and"),
+    Mutant(
+        "a long patience is none",
+        "latency",
+        "SILENCE_SECONDS, SLOW_FACTOR * seconds, _harmless_silence(self._patience))",
+        "SILENCE_SECONDS, SLOW_FACTOR * seconds)",
+    ),
+    Mutant("chance is a trend", "trial", "return score >= TREND * count", "return score >= 0 * count"),
+    Mutant("two answers are a cohort", "trial", "if least < COHORT_SAMPLES:", "if least < 2:"),
+    Mutant(
+        "cohorts are compared without their spread",
+        "trial",
+        "if abs(difference) < CERTAINTY * error and",
+        "if difference == 0 and",
+    ),
+    Mutant("lateness has no margin", "lateness", "self.seconds = MARGIN *", "self.seconds ="),
+    Mutant("lateness is never forgotten", "lateness", "if now < self._until + MEMORY_SECONDS else 0.0", ""),
+    Mutant("late retries are free", "lateness", "        self._balance -= 1.0\n", ""),
+    Mutant(
+        "a late retry that wins earns nothing",
+        "lateness",
+        "self._balance + WIN_REWARD",
+        "self._balance",
+        ("lateness", "retry"),
+    ),
+    Mutant("the first late retry needs no reason", "lateness", " and not alone", " and requests < 0", ("lateness",)),
     Mutant("the oldest is first for ever", "wait_queue", "if not self.grows:", "if True:", ("wait_queue", "recovery")),
     Mutant("the newest is first always", "wait_queue", "if not self.grows:", "if False:"),
     Mutant("chance is growth", "wait_queue", "self._trend * self._trend > self._seen / 2", "self._seen > 0"),
     Mutant("an overload is never forgotten", "wait_queue", "math.exp((self._counted_at - now) / DECAY_SECONDS)", "1.0"),
     Mutant("a stall changes nothing", "wait_queue", "if now - self._taken_at > STALL_SECONDS:", "if now < 0:"),
-    Mutant("the late go first", "wait_queue", "- now >= MIN_REMAINING_SHARE", "- now >= 0"),
+    Mutant("the late go first", "wait_queue", "+ patience - now >= least:", "+ patience - now >= 0:"),
     Mutant(
         "the lost have a turn", "wait_queue", "if waiter.deadline - now > EXPIRED_SHARE", "if waiter.deadline - now > 0"
     ),
@@ -241,7 +336,13 @@ MUTANTS = (
         ),
     ),
     Mutant("one attempt too many", "retry", "self._tries >= retry.max_attempts", "self._tries > retry.max_attempts"),
-    Mutant("a retry may leave at the deadline", "retry", "self.deadline - retry.min_remaining:", "self.deadline:"),
+    Mutant(
+        "a retry may leave at the deadline",
+        "retry",
+        "min(self.deadline - retry.min_remaining, self.began",
+        "min(self.deadline, self.began",
+    ),
+    Mutant("the window for retries has no end", "retry", ", self.began + retry.window):", ", self.deadline):"),
     Mutant(
         "a draining host goes on retrying",
         "retry",
@@ -267,16 +368,39 @@ MUTANTS = (
     ),
     Mutant("a reset says nothing to the breaker", "retry", "Fault.RESET, Fault.PROTOCOL})", "Fault.PROTOCOL})"),
     Mutant(
-        "a slow attempt is counted twice",
+        "a late attempt is given up for its retry",
         "retry",
-        (
-            "        if self._slow:\n"
-            "            destination.limiter.released()\n"
-            "        else:\n"
-            "            destination.limiter.failed(now)"
-        ),
-        "        destination.limiter.failed(now)",
+        "            self.elder = LateAttempt(self.attempt_number, self._kind, self._generation, self.attempt_began)",
+        "            pass",
     ),
+    Mutant(
+        "a third attempt goes beside two", "retry", "if self.elder is not None:  # two at once", "if now < 0:  # two"
+    ),
+    Mutant(
+        "in a silence all that is late is tried again",
+        "retry",
+        "if limiter.silent_since(self.attempt_began):",
+        "if now < 0:",
+    ),
+    Mutant(
+        "late retries need not earn their keep",
+        "retry",
+        "if not allowance.withdraw(destination.tally.requests_total, alone=limiter.in_flight <= 1):",
+        "if now < 0:",
+    ),
+    Mutant(
+        "a failed retry takes its elder along",
+        "retry",
+        "            self._promote_elder()\n            return AWAIT\n        if permanent",
+        "            pass\n        if permanent",
+    ),
+    Mutant(
+        "an elder that fails voids nothing",
+        "retry",
+        "        self.destination.budget.refund(self._paid_at)\n        self._state = _IDLE\n        return True",
+        "        self._state = _IDLE\n        return True",
+    ),
+    Mutant("an elder that wins leaves its retry in flight", "retry", "            self._call_off_retry(now)\n", ""),
     Mutant(
         "a stale connection is replaced for ever",
         "retry",
@@ -286,21 +410,57 @@ MUTANTS = (
     Mutant(
         "a caller that leaves keeps its place",
         "retry",
-        (
-            "            destination.limiter.released()\n"
-            "            destination.breaker.inconclusive(self._generation, now)\n"
-            "            destination.tally.attempts[self._kind][_ABANDONED]"
-        ),
-        (
-            "            destination.breaker.inconclusive(self._generation, now)\n"
-            "            destination.tally.attempts[self._kind][_ABANDONED]"
-        ),
+        "            self._orphan(self._kind, self._generation, self.attempt_began, _ABANDONED, now)\n",
+        "",
     ),
     Mutant(
         "a caller that leaves keeps its token",
         "retry",
-        ("        elif state == _BACKING_OFF:\n            destination.budget.refund(self._paid_at)\n"),
+        ("        elif state is _BACKING_OFF:\n            destination.budget.refund(self._paid_at)\n"),
         "",
+    ),
+    Mutant(
+        "an orphaned slot is free at once",
+        "orphans",
+        "heappush(self._heap, (now + seconds, now))",
+        "heappush(self._heap, (now, now))",
+    ),
+    Mutant(
+        "an orphaned slot is never given back",
+        "orphans",
+        "while heap and heap[0][0] <= now:",
+        "while heap and now < 0:",
+    ),
+    Mutant("a good answer frees no orphan", "orphans", "if self._reclaimed_at < last_good:", "if now < 0:"),
+    Mutant(
+        "the driver forgets to wake",
+        "driver",
+        "    if not destination.limiter.waiting:\n        return\n",
+        "    return\n",
+    ),
+    Mutant(
+        "the driver delivers beside an attempt under way",
+        "driver",
+        "                for other in others:\n                    self.host.call_off(other)\n",
+        "",
+    ),
+    Mutant(
+        "the driver does not come back to the elder",
+        "driver",
+        "        if elder:\n            self._await_elder(elder, admission)\n        else:",
+        "        if True:",
+    ),
+    Mutant(
+        "a shadow saves what was answered well",
+        "shadow",
+        "self._let_go(now, Difference.RETRY, saves=not well)",
+        "self._let_go(now, Difference.RETRY)",
+    ),
+    Mutant(
+        "a shadow learns nothing of what is late",
+        "shadow",
+        "            self._twin.on_elder_status(now, status, retry_after)\n            self._let_go",
+        "            self._let_go",
     ),
     Mutant(
         "a departure is not counted by its cause",

@@ -13,7 +13,7 @@ from sidecar.cli import main
 from tests.fakes.origin import Origin, Request, response
 from tests.fakes.running import running
 
-POLICY = {"defaults": {"per_attempt_timeout": "300ms", "timeout": "1500ms"}}
+POLICY = {"defaults": {"per_attempt_timeout": "300ms", "timeout": "1500ms", "retry": {"max_attempts": 2}}}
 ROUTES = [
     {
         "name": "reports",
