@@ -4,7 +4,6 @@ Flags win over variables, variables over the sidecar file. A variable that is se
 """
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -24,8 +23,8 @@ PREFIX: Final = "SIDECAR_"
 _GIVEN: Final = "sidecar.given"
 
 _OTHER_VARIABLES: Final = frozenset({"SIDECAR_AUTHORITY"})
-_SERVICE_LINK: Final = re.compile(r"SIDECAR_(?:[A-Z0-9_]+_)?(?:SERVICE_HOST|(?:SERVICE_)?PORT(?:_[A-Z0-9_]+)?)")
-"""What Kubernetes sets in every pod beside a Service whose name begins with `sidecar`."""
+_SERVICE_LINK_ENDINGS: Final = ("_SERVICE_HOST", "_PORT")
+"""Of the variables that Kubernetes sets in every pod beside a Service whose name begins with `sidecar`."""
 
 
 class VariableOption(click.Option):
@@ -168,12 +167,16 @@ def unknown_variables(environ: Mapping[str, str], context: click.Context) -> lis
     known = _OTHER_VARIABLES | {option.envvar for option in context.command.params if isinstance(option.envvar, str)}
     warnings = []
     for name in sorted(environ):
-        if not name.startswith(PREFIX) or name in known or _SERVICE_LINK.fullmatch(name):
+        if not name.startswith(PREFIX) or name in known or _is_service_link(name):
             continue
         nearest = get_close_matches(name, known, n=1, cutoff=0.8)
         if nearest:
             warnings.append(f"the variable {name} is not known and does nothing; did you mean {nearest[0]}?")
     return warnings
+
+
+def _is_service_link(name: str) -> bool:
+    return name.endswith(_SERVICE_LINK_ENDINGS) or "_PORT_" in name
 
 
 def _named(context: click.Context, name: str) -> str:

@@ -17,7 +17,7 @@ _UNITS: Final = {
     "d": Decimal(86400),
 }
 _PART: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)(ns|us|µs|ms|s|m|h|d)")
-_PARTS: Final = re.compile(rf"(?:{_PART.pattern})+")
+_PARTS: Final = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{1,9})?(?:ns|us|µs|ms|s|m|h|d))+")
 _ISO_8601: Final = re.compile(
     r"PT(?:([0-9]{1,6})H)?(?:([0-9]{1,6})M)?(?:([0-9]{1,9}(?:\.[0-9]{1,9})?)S)?", re.IGNORECASE
 )

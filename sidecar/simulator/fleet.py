@@ -23,7 +23,7 @@ from sidecar.engine.verdict import Await, Refusal, Retry, Verdict
 from sidecar.simulator.agenda import TICK, Agenda, Lane
 from sidecar.simulator.models import Cache, Pace, Slowness, draw, slow_draws
 from sidecar.simulator.scenario import Scenario, Service, Trouble
-from sidecar.simulator.ungoverned import EndlessBudget, FixedLateness, ungoverned
+from sidecar.simulator.ungoverned import EndlessAllowance, EndlessBudget, FixedLateness, ungoverned
 
 SLOT: Final = 0.25
 """Seconds of one point of every curve."""
@@ -352,6 +352,7 @@ class Fleet:
             if not self._governed:
                 destination.budget = EndlessBudget(hop.policy.budget, self._agenda.now)
                 destination.lateness = FixedLateness()
+                destination.late_retries = EndlessAllowance()
             destinations.append(destination)
         return destinations
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from sidecar.engine.budget import RetryBudget
-from sidecar.engine.lateness import Lateness
+from sidecar.engine.lateness import Lateness, LateRetryAllowance
 from sidecar.engine.policy import BreakerPolicy, ConcurrencyPolicy, DestinationPolicy, LimitKind
 
 NEVER: Final = 1_000_000_000
@@ -55,3 +55,12 @@ class FixedLateness(Lateness):
 
     def learn(self, seconds: float, now: float) -> None:
         """Nothing."""
+
+
+class EndlessAllowance(LateRetryAllowance):
+    """A client that tries again whatever takes longer than its own time-out."""
+
+    def withdraw(self, requests: int, *, alone: bool) -> bool:
+        """Always true."""
+        del requests, alone
+        return True

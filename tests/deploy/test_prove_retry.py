@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.fakes.helm import CHART
 from tests.fakes.sandbox import in_sandbox
 
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = CHART / "files/prove_retry.py"
 
 
@@ -15,6 +16,7 @@ def proven(prelude: str = "", **environment: str) -> subprocess.CompletedProcess
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return in_sandbox(
         ["sh", "-c", f"{prelude} exec python {SCRIPT}"],
+        *("--ro-bind", ROOT, ROOT),  # also where the checkout is below /tmp
         environment={**os.environ, **environment, "PATH": path},
     )
 
