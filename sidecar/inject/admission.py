@@ -96,7 +96,7 @@ def _judged(request: dict[str, Any], uid: str, settings: InjectionSettings) -> A
     if before.problems:
         return _unfit(uid, subject, _reasons(before), settings)
     bare = applied(pod, before.operations)
-    found = inject(bare, settings, name=workload_name(bare), ends=_ends(bare))
+    found = inject(bare, settings, name=workload_name(bare))
     if found.skipped is not None:
         return _answer(uid, AdmissionOutcome.SKIPPED, subject)
     if found.problems:
@@ -105,17 +105,6 @@ def _judged(request: dict[str, Any], uid: str, settings: InjectionSettings) -> A
     if applied(bare, found.operations) == pod:
         return _answer(uid, AdmissionOutcome.UNCHANGED, subject, warnings=found.warnings)
     return _answer(uid, AdmissionOutcome.INJECTED, subject, patch=json_patch(pod, operations), warnings=found.warnings)
-
-
-def _ends(pod: Plain) -> bool:
-    """Whether a Job owns the pod."""
-    return any(owner.get("kind") == "Job" for owner in _owners(pod))
-
-
-def _owners(pod: Plain) -> list[dict[str, Any]]:
-    metadata = pod.get("metadata") if isinstance(pod, dict) else None
-    owners = metadata.get("ownerReferences") if isinstance(metadata, dict) else None
-    return [owner for owner in owners if isinstance(owner, dict)] if isinstance(owners, list) else []
 
 
 def _subject(request: dict[str, Any], pod: Plain) -> str:

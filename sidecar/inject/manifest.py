@@ -29,7 +29,6 @@ _PODS: Final[dict[tuple[str, str], Path]] = {
     ("batch", "CronJob"): ("spec", "jobTemplate", "spec", "template"),
 }
 """Where each kind has its pod, by group and kind."""
-_ENDING: Final = frozenset({"Job", "CronJob"})
 _LIST_ENDING: Final = "List"
 
 
@@ -40,11 +39,6 @@ class PodPlace:
     kind: str
     name: str
     at: Path
-
-    @property
-    def ends(self) -> bool:
-        """Whether the pod is over when its containers are."""
-        return self.kind in _ENDING
 
 
 @dataclass(slots=True)
@@ -69,7 +63,6 @@ def inject_manifest(content: bytes, file: str, settings: InjectionSettings) -> R
             pod,
             settings,
             name=workload_name(pod) if place.kind == "Pod" else place.name,
-            ends=place.ends,
             written=lambda path, value: text_of(bare, (*place.at, *path), value),
         )
         result.warnings.extend(f"{file}: {place.kind}/{place.name}: {warning}" for warning in found.warnings)

@@ -94,16 +94,14 @@ def inject(
     settings: InjectionSettings,
     *,
     name: str,
-    ends: bool = False,
     written: Callable[[Path, Plain], str | None] | None = None,
 ) -> Injection:
     """The changes that give a pod (or a pod template), which has none, a sidecar.
 
-    `name` is the service's where neither annotation nor label says it. `ends` is for pods of a Job: they are over when
-    their containers are. `written` tells how a file writes the scalar at a path, where that
-    is not had again once another value is in its place.
+    `name` is the service's where neither annotation nor label says it. `written` tells how a file writes
+    the scalar at a path, where that is not had again once another value is in its place.
     """
-    return _Injector(pod, settings, name, ends, written or _unwritten).injection()
+    return _Injector(pod, settings, name, written or _unwritten).injection()
 
 
 def uninject(pod: Plain) -> Injection:
@@ -144,13 +142,11 @@ class _Injector:
         pod: Plain,
         settings: InjectionSettings,
         name: str,
-        ends: bool,  # noqa: FBT001 - given by name to `inject`
         written: Callable[[Path, Plain], str | None],
     ) -> None:
         self._pod = pod
         self._settings = settings
         self._name = name
-        self._ends = ends
         self._written = written
         self._found = Injection()
         self._record = _Record()
@@ -234,10 +230,10 @@ class _Injector:
             if volume.get("name") in _VOLUMES:
                 rule = f"is a name of the sidecar's, which {INJECTED} does not know of: rename it"
                 self._problem(("spec", "volumes", volume["name"], "name"), rule, volume["name"])
-        if self._ends and not native:
-            rule = "must be native in a Job, which would never end beside a container that keeps running"
-            said = annotation("native") if "sidecar.io/native" in _mapping(self._pod, _ANNOTATIONS) else ("spec",)
-            self._problem(said, rule, "native: false")
+        restart = spec.get("restartPolicy", "Always")
+        if restart != "Always" and not native:
+            rule = "does not go with a container that keeps running: the pod would never end; have it native"
+            self._problem(("spec", "restartPolicy"), rule, restart)
 
     def _check_policy(self, workload: Workload) -> None:
         if "SIDECAR_POLICY" in workload.variables and self._settings.authority is not UNSET:
@@ -512,11 +508,12 @@ def _undone(pod: Plain, record: _Record) -> list[Operation]:
     created = {tuple(path) for path in record.created}
     operations: list[Operation] = []
 
-    def without(path: Path, ours: Callable[[Plain], bool]) -> None:
+    def without(path: Path, ours: Callable[[str], bool]) -> None:
         items = _at(pod, path)
         if not isinstance(items, list):
             return
-        names = [item["name"] for item in items if isinstance(item, dict) and ours(item.get("name"))]
+        found = [item.get("name") for item in items if isinstance(item, dict)]
+        names = [name for name in found if isinstance(name, str) and ours(name)]
         if path in created and len(names) == len(items):
             operations.append(RemoveKey(path[:-1], str(path[-1])))
         elif path not in replaced:
@@ -553,7 +550,7 @@ def _record(text: object) -> _Record:
         if not isinstance(parts, dict):
             raise TypeError("not a mapping")
         record = _Record(**parts)
-        for path in (*record.created, *(path for path, _ in record.added)):
+        for path in (*record.created, *([*path, name] for path, name in record.added)):
             _check_path(path)
         for each in record.replaced:
             _check_path(each["path"])

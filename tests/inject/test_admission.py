@@ -143,9 +143,10 @@ def test_a_pod_that_can_not_have_one_is_let_through_with_a_warning_or_refused_as
     assert rule in failing["status"]["message"]
 
 
-def test_a_pod_of_a_job_is_not_given_a_container_that_never_ends() -> None:
+@pytest.mark.parametrize("restart", ["Never", "OnFailure"])
+def test_a_pod_that_is_to_end_is_not_given_a_container_that_never_ends(restart: str) -> None:
     made = workload("Pod")
-    made["metadata"]["ownerReferences"] = [{"apiVersion": "batch/v1", "kind": "Job", "name": "night"}]
+    made["spec"]["restartPolicy"] = restart
 
     assert answered(request(made), PLAIN)[0].admission is AdmissionOutcome.PASSED
     assert answered(request(made), DEFAULTS)[0].admission is AdmissionOutcome.INJECTED
@@ -173,6 +174,13 @@ def test_warnings_are_as_short_and_as_few_as_api_servers_take_them() -> None:
 
     assert len(response["warnings"]) == 10
     assert all(len(warning) <= 256 for warning in response["warnings"])
+
+
+def test_a_name_that_is_no_text_is_answered_in_a_pod_that_has_a_sidecar_already() -> None:
+    made = patched(workload("Pod"), answered(request(workload("Pod")))[1])
+    made["spec"]["volumes"][0]["name"] = ["retry-sidecar-config"]
+
+    assert answered(request(made))[0].admission is AdmissionOutcome.PASSED
 
 
 def test_what_is_said_of_a_pod_can_be_logged_whatever_it_is_called() -> None:
@@ -267,6 +275,11 @@ PLACES = (
     ("spec", "containers", 0, "ports"),
     ("spec", "initContainers"),
     ("spec", "volumes"),
+    ("spec", "volumes", 0),
+    ("spec", "volumes", 0, "name"),
+    ("spec", "initContainers", 0),
+    ("spec", "initContainers", 0, "name"),
+    ("spec", "restartPolicy"),
     ("spec", "terminationGracePeriodSeconds"),
     ("spec", "hostNetwork"),
 )
@@ -282,7 +295,7 @@ PLACES = (
 def test_whatever_stands_anywhere_in_a_pod_is_answered_and_a_patch_applies(
     place: tuple[Any, ...], value: Any, already: bool, chosen: InjectionSettings
 ) -> None:
-    made = workload("Pod")
+    made = workload("Pod", pod(volumes=[{"name": "v"}], initContainers=[{"name": "i"}]))
     if already:
         made = patched(made, answered(request(made))[1])
     around: Any = made

@@ -91,7 +91,7 @@ def test_a_job_beside_a_container_that_keeps_running_would_never_end_and_is_refu
     findings = refusal(block(workload(kind)), PLAIN)
 
     assert len(findings) == 1
-    assert "must be native in a Job, which would never end" in findings[0]
+    assert "spec.restartPolicy: does not go with a container that keeps running: the pod would never end" in findings[0]
 
 
 def test_comments_order_and_everything_else_stay() -> None:
