@@ -109,7 +109,7 @@ docs: $(DEV) ## write the pages that are made from the code
 
 .PHONY: manifests
 manifests: $(DEV) ## write deploy/kubernetes from the chart (fetches helm, about 40 MB)
-	@$(BIN)/python -m tests.deploy.plain_manifests > deploy/kubernetes/retry-sidecar.yaml
+	@$(BIN)/python -m tests.deploy.plain_manifests
 
 .PHONY: dist
 dist: $(DEV) ## build the sdist and the wheel into dist/, and check what PyPI would show of them

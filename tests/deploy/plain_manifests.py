@@ -3,16 +3,25 @@
 `make manifests` writes them; a test holds them.
 """
 
-import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
 
 import yaml
+from click.testing import CliRunner
 
-from tests.fakes.helm import Document, render
+from sidecar.cli.inject import inject
+from tests.fakes.helm import ROOT, Document, render
+
+FOLDER = ROOT / "deploy/kubernetes"
 
 NAMESPACE = "sidecar-system"
 HEAD = """\
 # The webhook and the policy, as the chart gives them for cert-manager. Made from helm/ by `make manifests`.
 #   kubectl apply --filename retry-sidecar.yaml
+"""
+SETTINGS_HEAD = """\
+# What the webhook puts into pods, for `sidecar inject --settings injection.yaml`. Made from helm/ by `make manifests`.
 """
 VALUES = {"webhook": {"certificate": {"source": "cert-manager"}}, "test": {"enabled": False}}
 OF_HELM = ("app.kubernetes.io/managed-by", "helm.sh/chart")
@@ -26,7 +35,7 @@ def without_helm(node: object) -> object:
 
 
 def manifests() -> str:
-    """The file."""
+    """The webhook and the policy."""
     pod_security = {"pod-security.kubernetes.io/enforce": "restricted"}
     namespace: Document = {
         "apiVersion": "v1",
@@ -37,5 +46,29 @@ def manifests() -> str:
     return HEAD + yaml.safe_dump_all(objects, sort_keys=False, width=1000, explicit_start=True)
 
 
+def injection_settings(values: Mapping[str, object] | None = None) -> str:
+    """The settings of `sidecar inject`: those of the chart's webhook."""
+    data = (document.get("data", {}) for document in render(values or {}) if document["kind"] == "ConfigMap")
+    (text,) = [entries["injection.yaml"] for entries in data if "injection.yaml" in entries]
+    return str(text)
+
+
+def injected(manifest: str, settings: str) -> str:
+    """What `sidecar inject` makes of a manifest; its complaint where it makes nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "injection.yaml").write_text(settings, encoding="utf-8")
+        ran = CliRunner().invoke(inject, ["--settings", f"{folder}/injection.yaml", "-"], input=manifest)
+    return ran.stdout if ran.exit_code == 0 else ran.output
+
+
+def main() -> None:
+    """Write the files."""
+    settings = injection_settings()
+    example = (FOLDER / "checkout.yaml").read_text(encoding="utf-8")
+    (FOLDER / "retry-sidecar.yaml").write_text(manifests(), encoding="utf-8")
+    (FOLDER / "injection.yaml").write_text(SETTINGS_HEAD + settings, encoding="utf-8")
+    (FOLDER / "checkout-with-sidecar.yaml").write_text(injected(example, settings), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    sys.stdout.write(manifests())
+    main()

@@ -21,6 +21,8 @@ from tests.fakes.kubernetes import assert_valid, pods_of, unrestricted
 from tests.fakes.tools import tool
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+KEY = "Lh01gUbAXCj5bJqw5IsSMNC0qaBgtlympkrpmH/oAs4="
+"""A public key, as `sidecar policy keygen` prints it."""
 MONITORED = {name: {"enabled": True} for name in ("podMonitor", "rules", "dashboard")}
 SERVICE = 'service: checkout\ndestinations: {payments: {endpoints: ["http://payments.shop.svc:8080"]}}\n'
 STORE = {"redis": "redis://keys.shop.svc:6379/0"}
@@ -89,10 +91,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "plain containers": {"injection": {"native": False}},
     "an image by digest": {"image": {"repository": "registry.corp/retry-sidecar", "digest": "sha256:" + "a" * 64}},
     "a policy at an address": {
-        "policy": {"url": "https://policy.corp/fleet.yaml", "caBundle": PEM, "keys": {"ann": "a2V5"}, "required": 1}
+        "policy": {"url": "https://policy.corp/fleet.yaml", "caBundle": PEM, "keys": {"ann": KEY}, "required": 1}
     },
     "a signed policy": {
-        "policy": {"keys": {"ann": "a2V5"}, "signatures": '{"keyid":"ann","sig":"c2ln"}\n'},
+        "policy": {"keys": {"ann": KEY}, "signatures": '{"keyid":"ann","sig":"c2ln"}\n'},
     },
     "a policy for some namespaces": {"namespaces": {"shop": None, "stock": {"policy": True}, "old": {"policy": False}}},
     "editors of the policy": {
@@ -406,3 +408,13 @@ def test_the_webhook_is_started_by_flags_that_it_has() -> None:
 
     assert name == "webhook"
     assert "can not be read" in CliRunner().invoke(cli, [name, *arguments]).stderr
+
+
+@pytest.mark.parametrize("variant", ["the default", "a policy at an address", "a signed policy"])
+def test_the_authority_is_one_that_a_sidecar_takes(variant: str, tmp_path: Path) -> None:
+    policy = the(render(VARIANTS[variant]), "ConfigMap", "retry-sidecar-policy")
+    (tmp_path / "authority.yaml").write_text(policy["data"]["authority.yaml"], encoding="utf-8")
+
+    ran = CliRunner().invoke(cli, ["policy", "check", str(tmp_path / "authority.yaml")])
+
+    assert ran.exit_code == 0, ran.output

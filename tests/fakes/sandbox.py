@@ -2,10 +2,13 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.fakes.tools import tool
+
+CHECKOUT = Path(__file__).parents[2]
 
 
 def in_sandbox(
@@ -23,7 +26,10 @@ def in_sandbox(
     """
     sandbox = [tool("bwrap"), "--die-with-parent", "--unshare-net", "--unshare-pid", "--unshare-ipc"]
     places = ["--bind" if writable else "--ro-bind", root, "/", "--dev", "/dev", "--proc", "/proc"]
-    places += ["--tmpfs", "/tmp"] if tmp else []
+    if tmp:
+        places += ["--tmpfs", "/tmp"]
+        hidden = (place for place in (CHECKOUT, sys.prefix, sys.base_prefix) if Path(place).is_relative_to("/tmp"))
+        places += (word for place in hidden for word in ("--ro-bind", place, place))
     return subprocess.run(
         [*map(str, (*sandbox, *places, *options, "--", *command))],
         env=dict(os.environ if environment is None else environment),

@@ -7,6 +7,7 @@ drain: {{ .Values.injection.drain }}
 resources: {{- toYaml .Values.injection.resources | nindent 2 }}
 {{- if .Values.policy.enabled }}
 authority: retry-sidecar-policy
+authority_required: {{ .Values.policy.mandatory }}
 {{- end }}
 config_map: retry-sidecar
 failure: {{ lower .Values.webhook.failurePolicy }}
