@@ -24,7 +24,7 @@ COPY config/scenarios config/scenarios
 # Compiled once, here: a read-only root could not keep what is compiled at the start. Hashes, not times, say what is current.
 RUN /tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
  && /tools/bin/pip --python /opt/sidecar/bin/python install --no-compile --no-deps --no-index /wheels/*.whl \
- && python -m compileall -q --invalidation-mode unchecked-hash /opt/sidecar/lib
+ && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/sidecar/lib
 
 FROM ${BASE}
 ARG BASE

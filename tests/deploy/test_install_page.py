@@ -12,6 +12,10 @@ import yaml
 from tests.fakes.helm import ROOT, helm, program
 
 PAGES = ("README.md", "docs/install.md")
+VERBS = {
+    "helm": {"install", "upgrade", "uninstall", "test", "get", "rollback"},
+    "kubectl": {"patch", "label", "apply", "delete", "rollout", "kustomize"},
+}
 DEPLOYMENT = {
     "apiVersion": "apps/v1",
     "kind": "Deployment",
@@ -98,3 +102,16 @@ def test_the_notes_of_the_chart_say_the_change_of_the_base_url(tmp_path: Path) -
     )
     assert patched(out, tmp_path)["spec"]["template"]["metadata"]["labels"]["sidecar.io/inject"] == "disabled"
     assert "http://payments.SHOP.svc:8080  ->  http://127.0.0.1:16101" in notes
+
+
+@pytest.mark.parametrize("page", [*PAGES, "helm/retry-sidecar/README.md"])
+@pytest.mark.parametrize("name", ["helm", "kubectl"])
+def test_every_option_on_the_page_is_one_of_its_command(page: str, name: str) -> None:
+    for command in commands(page, name):
+        verb = next(word for word in command[1:] if word in VERBS[name])
+        told = subprocess.run([program(name), verb, "--help"], capture_output=True, text=True, check=True).stdout
+        told += subprocess.run([program(name), "options"], capture_output=True, text=True, check=False).stdout
+
+        unknown = [word for word in command if word.startswith("--") and word.partition("=")[0] not in told]
+
+        assert unknown == [], f"{name} {verb}"
