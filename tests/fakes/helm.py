@@ -41,8 +41,8 @@ class RefusedByHelm(Exception):
     """Helm took exception to the values or the chart; the text is its message."""
 
 
-def helm(*arguments: str, values: Mapping[str, object] | None = None) -> str:
-    """What helm prints, with `values` as its last values file.
+def helm(*arguments: str, values: Mapping[str, object] | None = None, cluster: Path | None = None) -> str:
+    """What helm prints, with `values` as its last values file, and `cluster` as the kubeconfig.
 
     Raises RefusedByHelm with its message.
     """
@@ -54,7 +54,7 @@ def helm(*arguments: str, values: Mapping[str, object] | None = None) -> str:
         ran = subprocess.run(
             command,
             input=json.dumps(values or {}),
-            env={**environment, "KUBECONFIG": os.devnull},
+            env={**environment, "KUBECONFIG": str(cluster or os.devnull)},
             capture_output=True,
             text=True,
             timeout=60,
