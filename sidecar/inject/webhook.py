@@ -1,6 +1,7 @@
 """The mutating admission webhook: AdmissionReviews over TLS, and /livez, /readyz and /metrics on the same port."""
 
 import asyncio
+import logging
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -9,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import generate_latest
 
@@ -130,7 +132,9 @@ class WebhookServer:
                 web.get("/metrics", self._measured),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        logger = logging.getLogger("sidecar.webhook.http")
+        logger.addFilter(_is_ours)
+        self._runner = web.AppRunner(app, access_log=None, logger=logger, shutdown_timeout=1.0, auto_decompress=False)
         await self._runner.setup()
         handlers = self._runner.server
         assert handlers is not None
@@ -189,13 +193,15 @@ class WebhookServer:
             self._limit.answered(transport)
 
     async def _mutate(self, request: web.Request) -> web.Response:
-        if request.content_type not in ("application/json", ""):
-            return self._unreviewable(415, "must be application/json")
+        if request.content_type not in ("application/json", "") or hdrs.CONTENT_ENCODING in request.headers:
+            return self._unreviewable(415, "must be application/json, as it is")
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 content = await request.read()
         except TimeoutError:
             return self._unreviewable(408, f"must be whole after {BODY_SECONDS:g} s")
+        except (web.RequestPayloadError, ConnectionError):
+            return self._unreviewable(400, "ended too early")
         except web.HTTPRequestEntityTooLarge:
             return self._unreviewable(413, f"must be at most {BODY_CEILING_BYTES >> 20} MiB")
         began = self._clock()
@@ -260,3 +266,8 @@ class WebhookServer:
         elif changed:
             self.metrics.reloads.labels(document, "success").inc()
             self._tell(20, "reloaded", document=document)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a line is about us: bytes that are no HTTP are answered, and may not fill the log with tracebacks."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)

@@ -1,6 +1,7 @@
 """The webhook over real TLS: what is asked well is answered, what is garbage costs nobody else anything."""
 
 import asyncio
+import gzip
 import io
 import json
 import ssl
@@ -169,6 +170,34 @@ async def test_a_slow_caller_holds_up_nobody(running: Running) -> None:
     assert statuses == [200] * 20
     for _, writer in slow:
         writer.transport.abort()
+
+
+@pytest.mark.parametrize("body", [b"abc", gzip.compress(REVIEW), gzip.compress(b" " * 50_000_000)])
+async def test_a_compressed_body_is_refused_without_a_look_into_it(running: Running, body: bytes) -> None:
+    """What claimed to be gzip and was not got a 500, and a small one that was took 1.5 s."""
+    reader, writer = await running.open()
+
+    head = f"POST /mutate HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    answer = await reader.read()
+    writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 415 ")
+
+
+async def test_a_caller_that_leaves_in_the_middle_is_no_error_of_ours(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        _, writer = await running.open()
+        writer.write(
+            b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+        )
+        await writer.drain()
+        writer.transport.abort()
+
+    assert (await running.post(REVIEW))[0] == 200
+    assert [record for record in caplog.records if record.exc_info] == []
 
 
 async def test_bytes_that_are_no_tls_or_no_http_hurt_nobody(running: Running) -> None:
