@@ -20,7 +20,7 @@ HEAD = """# Chart retry-sidecar
 [docs/install.md](../../docs/install.md) leads through an installation, an upgrade and its removal.
 
 ```sh
-helm install retry-sidecar helm/retry-sidecar --namespace sidecar-system --create-namespace \\
+helm install retry-sidecar helm/retry-sidecar --namespace sidecar-system --create-namespace --wait \\
   --set image.repository=registry.example.com/retry-sidecar --set namespaces.shop.policy=true
 ```
 
