@@ -9,7 +9,7 @@ from timeit import repeat
 from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import Result
 from sidecar.engine.policy import DestinationPolicy
-from sidecar.engine.retry import Exchange
+from sidecar.engine.retry import RetryState
 
 EXCHANGES = 50_000
 REPETITIONS = 7
@@ -26,7 +26,7 @@ def nanoseconds() -> float:
     def exchange() -> None:
         nonlocal now
         now += APART
-        one = Exchange(destination, now, FOREVER)
+        one = RetryState(destination, now, FOREVER)
         one.admit(now)
         one.on_status(now, 200, None)
         one.finish(now, success)

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from sidecar.engine.destination import UNLISTED
 from sidecar.engine.shadow import Shadow
 from sidecar.governance.documents.bound import written
-from sidecar.governance.documents.document import INGRESS_NAME, RESERVED_NAME
+from sidecar.governance.documents.document import INGRESS_NAME
 from sidecar.governance.policy.resolve import Origin
 from sidecar.governance.policy.snapshot import Snapshot
 from sidecar.governance.policy.waivers import State, begins_at, ends_at, state_of
@@ -38,7 +39,7 @@ def policy_view(
         "files": [str(file) for file in snapshot.files],
         "destinations": {name: _origins(destination.provenance) for name, destination in snapshot.destinations.items()},
         **({} if snapshot.ingress is None else {INGRESS_NAME: _origins(snapshot.ingress.provenance)}),
-        RESERVED_NAME: _origins(snapshot.unlisted_provenance),
+        UNLISTED: _origins(snapshot.unlisted_provenance),
         "exceptions": _exceptions(snapshot, uses, now),
     }
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from sidecar.engine.destination import Destination
+from sidecar.engine.destination import UNLISTED, Destination
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.shadow import Shadow
 from sidecar.governance.documents.document import INGRESS_NAME
@@ -29,7 +29,7 @@ from sidecar.proxy.pool import Pool
 from sidecar.proxy.route import Role, Route
 from sidecar.proxy.router import Router
 from sidecar.proxy.tls_contexts import TlsContexts
-from sidecar.proxy.unlisted_hosts import UNLISTED, UnlistedHosts
+from sidecar.proxy.unlisted_hosts import UnlistedHosts
 from sidecar.wire.writer import VIA
 
 NotListening = Callable[[Address, str], None]

@@ -9,14 +9,13 @@ from sidecar.admin.state import ReloadResult
 from sidecar.app.build import RouteTable
 from sidecar.app.reload import PolicyInForce
 from sidecar.background import BackgroundTasks
-from sidecar.engine.destination import Destination
+from sidecar.engine.destination import UNLISTED, Destination
 from sidecar.engine.shadow import Shadow
 from sidecar.governance.documents.document import INGRESS_NAME
 from sidecar.governance.policy.waivers import ends_at
 from sidecar.governance.trust.certificates import CertificateStore
 from sidecar.idempotency.desk import KeyDesk
 from sidecar.idempotency.gate import KeyOutcome, ProbeOutcome
-from sidecar.proxy.unlisted_hosts import UNLISTED
 from sidecar.telemetry import metrics_source
 from sidecar.telemetry.history import History
 from sidecar.telemetry.log import Log

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from sidecar.engine.classify import classify
-from sidecar.engine.destination import Destination
+from sidecar.engine.destination import UNLISTED, Destination
 from sidecar.engine.driver import Driver, DriverPhase
 from sidecar.engine.outcome import FailureClass, Fault
 from sidecar.engine.policy import DestinationPolicy, RetryPolicy
-from sidecar.engine.retry import Exchange
+from sidecar.engine.retry import RetryState
 from sidecar.engine.verdict import Refusal
 from sidecar.governance.policy.resolve import Origin
 from sidecar.governance.policy.snapshot import DestinationSnapshot, Snapshot
@@ -20,8 +20,6 @@ from sidecar.proxy.host_table import HostTable
 from sidecar.proxy.key_dialect import UNSAFE_METHODS, KeyDialect, dialect_of
 from sidecar.wire.authority import parse_authority
 from sidecar.wire.head import RequestHead
-
-UNLISTED: Final = "unlisted"
 
 _BAD_GATEWAY: Final = 502
 _GATEWAY_TIMEOUT: Final = 504
@@ -244,7 +242,7 @@ class _Run:
         before = min(_MOST_REQUESTS, int(outcome.rate * now))
         for number in range(before):
             destination.budget.deposit(now * number / before)
-        exchange = Exchange(destination, now, now + until)
+        exchange = RetryState(destination, now, now + until)
         exchange.policy = way.policy
         exchange.deadline = now + way.policy.timeout
         exchange.replayable = body_bytes <= way.policy.retry.replay_buffer_bytes

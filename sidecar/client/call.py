@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 from sidecar.client.failure import Failure, fault_of
 from sidecar.engine.destination import Destination
 from sidecar.engine.driver import Driver
-from sidecar.engine.retry import Exchange
+from sidecar.engine.retry import RetryState
 from sidecar.engine.verdict import Refusal
 
 SUCCESS_STATUS: Final = 200
@@ -87,7 +87,7 @@ class GovernedCall(Generic[T]):
         replayable: bool,
         overlapping: bool,
     ) -> None:
-        self.exchange = Exchange(destination, now, repeatable_until)
+        self.exchange = RetryState(destination, now, repeatable_until)
         self.exchange.replayable = replayable
         self._driver = Driver(self, self.exchange, overlapping=overlapping)
         self._lock = lock

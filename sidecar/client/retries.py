@@ -9,10 +9,9 @@ from typing import Final
 
 from sidecar.client.governed import GovernedDestination
 from sidecar.client.observer import CallObserver
-from sidecar.engine.destination import Destination
+from sidecar.engine.destination import UNLISTED, Destination
 from sidecar.engine.policy import DestinationPolicy
 
-UNLISTED: Final = "unlisted"
 _RAND: Final = SystemRandom().random
 MAX_UNLISTED: Final = 256
 """Hosts that no destination names with budget, breaker and limit of their own; all beyond share one state."""

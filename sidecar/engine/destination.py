@@ -12,6 +12,9 @@ from sidecar.engine.tally import Tally
 from sidecar.engine.wait_queue import Waiter
 from sidecar.engine.window import Window
 
+UNLISTED: Final = "unlisted"
+"""The name of all hosts that no document names: in metrics, refusals and documents, where it is reserved."""
+
 _NEVER: Final = float("inf")
 _PROBING = frozenset({OPEN, HALF_OPEN})  # of which the next to be admitted is a probe, unless it is refused
 OUTLIER_FAILURES = 5

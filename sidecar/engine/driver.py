@@ -1,6 +1,6 @@
 """One request from admission to its end, for a host that makes attempts and keeps time.
 
-`retry.Exchange` decides; a host sends, waits and delivers. The order of calls between them is the same for every host:
+`RetryState` decides; a host sends, waits and delivers. The order of calls between them is the same for every host:
 admit, begin an attempt, become late, back off, depart, call off, wake those who wait. It is written down here once. The
 client library and the simulator drive their requests with it. The proxy has a phase table of its own, because a call
 between objects costs its hot path 0.1 µs; `tests/vectors` holds both to the same cases.
@@ -11,7 +11,7 @@ from typing import Final, Protocol, assert_never
 
 from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import Fault, Result, result_of
-from sidecar.engine.retry import Admission, Exchange
+from sidecar.engine.retry import Admission, RetryState
 from sidecar.engine.verdict import Await, Deliver, Refusal, Retry, Verdict
 
 
@@ -73,7 +73,7 @@ class Driver:
 
     __slots__ = ("_current", "_kept", "_kept_result", "_late", "_overlapping", "_refusal", "exchange", "host", "phase")
 
-    def __init__(self, host: DriverHost, exchange: Exchange, *, overlapping: bool = True) -> None:
+    def __init__(self, host: DriverHost, exchange: RetryState, *, overlapping: bool = True) -> None:
         """`overlapping`: the host can have two attempts under way at once. If not, a late attempt is awaited alone."""
         self.host = host
         self.exchange = exchange
@@ -287,7 +287,7 @@ def wake(destination: Destination, now: float) -> None:
 
 
 def _driver_of(waiter: object) -> Driver:
-    assert isinstance(waiter, Exchange)
+    assert isinstance(waiter, RetryState)
     driver = waiter.host
     assert isinstance(driver, Driver)
     return driver

@@ -82,7 +82,7 @@ _ADMITTING: Final = frozenset({CLOSED, RECOVERING})
 _FAST_FAULTS: Final = frozenset({Fault.CONNECT_FAILURE, Fault.RESET, Fault.PROTOCOL})
 
 
-class Exchange:
+class RetryState:
     """One request and its attempts. The host calls in the order in which things happen, and does what it is told.
 
     `replayable`, `committed` and `host` (its own object, unused here) are the host's to set; for a route of its own

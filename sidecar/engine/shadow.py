@@ -12,7 +12,7 @@ from typing import Final
 from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import Fault, Result
 from sidecar.engine.policy import DestinationPolicy
-from sidecar.engine.retry import Admission, Exchange
+from sidecar.engine.retry import Admission, RetryState
 from sidecar.engine.verdict import Deliver, Refusal, Retry, Verdict
 from sidecar.engine.window import Window
 
@@ -102,7 +102,7 @@ class ShadowExchange:
     def __init__(
         self,
         shadow: Shadow,
-        real: Exchange,
+        real: RetryState,
         now: float,
         repeatable_until: float,
         policy: DestinationPolicy | None = None,
@@ -110,7 +110,7 @@ class ShadowExchange:
         """`policy` is of the route that the request would be on; None for the destination's."""
         self._shadow = shadow
         self._real = real
-        self._twin = Exchange(shadow.destination, now, repeatable_until)
+        self._twin = RetryState(shadow.destination, now, repeatable_until)
         if policy is not None:
             self._twin.policy = policy
         self._follows = True

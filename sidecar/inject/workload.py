@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from sidecar.governance.documents.document import INGRESS_NAME, RESERVED_NAME
+from sidecar.governance.documents.document import INGRESS_NAME
 from sidecar.governance.documents.finding import near, shown
 from sidecar.governance.documents.units import Duration
 from sidecar.inject.patch import Path
@@ -159,7 +159,7 @@ def _filled(value: str) -> str:
 
 
 def _destination(name: str) -> None:
-    if _NAME.fullmatch(name) is None or name in (RESERVED_NAME, INGRESS_NAME):
+    if _NAME.fullmatch(name) is None or name in (UNLISTED, INGRESS_NAME):
         raise ValueError(f"must name destinations by at most 63 of a-z, 0-9, '-' and '_', not {name!r}")
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from sidecar.governance.documents.bound import written
-from sidecar.governance.documents.document import INGRESS_NAME, RESERVED_NAME
+from sidecar.governance.documents.document import INGRESS_NAME
 from sidecar.governance.documents.finding import Finding, shown
 from sidecar.governance.documents.route_match import RouteMatch
 from sidecar.governance.documents.setting_spec import Looser
@@ -222,7 +222,7 @@ def destination_name(foreign: str) -> str:
             letters.append("-")
         letters.append(character.lower() if character.isascii() and character.isalnum() else "-")
     name = "-".join(filter(None, "".join(letters).split("-")))[:63].rstrip("-") or "unnamed"
-    return f"{name}-service" if name in {RESERVED_NAME, INGRESS_NAME} else name
+    return f"{name}-service" if name in {UNLISTED, INGRESS_NAME} else name
 
 
 def _note(

@@ -10,13 +10,14 @@ from typing import Protocol
 from weakref import WeakSet
 
 from sidecar.engine.breaker import BreakerState
+from sidecar.engine.destination import UNLISTED
 from sidecar.engine.outcome import Result
-from sidecar.engine.record import ExchangeRecord
-from sidecar.engine.trace import ExchangeTrace
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.proxy.egress_guard import EgressGuard
 from sidecar.proxy.resolver import DnsLookupLimit
 from sidecar.proxy.timers import Wheel
+from sidecar.telemetry.record import ExchangeRecord
+from sidecar.telemetry.trace import ExchangeTrace
 from sidecar.wire.head import RequestHead, ResponseHead
 from sidecar.wire.malformed import REASONS
 from sidecar.wire.misdirected import MISDIRECTIONS, Misdirected
@@ -166,7 +167,7 @@ class ProxyContext:
             target = b"http://" + head.host + target
         self.recorder.record(
             ExchangeRecord(
-                destination="unlisted",
+                destination=UNLISTED,
                 method=head.method.decode("ascii"),
                 target=target.partition(b"?")[0].decode("latin-1"),
                 status=error.status,

@@ -3,9 +3,8 @@
 Only exchanges of destinations that have a candidate are followed so.
 """
 
-from sidecar.engine import retry
 from sidecar.engine.outcome import Fault
-from sidecar.engine.retry import Admission
+from sidecar.engine.retry import Admission, RetryState
 from sidecar.engine.shadow import Shadow, ShadowExchange
 from sidecar.engine.verdict import Refusal, Verdict
 from sidecar.proxy.call_routes import CallRoutes
@@ -26,7 +25,7 @@ class DryRun(ExchangeObserver):
         self._shadow = shadow
         self._head = head
 
-    def on_begin(self, engine: retry.Exchange, now: float) -> None:
+    def on_begin(self, engine: RetryState, now: float) -> None:
         policy = self._shadow.destination.policy
         call = self._calls.find(self._head.method, self._head.target) if self._calls.routes else None
         if call is not None:

@@ -6,9 +6,8 @@ each of its steps, 15 ns. Two that follow the same exchange are a `PairOfObserve
 
 from dataclasses import dataclass
 
-from sidecar.engine import retry
 from sidecar.engine.outcome import AttemptKind, Fault, Result
-from sidecar.engine.retry import Admission
+from sidecar.engine.retry import Admission, RetryState
 from sidecar.engine.verdict import Refusal, Verdict
 from sidecar.proxy.stream import ConnectionOwner
 
@@ -31,7 +30,7 @@ class ExchangeObserver:
 
     __slots__ = ()
 
-    def on_begin(self, engine: retry.Exchange, now: float) -> None:
+    def on_begin(self, engine: RetryState, now: float) -> None:
         """Before the original asks for admission."""
 
     def on_admission(self, now: float, admission: Admission | Refusal) -> None:
@@ -92,7 +91,7 @@ class PairOfObservers(ExchangeObserver):
         self._one = one
         self._other = other
 
-    def on_begin(self, engine: retry.Exchange, now: float) -> None:
+    def on_begin(self, engine: RetryState, now: float) -> None:
         self._one.on_begin(engine, now)
         self._other.on_begin(engine, now)
 

@@ -14,22 +14,18 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from typing import Final
 
-import aiohappyeyeballs
 from aiohappyeyeballs import AddrInfoType
 
 from sidecar.engine.endpoint import HealthRecord, P2CBalancer
 from sidecar.net import Endpoint, bracketed
 from sidecar.proxy.codecs import HTTP1, Codecs, NewConnection
 from sidecar.proxy.context import ProxyContext
+from sidecar.proxy.happy_eyeballs import STAGGER_SECONDS, connect_first
 from sidecar.proxy.open_files import OutOfFiles, exhausted
 from sidecar.proxy.resolver import DnsLookupLimit, Resolver
 from sidecar.proxy.stream import ConnectionWaiter, Stream, UpstreamConnection
 from sidecar.proxy.timers import Timer
 from sidecar.proxy.tls import SHUTDOWN_SECONDS, ClientTls, HandshakeFailed, failure_of
-
-_STAGGER: Final = 0.25  # RFC 8305 §5: the connection attempt delay
-_MAX_RACE: Final = 4
-"""Addresses tried for one connection, one every _STAGGER."""
 
 _CLOSED_WITHIN: Final = 0.005
 """Seconds in which the file of a connection is free after it was closed: a few turns of the loop."""
@@ -317,11 +313,7 @@ class EndpointPool:
 
         try:
             async with asyncio.timeout(context.limits.connect_timeout):
-                race = await self._race(chosen)
-                sock = await aiohappyeyeballs.start_connection(
-                    race, happy_eyeballs_delay=_STAGGER if len(race) > 1 else None, loop=context.loop
-                )
-                context.guard.check_connected(sock)
+                sock = await connect_first(await self._candidates(chosen), context.guard, context.loop)
                 address = self._address_of(sock, chosen)
                 if address is not chosen:
                     chosen.record_connect_failure(context.clock())
@@ -345,7 +337,7 @@ class EndpointPool:
             if exhausted(error):
                 raise OutOfFiles from error
             now = context.clock()
-            if isinstance(error, OSError) or now - began >= _STAGGER:
+            if isinstance(error, OSError) or now - began >= STAGGER_SECONDS:
                 # Cancelled by a time-out as well: an address that takes so long is not the one to try next.
                 address.record_connect_failure(now)
             if shaking and isinstance(error, (OSError, ValueError)):
@@ -358,20 +350,16 @@ class EndpointPool:
     def _label(self) -> str:
         return f"{self.endpoint.host}:{self.endpoint.port}"
 
-    async def _race(self, chosen: ResolvedAddress) -> list[AddrInfoType]:
+    async def _candidates(self, chosen: ResolvedAddress) -> list[AddrInfoType]:
         """The addresses to try: the chosen one, then others, the other family first."""
         if self._resolver is None:
             assert chosen.info is not None
-            race = [chosen.info]
-        else:
-            addresses = await self._resolver.addresses()
-            first = chosen.info or addresses[0]
-            others = [info for info in addresses if info[4] != first[4]]
-            others.sort(key=lambda info: info[0] == first[0])
-            race = [first, *others][:_MAX_RACE]
-        for _family, _kind, _protocol, _name, sockaddr in race:
-            self._context.guard.check(str(sockaddr[0]), int(sockaddr[1]))
-        return race
+            return [chosen.info]
+        addresses = await self._resolver.addresses()
+        first = chosen.info or addresses[0]
+        others = [info for info in addresses if info[4] != first[4]]
+        others.sort(key=lambda info: info[0] == first[0])
+        return [first, *others]
 
     def _address_of(self, sock: socket.socket, chosen: ResolvedAddress) -> ResolvedAddress:
         """The address that was connected to: any of them may have won the race."""

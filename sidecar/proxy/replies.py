@@ -7,6 +7,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
+from sidecar.engine.destination import UNLISTED
 from sidecar.engine.policy import MAX_ATTEMPTS_CEILING
 from sidecar.wire.head import ResponseHead
 
@@ -24,7 +25,7 @@ _PROXY_STATUS: Final = {
     "timeout": b"http_response_timeout",
     "breaker_open": b"destination_unavailable",
     "concurrency_limit": b"connection_limit_reached",
-    "unlisted": b"destination_not_found",
+    UNLISTED: b"destination_not_found",
     "loop": b"proxy_loop_detected",
     "link_local": b"destination_ip_prohibited",
     "connect_refused": b"http_request_denied",

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
+from sidecar.engine.destination import UNLISTED
 from sidecar.net import canonical_host
 from sidecar.proxy.host_table import HostTable
 from sidecar.proxy.route import Role, Route
-from sidecar.proxy.unlisted_hosts import UNLISTED, UnlistedHosts
+from sidecar.proxy.unlisted_hosts import UnlistedHosts
 from sidecar.wire.authority import USUAL_BYTES, parse_authority
 from sidecar.wire.head import RequestHead
 from sidecar.wire.malformed import Malformed

@@ -8,13 +8,13 @@ from copy import copy
 from random import getrandbits
 from typing import Final
 
-from sidecar.engine import retry
 from sidecar.engine.outcome import AttemptKind
-from sidecar.engine.trace import AttemptSpan, ExchangeTrace, TraceEvent
+from sidecar.engine.retry import RetryState
 from sidecar.engine.verdict import Refusal, Retry, Verdict
 from sidecar.proxy.context import ProxyContext, Tracer
 from sidecar.proxy.observer import ExchangeObserver, ExchangeSummary
 from sidecar.proxy.stream import ConnectionOwner
+from sidecar.telemetry.trace import AttemptSpan, ExchangeTrace, TraceEvent
 from sidecar.wire.head import RequestHead
 from sidecar.wire.traceparent import SAMPLED, TraceContext, count, parse_traceparent, without
 
@@ -65,7 +65,7 @@ class TracedExchange(ExchangeObserver):
         self._attempts: dict[int, _Attempt] = {}
         self._events: list[TraceEvent] = []
 
-    def on_begin(self, engine: retry.Exchange, now: float) -> None:
+    def on_begin(self, engine: RetryState, now: float) -> None:
         self._began = now
 
     def on_attempt(self, now: float, number: int, kind: AttemptKind, owner: ConnectionOwner) -> None:

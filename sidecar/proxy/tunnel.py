@@ -4,21 +4,16 @@ import asyncio
 import socket
 from asyncio import Transport
 from collections.abc import Callable
-from typing import Final, cast
-
-import aiohappyeyeballs
+from typing import cast
 
 from sidecar.proxy.context import ProxyContext
+from sidecar.proxy.happy_eyeballs import connect_first
 from sidecar.proxy.open_files import OutOfFiles, exhausted
 from sidecar.proxy.read_gate import ReadGate
 from sidecar.proxy.resolver import Resolver
 from sidecar.wire.authority import parse_authority
 from sidecar.wire.malformed import Malformed
 from sidecar.wire.misdirected import Misdirected
-
-_MAX_RACE: Final = 4
-"""Addresses tried for one tunnel, one every _STAGGER."""
-_STAGGER: Final = 0.25  # RFC 8305 §5: the connection attempt delay
 
 
 class _Side(asyncio.Protocol):
@@ -129,11 +124,7 @@ async def connect_tunnel(context: ProxyContext, target: bytes) -> Transport:
     try:
         async with asyncio.timeout(context.limits.connect_timeout):
             resolver = Resolver(context.loop, host, port, context.clock, dns_lookup_limit=context.dns_lookup_limit)
-            addresses = (await resolver.addresses())[:_MAX_RACE]
-            for *_, address in addresses:
-                context.guard.check(str(address[0]), int(address[1]))
-            sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_STAGGER, loop=context.loop)
-            context.guard.check_connected(sock)
+            sock = await connect_first(await resolver.addresses(), context.guard, context.loop)
             transport, _ = await context.loop.create_connection(_Pending, sock=sock)
     except BaseException as error:
         if sock is not None:

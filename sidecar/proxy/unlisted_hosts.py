@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from sidecar.engine.breaker import BreakerState
 from sidecar.engine.budget import NestedBudget, RetryBudget
-from sidecar.engine.destination import Destination
+from sidecar.engine.destination import UNLISTED, Destination
 from sidecar.engine.policy import BudgetPolicy, DestinationPolicy
 from sidecar.engine.tally import Tally
 from sidecar.net import Endpoint, canonical_host
@@ -23,7 +23,6 @@ from sidecar.proxy.route import Role, Route
 from sidecar.proxy.tls import ClientTls
 from sidecar.wire.misdirected import Misdirected
 
-UNLISTED: Final = "unlisted"
 MAX_HOSTS: Final = 256
 """Hosts with a state of their own; and again as many, with connections of their own, that share one."""
 _MAX_LOOK: Final = 8

@@ -18,7 +18,7 @@ from sidecar.engine.destination import Destination
 from sidecar.engine.endpoint import HealthRecord, P2CBalancer
 from sidecar.engine.outcome import Fault, Result, result_of
 from sidecar.engine.policy import DestinationPolicy
-from sidecar.engine.retry import Admission, Exchange
+from sidecar.engine.retry import Admission, RetryState
 from sidecar.engine.verdict import Await, Refusal, Retry, Verdict
 from sidecar.simulator.agenda import TICK, Agenda, Lane
 from sidecar.simulator.models import Cache, Pace, Slowness, draw, slow_draws
@@ -220,8 +220,8 @@ class Job:
         self.over = False
 
 
-class Call(Exchange):
-    """One call of one pod: the engine's exchange, and the job that it is made for."""
+class Call(RetryState):
+    """One call of one pod: its `RetryState`, and the job that it is made for."""
 
     __slots__ = (
         "dice",

@@ -1,1 +1,1 @@
-"""Exporters: metrics, log lines, traces, lag. It reads the engine and never acts on it."""
+"""Records of exchanges, and what carries them out: metrics, log lines, traces. Reads the engine, never acts on it."""

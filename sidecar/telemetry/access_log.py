@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Final
 
 from sidecar.engine.outcome import Result
-from sidecar.engine.record import AttemptRecord, ExchangeRecord
 from sidecar.telemetry.line_limit import LineLimit
 from sidecar.telemetry.log import Log
+from sidecar.telemetry.record import AttemptRecord, ExchangeRecord
 
 LINES_PER_SECOND: Final = 50.0
 LINES_BURST: Final = 100

@@ -16,8 +16,8 @@ from sidecar.engine.breaker import Breaker, BreakerState
 from sidecar.engine.destination import Destination
 from sidecar.engine.histogram import Histogram, quantile_of
 from sidecar.engine.outcome import AttemptKind, Result
-from sidecar.engine.record import ExchangeRecord
 from sidecar.engine.verdict import Refusal
+from sidecar.telemetry.record import ExchangeRecord
 
 ROWS: Final = 900
 ROW_SECONDS: Final = 1.0

@@ -18,7 +18,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from sidecar import __version__
-from sidecar.engine.trace import AttemptSpan, ExchangeTrace
+from sidecar.telemetry.trace import AttemptSpan, ExchangeTrace
 
 _SCOPE: Final = InstrumentationScope("sidecar", __version__)
 _KNOWN_METHODS: Final = frozenset(

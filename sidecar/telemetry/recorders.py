@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from sidecar.engine.record import ExchangeRecord
+from sidecar.telemetry.record import ExchangeRecord
 
 
 class Recorder(Protocol):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Final, Protocol
 
-from sidecar.engine.trace import ExchangeTrace
+from sidecar.telemetry.trace import ExchangeTrace
 
 QUEUE_SPANS: Final = 4096
 BATCH_TRACES: Final = 32

@@ -1,5 +1,7 @@
 """Requests that go nowhere though nothing is wrong with any destination."""
 
+from sidecar.engine.destination import UNLISTED
+
 
 class Misdirected(Exception):
     """A request whose target is refused, or that can not be sent for a reason of our own; its connection stays usable.
@@ -14,5 +16,5 @@ class Misdirected(Exception):
         self.detail = detail
 
 
-MISDIRECTIONS = ("unlisted", "loop", "address_refused", "connect_failure", "out_of_files")
+MISDIRECTIONS = (UNLISTED, "loop", "address_refused", "connect_failure", "out_of_files")
 """Every word that `Misdirected.reason` can be; `connect_failure` is that of a CONNECT."""

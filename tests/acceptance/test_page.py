@@ -14,10 +14,10 @@ from playwright.sync_api import Browser
 from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import Result
 from sidecar.engine.policy import DestinationPolicy
-from sidecar.engine.record import AttemptRecord
-from sidecar.engine.retry import Admission, Exchange
+from sidecar.engine.retry import Admission, RetryState
 from sidecar.engine.verdict import Refusal
 from sidecar.telemetry.history import History
+from sidecar.telemetry.record import AttemptRecord
 from tests.admin.scenery import EXCEPTION, SceneClock, ShownState, storm
 from tests.admin.shown import Look, Shown, chromium, shown
 from tests.telemetry.test_history import RECORD
@@ -71,7 +71,7 @@ def plain(*names: str) -> ShownState:
 def call(state: ShownState, name: str, status: int, times: int = 1) -> None:
     destination = state.destinations[name]
     for _ in range(times):
-        exchange = Exchange(destination, state.clock.now, -math.inf)
+        exchange = RetryState(destination, state.clock.now, -math.inf)
         if exchange.admit(state.clock.now) is Admission.GO:
             exchange.on_status(state.clock.now + 0.01, status, None)
             exchange.finish(state.clock.now + 0.01, Result.SUCCESS if status < 400 else Result.SERVER_ERROR)

@@ -10,9 +10,9 @@ from random import Random
 from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import Result
 from sidecar.engine.policy import DestinationPolicy
-from sidecar.engine.record import AttemptRecord, ExchangeRecord
 from sidecar.engine.verdict import Refusal, Retry, Verdict
 from sidecar.telemetry.history import History
+from sidecar.telemetry.record import AttemptRecord, ExchangeRecord
 from tests.admin.states import SetState
 from tests.engine.fleet import Call, Fleet, Load, Trouble
 

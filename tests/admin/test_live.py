@@ -6,8 +6,8 @@ from typing import Any
 
 from sidecar.admin.live import Live, encode
 from sidecar.engine.policy import BreakerPolicy, DestinationPolicy
-from sidecar.engine.record import AttemptRecord
 from sidecar.telemetry.history import History
+from sidecar.telemetry.record import AttemptRecord
 from tests.admin.states import SetState
 from tests.telemetry.test_history import RECORD, Clock, Scene
 

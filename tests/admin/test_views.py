@@ -15,7 +15,7 @@ from sidecar.admin.live_page import LivePage
 from sidecar.admin.state import ReloadResult
 from sidecar.admin.views import INDEX, MAX_SCRAPES, Views
 from sidecar.engine.outcome import AttemptKind, Result
-from sidecar.engine.retry import Admission, Exchange
+from sidecar.engine.retry import Admission, RetryState
 from sidecar.engine.verdict import Refusal, Retry
 from sidecar.telemetry.exporter import MetricsExporter
 from sidecar.telemetry.metrics_source import PolicyReloads
@@ -167,13 +167,13 @@ async def test_a_destination_before_its_first_request(opened: Open) -> None:
 
 async def test_a_destination_after_a_retry_and_a_refusal(opened: Open) -> None:
     state = SetState()
-    exchange = Exchange(state.destinations["payments"], 0.0, float("inf"))
+    exchange = RetryState(state.destinations["payments"], 0.0, float("inf"))
     assert exchange.admit(0.0) is Admission.GO
     assert isinstance(exchange.on_status(0.1, 503, None), Retry)
     assert exchange.depart(0.2) is Admission.GO
     exchange.on_status(0.3, 200, None)
     exchange.finish(0.3, Result.SUCCESS)
-    write = Exchange(state.destinations["payments"], 0.4, float("-inf"))
+    write = RetryState(state.destinations["payments"], 0.4, float("-inf"))
     assert write.admit(0.4) is Admission.GO
     write.on_status(0.5, 503, None)
     write.finish(0.5, Result.SERVER_ERROR)

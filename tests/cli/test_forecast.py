@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.cli.forecast import DECIDING, UNLISTED, Outcome, forecast, repeatable, way_of
+from sidecar.cli.forecast import DECIDING, Outcome, forecast, repeatable, way_of
+from sidecar.engine.destination import UNLISTED
 from sidecar.engine.outcome import Fault
 from sidecar.engine.policy import DestinationPolicy, RetryPolicy
 from sidecar.engine.verdict import Refusal

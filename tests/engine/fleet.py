@@ -16,7 +16,7 @@ from statistics import median
 from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import Result, result_of
 from sidecar.engine.policy import DestinationPolicy
-from sidecar.engine.retry import Admission, Exchange
+from sidecar.engine.retry import Admission, RetryState
 from sidecar.engine.verdict import Await, Deliver, Refusal, Retry, Verdict
 
 Then = Callable[[], None]
@@ -112,7 +112,7 @@ class Call:
     def __init__(self, fleet: "Fleet", destination: Destination) -> None:
         self.fleet = fleet
         self.began = fleet.agenda.now
-        self.exchange = Exchange(destination, self.began, float("inf"))
+        self.exchange = RetryState(destination, self.began, float("inf"))
         self.attempt = 0  # which one is listened to
         self.elder = -1  # and which one beside it: a late one whose retry is under way
         self.waited = False
@@ -266,7 +266,7 @@ class Fleet:
         self.destinations = [
             Destination(f"proxy-{n}", self.policy, self.random.random, 0.0) for n in range(self.proxies)
         ]
-        self.of_exchange: dict[Exchange, Call] = {}
+        self.of_exchange: dict[RetryState, Call] = {}
 
     def run(self) -> "Fleet":
         self._arrive()
@@ -275,12 +275,12 @@ class Fleet:
 
     def wake(self, destination: Destination) -> None:
         while (exchange := destination.next_waiter(self.agenda.now)) is not None:
-            assert isinstance(exchange, Exchange)
+            assert isinstance(exchange, RetryState)
             call = self.of_exchange[exchange]
             call.attempt += 1
             call.admit()
         if (oldest := destination.next_to_rearm()) is not None:
-            assert isinstance(oldest, Exchange)
+            assert isinstance(oldest, RetryState)
             call, attempt = self.of_exchange[oldest], self.of_exchange[oldest].attempt
             self.agenda.at(oldest.wake_at + 0.001, lambda: call.look_up(attempt))
 

@@ -6,7 +6,7 @@ from sidecar.engine.breaker import BreakerState
 from sidecar.engine.destination import OUTLIER_FAILURES, Destination
 from sidecar.engine.orphans import RECLAIM_INTERVAL_SECONDS
 from sidecar.engine.policy import BreakerPolicy, BudgetPolicy, ConcurrencyPolicy, DestinationPolicy, LimitKind
-from sidecar.engine.retry import Admission, Exchange
+from sidecar.engine.retry import Admission, RetryState
 from sidecar.engine.verdict import Refusal
 
 NARROW = DestinationPolicy(concurrency=ConcurrencyPolicy(LimitKind.FIXED, min_in_flight=1, max_in_flight=1))
@@ -20,13 +20,13 @@ def destination_with(policy: DestinationPolicy | None = None) -> Destination:
     return Destination("payments", policy or DestinationPolicy(), middle, 0.0)
 
 
-def request(destination: Destination, now: float = 0.0) -> Exchange:
-    exchange = Exchange(destination, now, math.inf)
+def request(destination: Destination, now: float = 0.0) -> RetryState:
+    exchange = RetryState(destination, now, math.inf)
     exchange.admit(now)
     return exchange
 
 
-def retry(exchange: Exchange, now: float) -> None:
+def retry(exchange: RetryState, now: float) -> None:
     exchange.on_status(now, 503, None)
     assert exchange.depart(now + 0.1) is Admission.GO
 

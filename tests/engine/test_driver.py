@@ -10,7 +10,7 @@ from sidecar.engine.destination import Destination
 from sidecar.engine.driver import Driver, DriverPhase, wake
 from sidecar.engine.outcome import AttemptKind, Fault, Result
 from sidecar.engine.policy import BudgetPolicy, ConcurrencyPolicy, DestinationPolicy, LimitKind, RetryPolicy
-from sidecar.engine.retry import Exchange
+from sidecar.engine.retry import RetryState
 from sidecar.engine.verdict import Refusal
 
 HALF = 0.5
@@ -30,7 +30,7 @@ class Transcript:
     ) -> None:
         self.said: list[tuple[object, ...]] = []
         self.timer_at = math.inf
-        self.driver = Driver(self, Exchange(destination, now, repeatable_until), overlapping=overlapping)
+        self.driver = Driver(self, RetryState(destination, now, repeatable_until), overlapping=overlapping)
 
     def send(self, number: int, now: float) -> None:
         self.said.append(("send", number, now))

@@ -21,7 +21,7 @@ from sidecar.engine.policy import (
     RetryAfterPolicy,
     RetryPolicy,
 )
-from sidecar.engine.retry import Admission, Exchange
+from sidecar.engine.retry import Admission, RetryState
 from sidecar.engine.verdict import AWAIT, DELIVER, REFUSED, Await, Refusal, Retry, Verdict
 from tests.fakes.dice import SeededDice
 
@@ -41,8 +41,8 @@ def destination_with(
     return Destination("payments", policy or DestinationPolicy(timeout=10.0), rand, now)
 
 
-def in_flight(destination: Destination | None = None, repeatable_until: float = IDEMPOTENT) -> Exchange:
-    exchange = Exchange(destination or destination_with(), 0.0, repeatable_until)
+def in_flight(destination: Destination | None = None, repeatable_until: float = IDEMPOTENT) -> RetryState:
+    exchange = RetryState(destination or destination_with(), 0.0, repeatable_until)
     assert exchange.admit(0.0) is GO
     return exchange
 
@@ -153,7 +153,7 @@ def test_a_permanent_fault_is_delivered_and_costs_no_token() -> None:
 def test_an_original_pays_in_when_it_leaves_and_not_before() -> None:
     policy = DestinationPolicy(concurrency=ConcurrencyPolicy(LimitKind.FIXED, min_in_flight=1, max_in_flight=1))
     destination = destination_with(policy)
-    first, second = (Exchange(destination, 0.0, IDEMPOTENT) for _ in range(2))
+    first, second = (RetryState(destination, 0.0, IDEMPOTENT) for _ in range(2))
     deposits = []
 
     for exchange in (first, second):
@@ -273,7 +273,7 @@ def test_a_retry_is_refused_while_originals_wait_for_a_place() -> None:
     policy = DestinationPolicy(concurrency=ConcurrencyPolicy(LimitKind.FIXED, min_in_flight=1, max_in_flight=1))
     destination = destination_with(policy)
     exchange = in_flight(destination)
-    assert Exchange(destination, 0.0, IDEMPOTENT).admit(0.0) is WAIT
+    assert RetryState(destination, 0.0, IDEMPOTENT).admit(0.0) is WAIT
 
     verdict = exchange.on_status(0.1, 503, None)
 
@@ -341,7 +341,7 @@ def test_a_slow_connect_does_not_make_an_unsafe_request_sent() -> None:
 # Departure
 
 
-def paused(destination: Destination | None = None) -> Exchange:
+def paused(destination: Destination | None = None) -> RetryState:
     exchange = in_flight(destination)
     assert isinstance(exchange.on_status(0.1, 503, None), Retry)
     return exchange
@@ -403,21 +403,21 @@ def test_a_retry_may_be_the_probe_of_a_breaker_whose_time_is_over() -> None:
 # Slow attempts
 
 
-def late(destination: Destination | None = None) -> Exchange:
+def late(destination: Destination | None = None) -> RetryState:
     """One whose attempt is late, and whose retry is granted."""
     exchange = in_flight(destination)
     assert isinstance(exchange.on_late(2.0), Retry)
     return exchange
 
 
-def both(destination: Destination | None = None) -> Exchange:
+def both(destination: Destination | None = None) -> RetryState:
     """One whose late attempt and retry are both in flight."""
     exchange = late(destination)
     assert exchange.depart(2.1) is GO
     return exchange
 
 
-def results(exchange: Exchange) -> dict[tuple[AttemptKind, Result], int]:
+def results(exchange: RetryState) -> dict[tuple[AttemptKind, Result], int]:
     attempts = exchange.destination.tally.attempts
     return {(kind, result): n for kind in AttemptKind for result in Result if (n := attempts[kind][result])}
 
@@ -615,7 +615,7 @@ def test_what_is_late_is_learned_from_late_answers() -> None:
     exchange.on_late(2.0)
     exchange.on_status(8.0, 200, None)
 
-    later = Exchange(exchange.destination, 10.0, IDEMPOTENT)
+    later = RetryState(exchange.destination, 10.0, IDEMPOTENT)
     later.admit(10.0)
 
     assert later.late_at == 10.0 + 1.25 * 8.0
@@ -700,11 +700,11 @@ def test_however_a_slow_upload_ends_it_leaves_in_flight_once(ending: str) -> Non
 def test_an_upload_in_progress_is_no_probe() -> None:
     destination = destination_with()
     opened(destination)
-    upload = Exchange(destination, 1.0, UNSAFE)
+    upload = RetryState(destination, 1.0, UNSAFE)
     assert upload.admit(1.0) is GO
 
     upload.on_upload_slow(2.0)
-    other = Exchange(destination, 2.0, IDEMPOTENT)
+    other = RetryState(destination, 2.0, IDEMPOTENT)
 
     assert other.admit(2.0) is GO
     other.on_status(2.1, 200, None)
@@ -714,7 +714,7 @@ def test_an_upload_in_progress_is_no_probe() -> None:
 def test_a_probe_is_waited_for_no_longer_than_one_attempt() -> None:
     destination = destination_with()
     opened(destination)
-    assert Exchange(destination, 1.0, UNSAFE).admit(1.0) is GO
+    assert RetryState(destination, 1.0, UNSAFE).admit(1.0) is GO
 
     assert destination.breaker.state(3.0) is BreakerState.OPEN
 
@@ -741,7 +741,7 @@ def test_a_verdict_may_come_at_the_trailers() -> None:
 def test_a_slow_probe_opens_the_breaker_again() -> None:
     destination = destination_with()
     opened(destination)
-    probe = Exchange(destination, 1.0, UNSAFE)
+    probe = RetryState(destination, 1.0, UNSAFE)
     assert probe.admit(1.0) is GO
 
     probe.on_late(3.0)
@@ -813,7 +813,7 @@ def full(max_waiting: int = 1024) -> Destination:
 
 def test_an_original_over_the_limit_waits_and_leaves_when_there_is_a_place() -> None:
     destination = full()
-    waiter = Exchange(destination, 0.0, IDEMPOTENT)
+    waiter = RetryState(destination, 0.0, IDEMPOTENT)
 
     waits = waiter.admit(0.0)
     destination.limiter.released()
@@ -827,10 +827,10 @@ def test_an_original_over_the_limit_waits_and_leaves_when_there_is_a_place() -> 
 
 def test_an_original_does_not_overtake_those_that_wait() -> None:
     destination = full()
-    Exchange(destination, 0.0, IDEMPOTENT).admit(0.0)
+    RetryState(destination, 0.0, IDEMPOTENT).admit(0.0)
     destination.limiter.released()
 
-    admission = Exchange(destination, 0.1, IDEMPOTENT).admit(0.1)
+    admission = RetryState(destination, 0.1, IDEMPOTENT).admit(0.1)
 
     assert admission is WAIT
 
@@ -838,7 +838,7 @@ def test_an_original_does_not_overtake_those_that_wait() -> None:
 def test_an_original_beyond_the_queue_is_refused() -> None:
     destination = full(max_waiting=0)
 
-    admission = Exchange(destination, 0.0, IDEMPOTENT).admit(0.0)
+    admission = RetryState(destination, 0.0, IDEMPOTENT).admit(0.0)
 
     assert admission is Refusal.CONCURRENCY_LIMIT
     assert destination.tally.refusals[Refusal.CONCURRENCY_LIMIT] == 1
@@ -846,7 +846,7 @@ def test_an_original_beyond_the_queue_is_refused() -> None:
 
 def test_an_original_that_waited_in_vain_is_counted_once() -> None:
     destination = full()
-    waiter = Exchange(destination, 0.0, IDEMPOTENT)
+    waiter = RetryState(destination, 0.0, IDEMPOTENT)
     waiter.admit(0.0)
 
     early = waiter.wake(9.9)
@@ -860,7 +860,7 @@ def test_an_original_that_waited_in_vain_is_counted_once() -> None:
 
 def test_an_original_whose_deadline_has_moved_waits_on() -> None:
     destination = full()
-    waiter = Exchange(destination, 0.0, IDEMPOTENT)
+    waiter = RetryState(destination, 0.0, IDEMPOTENT)
     waiter.admit(0.0)
 
     waiter.deadline = 15.0
@@ -878,7 +878,7 @@ def test_an_original_is_refused_while_the_breaker_is_open_and_earns_nothing() ->
     destination = unheld()
     opened(destination)
 
-    admission = Exchange(destination, 0.0, IDEMPOTENT).admit(0.0)
+    admission = RetryState(destination, 0.0, IDEMPOTENT).admit(0.0)
 
     assert admission is Refusal.BREAKER_OPEN
     assert destination.tally.refusals[Refusal.BREAKER_OPEN] == 1
@@ -889,7 +889,7 @@ def test_an_original_is_refused_while_the_breaker_is_open_and_earns_nothing() ->
 def test_an_original_is_held_until_the_next_probe_and_is_it() -> None:
     destination = destination_with()
     opened(destination)
-    held = Exchange(destination, 0.1, IDEMPOTENT)
+    held = RetryState(destination, 0.1, IDEMPOTENT)
 
     admission, until = held.admit(0.1), held.wake_at
     probe = held.wake(until)
@@ -903,7 +903,7 @@ def test_an_original_is_held_until_the_next_probe_and_is_it() -> None:
 def test_the_others_that_are_held_wait_for_what_the_probe_comes_to() -> None:
     destination = destination_with()
     opened(destination)
-    probe, held = Exchange(destination, 0.1, IDEMPOTENT), Exchange(destination, 0.1, IDEMPOTENT)
+    probe, held = RetryState(destination, 0.1, IDEMPOTENT), RetryState(destination, 0.1, IDEMPOTENT)
     probe.admit(0.1)
     held.admit(0.1)
 
@@ -921,7 +921,7 @@ def test_the_others_that_are_held_wait_for_what_the_probe_comes_to() -> None:
 def test_a_failed_probe_ends_the_time_of_those_that_cannot_wait_for_the_next() -> None:
     destination = destination_with(DestinationPolicy(breaker=BreakerPolicy(max_open=0.5)))
     opened(destination)
-    probe, old, new = (Exchange(destination, since, IDEMPOTENT) for since in (0.1, 0.1, 0.24))
+    probe, old, new = (RetryState(destination, since, IDEMPOTENT) for since in (0.1, 0.1, 0.24))
     for exchange in (probe, old, new):
         exchange.admit(exchange.began)
     probe.wake(0.25)
@@ -937,7 +937,7 @@ def test_a_failed_probe_ends_the_time_of_those_that_cannot_wait_for_the_next() -
 def test_a_probe_that_hangs_holds_nobody_for_longer_than_hold() -> None:
     destination = destination_with()
     opened(destination)
-    probe, held = Exchange(destination, 0.1, IDEMPOTENT), Exchange(destination, 0.1, IDEMPOTENT)
+    probe, held = RetryState(destination, 0.1, IDEMPOTENT), RetryState(destination, 0.1, IDEMPOTENT)
     probe.admit(0.1)
     held.admit(0.1)
     probe.wake(0.25)
@@ -952,7 +952,7 @@ def test_a_probe_that_hangs_holds_nobody_for_longer_than_hold() -> None:
 def test_a_held_original_waits_in_the_line_like_others_once_the_destination_recovers() -> None:
     destination = destination_with()
     opened(destination)
-    probe, held = Exchange(destination, 0.1, IDEMPOTENT), Exchange(destination, 0.1, IDEMPOTENT)
+    probe, held = RetryState(destination, 0.1, IDEMPOTENT), RetryState(destination, 0.1, IDEMPOTENT)
     probe.admit(0.1)
     held.admit(0.1)
     probe.wake(0.25)
@@ -969,7 +969,7 @@ def test_no_more_than_the_line_takes_are_held() -> None:
     destination = destination_with(DestinationPolicy(concurrency=ConcurrencyPolicy(max_waiting=1)))
     opened(destination)
 
-    admissions = [Exchange(destination, 0.1, IDEMPOTENT).admit(0.1) for _ in range(2)]
+    admissions = [RetryState(destination, 0.1, IDEMPOTENT).admit(0.1) for _ in range(2)]
 
     assert admissions == [WAIT, Refusal.BREAKER_OPEN]
 
@@ -977,10 +977,10 @@ def test_no_more_than_the_line_takes_are_held() -> None:
 def test_a_retry_finds_no_place_beside_the_part_that_a_recovery_leaves() -> None:
     destination = destination_with()  # 20 places, of which a tenth at first
     opened(destination)
-    probe = Exchange(destination, 1.0, IDEMPOTENT)
+    probe = RetryState(destination, 1.0, IDEMPOTENT)
     probe.admit(1.0)
     probe.on_status(1.0, 200, None)
-    exchanges = [Exchange(destination, 1.0, IDEMPOTENT) for _ in range(3)]
+    exchanges = [RetryState(destination, 1.0, IDEMPOTENT) for _ in range(3)]
 
     admissions = [exchange.admit(1.0) for exchange in exchanges]
     verdict = exchanges[0].on_status(1.01, 503, None)
@@ -993,7 +993,7 @@ def test_a_probe_does_not_wait_for_attempts_that_hang() -> None:
     destination = full()
     opened(destination)
 
-    admission = Exchange(destination, 1.0, IDEMPOTENT).admit(1.0)
+    admission = RetryState(destination, 1.0, IDEMPOTENT).admit(1.0)
 
     assert admission is GO
     assert destination.limiter.in_flight == 2
@@ -1023,7 +1023,7 @@ def test_a_caller_that_leaves_during_the_back_off_gives_the_token_back() -> None
 
 def test_a_caller_that_leaves_the_queue_is_not_called() -> None:
     destination = full()
-    waiter = Exchange(destination, 0.0, IDEMPOTENT)
+    waiter = RetryState(destination, 0.0, IDEMPOTENT)
     waiter.admit(0.0)
 
     waiter.abandon(0.1)
@@ -1035,7 +1035,7 @@ def test_a_caller_that_leaves_the_queue_is_not_called() -> None:
 def test_an_abandoned_probe_opens_the_breaker_again() -> None:
     destination = destination_with()
     opened(destination)
-    probe = Exchange(destination, 1.0, IDEMPOTENT)
+    probe = RetryState(destination, 1.0, IDEMPOTENT)
     probe.admit(1.0)
 
     probe.abandon(1.1)
@@ -1059,7 +1059,7 @@ def test_an_attempt_that_the_host_could_not_make_says_nothing_of_the_destination
 def test_a_probe_that_the_host_could_not_make_leaves_no_place_taken() -> None:
     destination = destination_with()
     opened(destination)
-    probe = Exchange(destination, 1.0, IDEMPOTENT)
+    probe = RetryState(destination, 1.0, IDEMPOTENT)
     probe.admit(1.0)
 
     probe.retract(1.1)
@@ -1111,7 +1111,7 @@ def test_an_exchange_keeps_the_policy_it_began_with() -> None:
 class Call:
     """One request as its host sees it."""
 
-    exchange: Exchange
+    exchange: RetryState
     sent: bool = False
     due: float = 0.0
     not_before: float = 0.0
@@ -1162,7 +1162,7 @@ class Outage(RuleBasedStateMachine):
         self.destination = destination_with(self.policy, SeededDice(seed), self.now)
         self.flying: list[Call] = []
         self.paused: list[Call] = []
-        self.waiting: dict[Exchange, Call] = {}
+        self.waiting: dict[RetryState, Call] = {}
         self.originals: list[float] = []
         self.retries: list[float] = []  # by when they were granted
         self.attempts: list[float] = []  # by when they left
@@ -1171,7 +1171,7 @@ class Outage(RuleBasedStateMachine):
     @rule(count=st.sampled_from([1, 3, 20]), retention=st.sampled_from([IDEMPOTENT, UNSAFE, 0.05, 0.3]))
     def requests_come(self, count: int, retention: float) -> None:
         for _ in range(count):
-            call = Call(Exchange(self.destination, self.now, self.now + retention))
+            call = Call(RetryState(self.destination, self.now, self.now + retention))
             self.admit(call)
 
     def admit(self, call: Call) -> None:
@@ -1296,7 +1296,7 @@ class Outage(RuleBasedStateMachine):
 
     def call_waiters(self) -> None:
         while waiter := self.destination.next_waiter(self.now):
-            assert isinstance(waiter, Exchange)
+            assert isinstance(waiter, RetryState)
             self.admit(self.waiting.pop(waiter))
             assert waiter not in self.waiting
 

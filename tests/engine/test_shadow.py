@@ -9,7 +9,7 @@ import pytest
 from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import Fault, Result
 from sidecar.engine.policy import BackoffPolicy, BudgetPolicy, ConcurrencyPolicy, DestinationPolicy, RetryPolicy
-from sidecar.engine.retry import Admission, Exchange
+from sidecar.engine.retry import Admission, RetryState
 from sidecar.engine.shadow import Difference, Shadow, ShadowExchange
 from sidecar.engine.verdict import Deliver, Retry, Verdict
 
@@ -29,7 +29,7 @@ class Pair:
         self.shadow = Shadow(self.real, candidate, lambda: 0.0, 0.0)
 
     def begin(self, now: float = 0.0, repeatable_until: float = math.inf) -> None:
-        self.exchange = Exchange(self.real, now, repeatable_until)
+        self.exchange = RetryState(self.real, now, repeatable_until)
         self.twin = ShadowExchange(self.shadow, self.exchange, now, repeatable_until)
         self.twin.admitted(now, self.exchange.admit(now))
 
@@ -132,7 +132,7 @@ def test_the_real_destination_does_not_notice_its_shadow() -> None:
     alone = Destination("payments", POLICY, lambda: 0.0, 0.0)
     pair = Pair(retrying(max_attempts=1, statuses=frozenset({502})))
     for status in (200, 503, 502, 404):
-        exchange = Exchange(alone, 0.0, math.inf)
+        exchange = RetryState(alone, 0.0, math.inf)
         exchange.admit(0.0)
         exchange.on_status(0.1, status, None)
         exchange.abandon(0.2)

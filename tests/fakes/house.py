@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from sidecar.engine.destination import Destination
 from sidecar.engine.policy import BudgetPolicy, DestinationPolicy, RetryPolicy
-from sidecar.engine.record import ExchangeRecord
 from sidecar.engine.tally import Tally
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.net import Address, AddressRange, Endpoint
@@ -19,6 +18,7 @@ from sidecar.proxy.route import Role, Route
 from sidecar.proxy.router import Router
 from sidecar.proxy.tls import ClientTls, ServerTls
 from sidecar.proxy.unlisted_hosts import UnlistedHosts
+from sidecar.telemetry.record import ExchangeRecord
 from sidecar.wire.writer import VIA
 
 GENEROUS = DestinationPolicy(

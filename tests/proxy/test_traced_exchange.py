@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from sidecar.engine.policy import BreakerPolicy, BudgetPolicy, DestinationPolicy
-from sidecar.engine.trace import ExchangeTrace
+from sidecar.telemetry.trace import ExchangeTrace
 from tests.fakes.house import GENEROUS, House, house, read_response
 from tests.fakes.origin import Answer, Origin, Request, hanging, hanging_up, replying, response
 

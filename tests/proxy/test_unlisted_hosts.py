@@ -8,7 +8,7 @@ import pytest
 
 from sidecar.engine.breaker import BreakerState
 from sidecar.engine.policy import BudgetPolicy, DestinationPolicy
-from sidecar.engine.retry import Admission, Exchange
+from sidecar.engine.retry import Admission, RetryState
 from sidecar.engine.verdict import Retry
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.unlisted_hosts import MAX_HOSTS, UnlistedHosts
@@ -35,7 +35,7 @@ def failing(unlisted: UnlistedHosts, names: int, requests: int, clock: Clock) ->
     attempts = 0
     for number in range(requests):
         destination = unlisted.find("http", f"10.1.{number % names // 250}.{number % names % 250}", 80).destination
-        exchange = Exchange(destination, clock.now, float("inf"))
+        exchange = RetryState(destination, clock.now, float("inf"))
         admission = exchange.admit(clock.now)
         while admission is Admission.GO:
             attempts += 1

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from sidecar.engine.record import AttemptRecord, ExchangeRecord
 from sidecar.telemetry.access_log import AccessLog
 from sidecar.telemetry.line_limit import LineLimit
 from sidecar.telemetry.log import Format, LogLevel
+from sidecar.telemetry.record import AttemptRecord, ExchangeRecord
 from tests.telemetry.logs import PipedLog
 
 FIRST = AttemptRecord(number=1, kind="first", endpoint="10.0.0.1:8080", outcome="503", seconds=0.1, backoff=0.0)

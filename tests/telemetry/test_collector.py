@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import Result
 from sidecar.engine.policy import DestinationPolicy
-from sidecar.engine.retry import Exchange
+from sidecar.engine.retry import RetryState
 from sidecar.telemetry.collector import DestinationCollector
 from sidecar.telemetry.metrics import METRICS
 
@@ -19,7 +19,7 @@ class One:
 
     def __init__(self) -> None:
         it = Destination("payments", DestinationPolicy(), lambda: 0.5, 0.0)
-        exchange = Exchange(it, 0.0, 0.0)
+        exchange = RetryState(it, 0.0, 0.0)
         exchange.admit(0.0)
         exchange.on_status(0.2, 200, None)
         exchange.finish(0.2, Result.SUCCESS)

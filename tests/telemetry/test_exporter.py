@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sidecar.engine.outcome import Result
-from sidecar.engine.retry import Exchange
+from sidecar.engine.retry import RetryState
 from sidecar.telemetry.exporter import MetricsExporter
 from sidecar.telemetry.exposition import OPENMETRICS, TEXT
 from sidecar.telemetry.metrics import MAX_SERIES, METRICS
@@ -101,7 +101,7 @@ def test_the_numbers_of_one_destination_are_of_one_instant_though_traffic_goes_o
 
     def call_all() -> None:
         for one in source.destinations.values():
-            exchange = Exchange(one, 0.0, float("inf"))
+            exchange = RetryState(one, 0.0, float("inf"))
             exchange.admit(0.0)
             exchange.on_status(0.0, 200, None)
             exchange.finish(0.0, Result.SUCCESS)

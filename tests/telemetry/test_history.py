@@ -11,11 +11,11 @@ from sidecar.engine.breaker import BreakerState
 from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import AttemptKind, Fault, Result
 from sidecar.engine.policy import BreakerPolicy, BudgetPolicy, DestinationPolicy
-from sidecar.engine.record import AttemptRecord, ExchangeRecord
-from sidecar.engine.retry import Admission, Exchange
+from sidecar.engine.retry import Admission, RetryState
 from sidecar.engine.verdict import Refusal, Retry
 from sidecar.telemetry import history as module
 from sidecar.telemetry.history import ALIKE, EXCHANGES, MAX_DESTINATIONS, ROWS, History, Sampler
+from sidecar.telemetry.record import AttemptRecord, ExchangeRecord
 from tests.admin.scenery import storm
 from tests.telemetry.sources import destination
 
@@ -58,7 +58,7 @@ class Scene:
         self.history.sample({"payments": self.payments})
 
     def request(self, status: int, seconds: float = 0.01) -> None:
-        exchange = Exchange(self.payments, self.clock.now, -math.inf)
+        exchange = RetryState(self.payments, self.clock.now, -math.inf)
         admission = exchange.admit(self.clock.now)
         if admission is Admission.GO:
             exchange.on_status(self.clock.now + seconds, status, None)
@@ -109,7 +109,7 @@ def test_the_columns_agree_with_the_counters_since_the_start_over_any_number_of_
 
 def test_retries_are_told_from_first_attempts() -> None:
     scene = Scene()
-    exchange = Exchange(scene.payments, scene.clock.now, math.inf)
+    exchange = RetryState(scene.payments, scene.clock.now, math.inf)
     exchange.admit(scene.clock.now)
     assert isinstance(exchange.on_status(scene.clock.now, 503, None), Retry)
     exchange.depart(scene.clock.now + 0.01)
@@ -125,7 +125,7 @@ def test_levels_and_measures_are_those_at_the_end_of_the_second() -> None:
     scene = Scene()
     for seconds in (0.009, 0.009, 0.2):
         scene.request(200, seconds)
-    waiting = Exchange(scene.payments, scene.clock.now, math.inf)
+    waiting = RetryState(scene.payments, scene.clock.now, math.inf)
     waiting.admit(scene.clock.now)
     scene.turn()
 
@@ -444,7 +444,7 @@ async def test_the_sampler_takes_a_row_every_second_on_the_beat(monkeypatch: pyt
 def test_a_fault_counts_as_failed_and_a_caller_who_left_as_abandoned() -> None:
     scene = Scene()
     for leaves in (False, True):
-        exchange = Exchange(scene.payments, scene.clock.now, -math.inf)
+        exchange = RetryState(scene.payments, scene.clock.now, -math.inf)
         exchange.admit(scene.clock.now)
         if leaves:
             exchange.abandon(scene.clock.now)

@@ -23,7 +23,7 @@ from sidecar.engine.policy import (
     LimitKind,
     RetryPolicy,
 )
-from sidecar.engine.retry import Admission, Exchange
+from sidecar.engine.retry import Admission, RetryState
 from sidecar.engine.verdict import Refusal, Retry
 from sidecar.telemetry.exporter import MetricsExporter
 from sidecar.telemetry.exposition import OPENMETRICS, TEXT
@@ -62,13 +62,13 @@ def labels(**values: str) -> frozenset[tuple[str, str]]:
     return frozenset(values.items())
 
 
-def admitted(exchange: Exchange, now: float) -> Exchange:
+def admitted(exchange: RetryState, now: float) -> RetryState:
     assert exchange.admit(now) is Admission.GO
     return exchange
 
 
-def repeatable(source: SetMetricsSource, now: float = 0.0) -> Exchange:
-    return admitted(Exchange(source.destinations["payments"], now, float("inf")), now)
+def repeatable(source: SetMetricsSource, now: float = 0.0) -> RetryState:
+    return admitted(RetryState(source.destinations["payments"], now, float("inf")), now)
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
@@ -221,7 +221,7 @@ def test_the_counters_agree_with_the_tally_after_a_storm() -> None:
     now = 0.0
     for n in range(500):
         now += 0.01
-        exchange = Exchange(source.destinations["payments"], now, float("inf"))
+        exchange = RetryState(source.destinations["payments"], now, float("inf"))
         if exchange.admit(now) is Admission.GO:
             verdict = exchange.on_status(now + 0.001, 503 if n % 3 else 200, None)
             if isinstance(verdict, Retry) and exchange.depart(now + 0.002) is Admission.GO:
@@ -289,7 +289,7 @@ def test_attempts_in_flight_and_originals_waiting_are_seen() -> None:
     for _ in range(5):
         repeatable(source)
 
-    waiting = [Exchange(source.destinations["payments"], 0.0, float("inf")).admit(0.0) for _ in range(3)]
+    waiting = [RetryState(source.destinations["payments"], 0.0, float("inf")).admit(0.0) for _ in range(3)]
     samples = scrape(source)
 
     payments = labels(destination="payments")
@@ -363,7 +363,7 @@ def test_traffic_does_not_make_series() -> None:
     source = SetMetricsSource()
     before = {name: series.keys() for name, series in scrape(source).items()}
     for status in range(400, 600):
-        exchange = Exchange(source.destinations["payments"], 0.0, float("inf"))
+        exchange = RetryState(source.destinations["payments"], 0.0, float("inf"))
         if exchange.admit(0.0) is Admission.GO:
             exchange.on_status(0.0, status, None)
         exchange.finish(0.0, Result.SERVER_ERROR)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from sidecar import __version__
-from sidecar.engine.trace import AttemptSpan, ExchangeTrace, TraceEvent
 from sidecar.telemetry.otlp import OtlpExporter
+from sidecar.telemetry.trace import AttemptSpan, ExchangeTrace, TraceEvent
 from tests.fakes.receiver import Receiver, Span
 from tests.telemetry.traces import TRACE
 

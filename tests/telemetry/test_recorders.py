@@ -1,4 +1,4 @@
-from sidecar.engine.record import ExchangeRecord
+from sidecar.telemetry.record import ExchangeRecord
 from sidecar.telemetry.recorders import Recorders
 from tests.telemetry.test_history import RECORD
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from sidecar.engine.trace import ExchangeTrace
 from sidecar.telemetry import tracing
+from sidecar.telemetry.trace import ExchangeTrace
 from sidecar.telemetry.tracing import Tracing, TracingUnavailable, open_tracing
 from tests.telemetry.traces import TRACE
 

@@ -1,6 +1,6 @@
 """One request that was traced."""
 
-from sidecar.engine.trace import AttemptSpan, ExchangeTrace
+from sidecar.telemetry.trace import AttemptSpan, ExchangeTrace
 
 ATTEMPT = AttemptSpan(
     span_id=3, kind="first", resend=0, host="10.0.0.1", port=80, scheme="http", outcome="200", began=1.0, ended=1.5

@@ -28,7 +28,7 @@ from sidecar.client.requests import RetryAdapter
 from sidecar.engine.destination import Destination
 from sidecar.engine.driver import Driver, DriverPhase
 from sidecar.engine.outcome import Fault
-from sidecar.engine.retry import Exchange
+from sidecar.engine.retry import RetryState
 from sidecar.engine.verdict import Refusal
 from sidecar.vectors.case import VectorCall, VectorCase, load_cases, policy_document
 from sidecar.vectors.judge import SeenAttempt, SeenCall
@@ -52,7 +52,7 @@ class VirtualHost:
         self.seen = SeenCall()
         self.timer_at = math.inf
         self.due: list[tuple[float, int]] = []
-        self.driver = Driver(self, Exchange(destination, now, repeatable_until))
+        self.driver = Driver(self, RetryState(destination, now, repeatable_until))
         self.began = self.now = now
 
     def run(self) -> SeenCall:

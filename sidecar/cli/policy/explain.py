@@ -15,6 +15,7 @@ from rich.text import Text
 from sidecar.cli.authority import authority_option
 from sidecar.cli.moment import moment
 from sidecar.cli.policy.documents import snapshot_of
+from sidecar.engine.destination import UNLISTED
 from sidecar.governance.documents.document import INGRESS_NAME
 from sidecar.governance.documents.finding import near
 from sidecar.governance.documents.settings import SETTINGS
@@ -30,7 +31,6 @@ from sidecar.governance.review.explain import (
     explain_sidecar,
 )
 
-UNLISTED: Final = "unlisted"
 SIDECAR: Final = "sidecar"
 
 _COLOURS: Final[Mapping[Source, str]] = {

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
+from sidecar.engine.destination import UNLISTED
 from sidecar.governance.documents.decoder import Decoder
 from sidecar.governance.documents.egress_keys import IdempotencyKeySettings, check_egress_keys
 from sidecar.governance.documents.finding import Finding, dotted
@@ -28,8 +29,6 @@ from sidecar.governance.documents.version import CEILING as VERSION_CEILING
 from sidecar.governance.documents.yaml import Path, Tree
 from sidecar.net import Address, AddressRange, Endpoint, Host, HostPort, PolicyUrl, ReceiverUrl
 
-RESERVED_NAME = "unlisted"
-"""The label of what no destination names; no destination may be called so."""
 INGRESS_NAME = "ingress"
 """The label of the ingress listener: no destination may be called so, and `destinations.ingress` of a policy is its."""
 
@@ -283,8 +282,8 @@ def read_policy(tree: Tree, findings: list[Finding]) -> PolicyDocument | None:
     """The policy in `tree`; None when it is no mapping. With findings it serves to find more only."""
     decoder = Decoder(tree, findings)
     policy = decoder.document(PolicyDocument, {"version": 1, "owner": ""})
-    if policy is not None and RESERVED_NAME in policy.destinations:
-        decoder.lacking(("destinations", RESERVED_NAME), "is a reserved name: what no destination names has `defaults`")
+    if policy is not None and UNLISTED in policy.destinations:
+        decoder.lacking(("destinations", UNLISTED), "is a reserved name: what no destination names has `defaults`")
     if policy is not None:
         if INGRESS_NAME in policy.destinations and policy.destinations[INGRESS_NAME].routes:
             decoder.lacking(("destinations", INGRESS_NAME, "routes"), "is for destinations, not for the service itself")
@@ -304,8 +303,8 @@ def read_sidecar(tree: Tree, findings: list[Finding]) -> SidecarDocument | None:
     sidecar = decoder.document(SidecarDocument, {"service": ""})
     if sidecar is None:
         return None
-    if RESERVED_NAME in sidecar.destinations:
-        decoder.lacking(("destinations", RESERVED_NAME), "is a reserved name: give the destination another")
+    if UNLISTED in sidecar.destinations:
+        decoder.lacking(("destinations", UNLISTED), "is a reserved name: give the destination another")
     if INGRESS_NAME in sidecar.destinations:
         decoder.lacking(("destinations", INGRESS_NAME), "is a reserved name: give the destination another")
     if sidecar.ingress is not UNSET and sidecar.ingress.app.scheme != "http":

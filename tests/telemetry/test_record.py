@@ -2,7 +2,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from sidecar.engine.record import AttemptRecord, ExchangeRecord
+from sidecar.telemetry.record import AttemptRecord, ExchangeRecord
 
 FAILED = AttemptRecord(1, "first", "10.0.0.1:80", "503", 0.004, 0.0)
 SAVED = AttemptRecord(2, "retry", "10.0.0.2:80", "200", 0.003, 0.012)
