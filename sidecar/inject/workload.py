@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from sidecar.engine.destination import UNLISTED
 from sidecar.governance.documents.document import INGRESS_NAME
 from sidecar.governance.documents.finding import near, shown
 from sidecar.governance.documents.units import Duration

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from sidecar.engine.destination import UNLISTED
 from sidecar.governance.documents.bound import written
 from sidecar.governance.documents.document import INGRESS_NAME
 from sidecar.governance.documents.finding import Finding, shown

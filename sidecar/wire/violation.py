@@ -98,12 +98,14 @@ def _of_fields(block: bytes) -> tuple[str, bytes]:
             length = True
         elif role == CONTENT_LENGTH or (role == TRANSFER_ENCODING and length):
             return "transfer_encoding", b""
-        elif not _FIELD.fullmatch(line):
-            return "bad_field", b""
         elif role == TRANSFER_ENCODING:
             codings = value if codings is None else codings + b"," + value
             if b"chunked" in tokens(codings) and codings.strip(b" \t").lower() != b"chunked":
                 break  # it has to be the last one
+            if not _FIELD.fullmatch(line):
+                return "bad_field", b""
+        elif not _FIELD.fullmatch(line):
+            return "bad_field", b""
     return ("bad_field", b"") if codings is None else ("transfer_encoding", codings)
 
 
