@@ -139,10 +139,7 @@ class ResolvedAddress(HealthRecord):
         pending = PendingConnection(self, waiter, fresh=fresh)
         self.in_flight += 1  # from now on: an endpoint whose connections are slow to open counts as busy
         self._waiting.append(pending)
-        if len(self._connects) < self._wanted:
-            task = self._endpoint_pool.loop.create_task(self._connect())
-            self._connects.append(task)
-            task.add_done_callback(self._connect_ended)
+        self._open_if_wanted()
         return pending
 
     def withdraw(self, pending: PendingConnection) -> None:
@@ -176,18 +173,29 @@ class ResolvedAddress(HealthRecord):
                 await asyncio.sleep(_CLOSED_WITHIN)
                 connection = await self.connect()
         except OSError as error:
-            # Those that the others which are being opened can serve are theirs; this one's are told.
+            # Those that the others which are being opened can serve are theirs; this one's are told. Not those who come
+            # while they are told, and for whom nothing has been tried.
             others = len(self._connects) - 1
+            failed = []
             while self._waiting and self._wanted > others:
-                self._next(made=True).waiter.on_connect_failure(error)
+                failed.append(self._next(made=True))
+            for pending in failed:
+                pending.waiter.on_connect_failure(error)
             return
         self._capacity = connection.capacity
         self._serve(connection, made=True)
         if connection.has_capacity():
             connection.owner.restore(connection, self._endpoint_pool.now)
 
+    def _open_if_wanted(self) -> None:
+        if len(self._connects) < self._wanted:
+            task = self._endpoint_pool.loop.create_task(self._connect())
+            self._connects.append(task)
+            task.add_done_callback(self._connect_ended)
+
     def _connect_ended(self, task: Task[None]) -> None:
         self._connects.remove(task)
+        self._open_if_wanted()  # for those who came as it ended
 
     def _serve(self, connection: UpstreamConnection, *, made: bool) -> None:
         """Lease streams to those who wait. `made`: the connection is a new one."""

@@ -24,6 +24,7 @@ from sidecar.engine.verdict import Refusal
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.proxy.codecs import HTTP1, Codecs
 from sidecar.proxy.downstream import Downstream
+from sidecar.proxy.open_files import OutOfFiles
 from sidecar.proxy.pool import ResolvedAddress
 from sidecar.proxy.upstream import Upstream
 from tests.fakes.house import GENEROUS, House, house, read_response
@@ -840,6 +841,24 @@ def test_a_late_attempt_that_fails_before_its_retry_has_left_is_judged_anew() ->
     assert on.clients[0].log == ["respond 200", "end"]
     assert on.destination.tally.retries == {"status_503": 1}
     assert nothing_is_taken(on)
+
+
+def test_the_slot_of_a_retry_that_could_not_be_made_goes_to_who_waits_for_it_while_the_late_attempt_goes_on() -> None:
+    two = ConcurrencyPolicy(limit=LimitKind.FIXED, initial=2, min_in_flight=2, max_in_flight=2)
+    on = Stage(HTTP1, replace(GENEROUS, concurrency=two), connects_at_once=False)
+    first = on.ask()
+    on.connects[0].open()
+    on.loop.advance(0.5)  # late: its retry has begun, and waits for a connection of its own
+    second = on.ask()
+    waited = on.destination.limiter.waiting and len(on.connects) == 2
+
+    on.connects[1].open(OutOfFiles())
+
+    assert waited
+    assert not on.destination.limiter.waiting
+    assert len(on.connects) == 3  # the second one's
+    assert (first.log, second.log) == ([], [])
+    assert on.destination.limiter.in_flight == 2
 
 
 def test_a_write_that_is_late_gets_no_second_attempt_and_its_answer_is_delivered() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,14 +12,17 @@ from sidecar.engine.destination import OUTLIER_FAILURES, Destination
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.net import Endpoint
+from sidecar.proxy.codecs import HTTP1
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.pool import PendingConnection, Pool, ResolvedAddress
+from sidecar.proxy.stream import Stream
 from sidecar.proxy.tls import ClientTls
 from sidecar.proxy.upstream import Upstream
 from tests.fakes.house import Notes, house, iter_rand, no_tls
 from tests.fakes.loops import on_uvloop
 from tests.fakes.names import BlackHole, NamingLoop
 from tests.fakes.origin import Origin, replying, response
+from tests.fakes.playbook import Stage
 
 GET = b"GET / HTTP/1.1\r\nHost: payments\r\n\r\n"
 
@@ -428,3 +431,35 @@ async def test_a_connection_that_nobody_wants_any_more_when_it_is_made_is_not_co
         pool.close()
 
     assert counts == (0, 0)
+
+
+class Noting:
+    """Waits for a stream, and notes what comes."""
+
+    def __init__(self, then: Callable[[], object] = lambda: None) -> None:
+        self.told: list[str] = []
+        self._then = then
+
+    def on_connected(self, stream: Stream) -> None:
+        del stream
+        self.told.append("connected")
+
+    def on_connect_failure(self, error: Exception) -> None:
+        self.told.append(type(error).__name__)
+        self._then()
+
+
+def test_who_comes_while_others_are_told_of_a_failed_connect_gets_one_of_his_own() -> None:
+    on = Stage(HTTP1, connects_at_once=False)
+    address = on.pool.addresses[0]
+    later = Noting()
+    first = Noting(lambda: address.await_stream(later, fresh=False))
+    address.await_stream(first, fresh=False)
+
+    on.connects[0].open(ConnectionRefusedError())
+    between = list(later.told)
+    on.connects[1].open()
+
+    assert first.told == ["ConnectionRefusedError"]
+    assert between == []
+    assert later.told == ["connected"]
