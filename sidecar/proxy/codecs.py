@@ -46,6 +46,11 @@ class Codecs:
     clear: CodecOf
     by_alpn: Mapping[str, CodecOf]
 
+    @property
+    def alpn(self) -> tuple[str, ...]:
+        """The protocols that are offered to an endpoint in TLS, the preferred one first."""
+        return tuple(self.by_alpn)
+
     def connection(self, context: ProxyContext, owner: ConnectionOwner, *, secure: bool) -> NewConnection:
         """A connection to be made to `owner`, which speaks TLS if it is `secure`."""
         if not secure:

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import ssl
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,7 +13,8 @@ from sidecar.governance.trust.certificates import Certificates
 from sidecar.proxy.replies import problem
 from sidecar.wire.handshake import HandshakeFailure, handshake_failure
 
-ALPN: Final = ("http/1.1",)
+CALLERS_ALPN: Final = ("http/1.1",)
+"""Spoken to callers. What is offered to endpoints is what the table of codecs has (`codecs.Codecs.alpn`)."""
 SHUTDOWN_SECONDS: Final = 2.0
 """Seconds to wait for the other side's close_notify; then the connection is closed without it."""
 
@@ -87,18 +89,21 @@ PLAIN_HTTP: Final = problem(400, HandshakeFailure.NOT_TLS.value, "this port spea
 """For a caller who speaks HTTP without TLS."""
 
 
-def client_context() -> ssl.SSLContext:
-    """A context with no trusted authority yet, that verifies everything."""
+def client_context(alpn: Sequence[str]) -> ssl.SSLContext:
+    """A context with no trusted authority yet, that verifies everything. `alpn`: the protocols to offer, best first."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.sslobject_class = _ClientHandshake
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(ALPN)
+    context.set_alpn_protocols(alpn)
     return context
 
 
-def originating(said: Origination, certificates: Certificates) -> ClientTls:
-    """How endpoints are spoken to, as the documents say. The system's authorities are read here: some 50 ms."""
-    context = client_context()
+def originating(said: Origination, certificates: Certificates, alpn: Sequence[str]) -> ClientTls:
+    """How endpoints are spoken to, as the documents say, with the protocols `alpn` to choose from.
+
+    The system's authorities are read here: some 50 ms.
+    """
+    context = client_context(alpn)
     context.minimum_version = said.min_version.number
     if not said.verify:
         context.check_hostname = False
@@ -115,7 +120,7 @@ def terminating(said: Termination, certificates: Certificates) -> ServerTls:
     context.sslobject_class = _ServerHandshake
     context.minimum_version = said.min_version.number
     context.options |= ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols(ALPN)
+    context.set_alpn_protocols(CALLERS_ALPN)
     certificates.load_into(context)
     if certificates.ca is not None:
         context.verify_mode = ssl.CERT_REQUIRED

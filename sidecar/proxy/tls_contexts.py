@@ -5,15 +5,20 @@ from collections.abc import Set
 from sidecar.governance.policy.snapshot import Snapshot
 from sidecar.governance.policy.tls import USUAL, Origination, Termination
 from sidecar.governance.trust.certificates import Certificates, CertificateStore
+from sidecar.proxy.codecs import HTTP1, Codecs
 from sidecar.proxy.tls import ClientTls, ServerTls, originating, terminating
 
 
 class TlsContexts:
     """One context for each way of speaking, shared by all destinations that are spoken to so."""
 
-    def __init__(self, store: CertificateStore) -> None:
-        """`store` has the files that a snapshot names before `follow` is given it."""
+    def __init__(self, store: CertificateStore, codecs: Codecs = HTTP1) -> None:
+        """`store` has the files that a snapshot names before `follow` is given it.
+
+        `codecs` says which protocols endpoints are offered.
+        """
         self._store = store
+        self._alpn = codecs.alpn
         self._clients: dict[tuple[Origination, Certificates], ClientTls] = {}
         self._by_name: dict[str, ClientTls] = {}
         self._usual: ClientTls | None = None
@@ -27,7 +32,7 @@ class TlsContexts:
         for name, destination in snapshot.destinations.items():
             if destination.https:
                 key = (destination.tls, self._store[destination.tls.files])
-                clients[key] = clients.get(key) or self._clients.get(key) or originating(*key)
+                clients[key] = clients.get(key) or self._clients.get(key) or originating(*key, self._alpn)
                 self._by_name[name] = clients[key]
         self._clients = clients
         termination = None if snapshot.ingress is None else snapshot.ingress.tls
@@ -47,7 +52,7 @@ class TlsContexts:
     def usual(self) -> ClientTls:
         """How the https endpoints of hosts are spoken to that no destination names."""
         if self._usual is None:
-            self._usual = self._clients.get((USUAL, Certificates())) or originating(USUAL, Certificates())
+            self._usual = self._clients.get((USUAL, Certificates())) or originating(USUAL, Certificates(), self._alpn)
         return self._usual
 
     @property

@@ -17,6 +17,7 @@ from sidecar.engine.policy import RetryPolicy
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.governance.policy.tls import USUAL
 from sidecar.governance.trust.certificates import Certificates
+from sidecar.proxy.codecs import HTTP1
 from sidecar.proxy.tls import ClientTls, client_context, failure_of, originating, refused_late
 from sidecar.wire.handshake import HandshakeFailure
 from tests.fakes.certificates import HOST, authority, certificate, server_context
@@ -34,7 +35,7 @@ MIB = 1 << 20
 
 
 def trusting(by: str = "ours", *, shown: trustme.LeafCert | None = None) -> ClientTls:
-    context = client_context()
+    context = client_context(HTTP1.alpn)
     authority(by).configure_trust(context)
     if shown is not None:
         shown.configure_cert(context)
@@ -143,7 +144,7 @@ async def test_the_systems_authorities_are_trusted_where_none_is_given_and_only_
     system.write_bytes(authority("ours").cert_pem.bytes())
     monkeypatch.setenv("SSL_CERT_FILE", str(system))  # where OpenSSL looks for them
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
-    tls = originating(USUAL, Certificates(ca=authority("theirs").cert_pem.bytes() if given else None))
+    tls = originating(USUAL, Certificates(ca=authority("theirs").cert_pem.bytes() if given else None), HTTP1.alpn)
 
     async with Origin(replying(response(200)), server_context()) as origin:
         async with house([origin.port], ONCE, tls=tls, host=HOST) as proxy:

@@ -1,16 +1,22 @@
 """TLS contexts follow what is in force."""
 
+import contextlib
 import ssl
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from sidecar.governance.policy.snapshot import Snapshot, from_flags
 from sidecar.governance.policy.tls import USUAL
 from sidecar.governance.trust.certificates import CertificateFile, CertificateFiles, CertificateStore
 from sidecar.net import Endpoint
+from sidecar.proxy.codecs import Codecs
 from sidecar.proxy.tls_contexts import TlsContexts
-from tests.fakes.certificates import certificate, write_pair
+from sidecar.proxy.upstream import Upstream
+from tests.fakes.certificates import HOST, authority, certificate, server_context, write_pair
 from tests.fakes.documents import NOW
+from tests.fakes.multiplexed import Multiplexed
 
 
 def snapshot_of(**destinations: object) -> Snapshot:
@@ -91,3 +97,32 @@ def test_a_renewed_certificate_makes_a_context_anew(tmp_path: Path) -> None:
 
     assert tls_contexts.follow(snapshot) == {"a"}
     assert tls_contexts.client("a") is not before
+
+
+def agreed(client: ssl.SSLContext, server: ssl.SSLContext) -> str | None:
+    """The protocol that a handshake in memory comes to."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sides = (
+        client.wrap_bio(to_client, to_server, server_hostname=HOST),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    )
+    for side in sides * 3:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    return sides[0].selected_alpn_protocol()
+
+
+@pytest.mark.parametrize(
+    ("spoken", "chosen"), [(("many", "http/1.1"), "many"), (("http/1.1",), "http/1.1"), ((), None)]
+)
+def test_endpoints_are_offered_what_the_table_of_codecs_has(spoken: tuple[str, ...], chosen: str | None) -> None:
+    both = Codecs(Upstream, {"many": Multiplexed, "http/1.1": Upstream})
+    server = server_context(alpn=spoken)
+
+    offering_both = TlsContexts(CertificateStore(), both).usual.context
+    offering_one = TlsContexts(CertificateStore()).usual.context
+    for context in (offering_both, offering_one):
+        authority().configure_trust(context)
+
+    assert agreed(offering_both, server) == chosen
+    assert agreed(offering_one, server) == ("http/1.1" if "http/1.1" in spoken else None)

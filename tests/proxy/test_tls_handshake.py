@@ -15,6 +15,7 @@ from sidecar.governance.documents.tls_version import TlsVersion
 from sidecar.governance.policy.ingress import INGRESS_BASELINE
 from sidecar.governance.policy.tls import Termination
 from sidecar.governance.trust.certificates import CertificateFiles, Certificates
+from sidecar.proxy.codecs import HTTP1
 from sidecar.proxy.tls import ClientTls, ServerTls, client_context, terminating
 from tests.fakes.certificates import HOST, authority, certificate, server_context
 from tests.fakes.files import no_file_left
@@ -381,7 +382,7 @@ async def test_a_websocket_passes_through_tls_on_both_sides() -> None:
             streams.append(reader)
             return await super()._read(reader)
 
-    context = client_context()
+    context = client_context(HTTP1.alpn)
     authority().configure_trust(context)
     async with Echo(echo, server_context()) as app:
         async with house(
