@@ -14,9 +14,11 @@ from typing import Final
 from sidecar.engine.outcome import AttemptKind, Fault, Result, result_of
 from sidecar.engine.retry import UPLOAD_SLOT_SECONDS, Admission, RetryState
 from sidecar.engine.verdict import DELIVER, Await, Deliver, Refusal, Retry, Verdict
+from sidecar.proxy.attempt_trail import AttemptTrail
 from sidecar.proxy.call_routes import CallRoute
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.exchange_phase import ExchangePhase
+from sidecar.proxy.held_answer import HeldAnswer
 from sidecar.proxy.observer import ExchangeObserver, ExchangeSummary
 from sidecar.proxy.pool import PendingConnection, UnfitConnection
 from sidecar.proxy.problem import FAULT_DETAIL, REFUSAL_DETAIL, REFUSAL_LINES, Problem
@@ -27,17 +29,13 @@ from sidecar.proxy.response_writer import ResponseWriter
 from sidecar.proxy.route import Route
 from sidecar.proxy.stream import ConnectionOwner, Loss, Stream
 from sidecar.proxy.tls import HandshakeFailed
-from sidecar.telemetry.record import AttemptRecord, ExchangeRecord
+from sidecar.telemetry.record import ExchangeRecord
 from sidecar.wire.handshake import HandshakeFailure
 from sidecar.wire.head import RequestHead, ResponseHead
 from sidecar.wire.malformed import Malformed
 from sidecar.wire.misdirected import Misdirected
 from sidecar.wire.retry_after import parse_retry_after
 from sidecar.wire.traceparent import parse_traceparent
-
-HELD_BYTES: Final = 1 << 20
-"""Of a bad answer's body, kept until its retry has left. Reading is held meanwhile, so no more comes than was on its
-way; if that is more than this, the answer is let go, and is a fault if no retry leaves."""
 
 _ID_FIELD: Final = b"x-request-id: "
 _GO: Final = Admission.GO
@@ -53,19 +51,6 @@ _SENT: Final = ExchangePhase.SENT
 _BACKING_OFF: Final = ExchangePhase.BACKING_OFF
 _RELAYING: Final = ExchangePhase.RELAYING
 _OVER: Final = ExchangePhase.OVER
-
-
-class _HeldAnswer:
-    """A bad answer kept while a retry is on its way: delivered after all if the retry may not leave."""
-
-    __slots__ = ("body", "head", "stream", "trailers")
-
-    def __init__(self, head: ResponseHead, body: bytes, stream: Stream | None) -> None:
-        self.head = head
-        self.body = body
-        self.trailers = b""
-        self.stream = stream
-        """Still to be read from, its reading held; None when the response is complete."""
 
 
 class _Elder:
@@ -125,11 +110,11 @@ class Exchange:
     _connecting: PendingConnection | None
     _body: ReplayBuffer | None
     _trailers: bytes | None
-    _held: _HeldAnswer | None
+    _held: HeldAnswer | None
     _elder: _Elder | None
     _fault: Fault | HandshakeFailure | None
     _refusal: Refusal | None
-    _trail: list[AttemptRecord] | None
+    _trail: AttemptTrail | None
     _observer: ExchangeObserver | None
 
     def __init__(
@@ -402,8 +387,7 @@ class Exchange:
         stream.release(now)
         held = self._held
         if held is not None:
-            held.trailers = trailers
-            held.stream = None
+            held.end(trailers)
             if data:
                 self._keep(held, data)
             return
@@ -570,7 +554,8 @@ class Exchange:
                 assert isinstance(verdict, Deliver)
                 self._refused(verdict.refusal, now)
                 if self._trail is None:
-                    self._trail = []  # slow is notable: its outcome is to be noted, whatever it will be
+                    # Slow is notable: its outcome is to be noted, whatever it will be.
+                    self._trail = AttemptTrail(engine.began)
                 self._writer.timer.arm(engine.deadline)
             return
         self._deadline_passed(now)
@@ -819,16 +804,13 @@ class Exchange:
                 stream = self._stream = None
             else:
                 stream.read_gate.hold(ReadGate.HELD)  # kept is what has come, not what may still come
-        self._held = _HeldAnswer(head, body, stream)
+        self._held = HeldAnswer(head, body, stream)
 
-    def _keep(self, held: _HeldAnswer, data: bytes) -> None:
-        held.body += data
-        if len(held.body) > HELD_BYTES:
+    def _keep(self, held: HeldAnswer, data: bytes) -> None:
+        if not held.keep(data):
             self._held = None
             self._fault = Fault.RESET
-            if held.stream is not None:
-                held.stream.cancel()
-                self._stream = None
+            self._stream = None
 
     def _back_off(self, verdict: Retry, now: float) -> None:
         self.phase = _BACKING_OFF
@@ -842,8 +824,8 @@ class Exchange:
             self._observer.on_departure(now, admission)
         held, self._held = self._held, None
         if admission is _GO:
-            if held is not None and held.stream is not None:
-                held.stream.cancel()
+            if held is not None:
+                held.let_go()
             self._stream = None
             self._fault = None
             self._refusal = None
@@ -857,7 +839,7 @@ class Exchange:
                 self._wake(now)
             return
         if held is not None:
-            self._deliver(held.head, held.body, held.stream is None, now, held.trailers)
+            self._deliver(held.head, held.body, held.complete, now, held.trailers)
             if held.stream is not None:
                 held.stream.read_gate.release(ReadGate.HELD)
         else:
@@ -1034,16 +1016,14 @@ class Exchange:
         late: bool,
     ) -> None:
         if self._trail is None:
-            self._trail = []
-        label = address.label if address is not None else ""
-        seconds, after = max(0.0, now - began), max(0.0, began - self.engine.began)
-        self._trail.append(AttemptRecord(number, kind.label, label, outcome, seconds, backoff, after, late))
+            self._trail = AttemptTrail(self.engine.began)
+        self._trail.add(number, kind, address, outcome, began=began, ended=now, backoff=backoff, late=late)
 
     def _record(self, now: float, result: Result) -> None:
         context = self._context
         engine = self.engine
         destination = engine.destination
-        trail = self._trail or ()
+        trail = self._trail
         if not (trail or self._refusal is not None or self._overdue or self._sampled()):
             return
         head = self._head
@@ -1055,7 +1035,7 @@ class Exchange:
                 status=self._status,
                 result=result.label,
                 seconds=now - engine.began,
-                attempts=tuple(sorted(trail, key=_number)),
+                attempts=() if trail is None else trail.attempts,
                 refusal=None if self._refusal is None else self._refusal.value,
                 budget_balance=destination.budget.balance(now),
                 breaker=destination.breaker.state(now).value,
@@ -1081,10 +1061,6 @@ def _host_of(waiter: object) -> Exchange:
     host = waiter.host
     assert isinstance(host, Exchange)
     return host
-
-
-def _number(attempt: AttemptRecord) -> int:
-    return attempt.number
 
 
 def _trace_id(traceparent: bytes) -> str | None:

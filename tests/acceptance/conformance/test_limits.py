@@ -143,7 +143,7 @@ def test_extensions_without_end_are_no_body_without_end(tight: Rig) -> None:
             client.send(b"1;" + b"e" * 4000 + b"\r\na\r\n")
 
     assert client.until(b"\r\n\r\n").startswith(b"HTTP/1.1 400 ")
-    assert b"0\r\n" not in server.ending()[0]
+    assert b"\r\n0\r\n" not in server.ending()[0]  # the last chunk; an id may end with a zero too
 
 
 @pytest.mark.parametrize("number", [100, 101])
