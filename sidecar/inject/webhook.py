@@ -30,6 +30,8 @@ BODY_CEILING_BYTES: Final = 8 << 20
 """A pod is at most 1.5 MiB in etcd; a review has it once or twice, as JSON."""
 BODY_SECONDS: Final = 5.0
 """For a whole body. The API server gives up after 10 s by default, 30 s at most."""
+LINGER_SECONDS: Final = 0.5
+"""For the rest of a body that was refused, so that its sender reads why."""
 HANDSHAKE_SECONDS: Final = 5.0
 CONNECTIONS: Final = 256
 WATCH: Final = "webhook_watch"
@@ -134,7 +136,14 @@ class WebhookServer:
         )
         logger = logging.getLogger("sidecar.webhook.http")
         logger.addFilter(_is_ours)
-        self._runner = web.AppRunner(app, access_log=None, logger=logger, shutdown_timeout=1.0, auto_decompress=False)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            logger=logger,
+            shutdown_timeout=1.0,
+            auto_decompress=False,
+            lingering_time=LINGER_SECONDS,
+        )
         await self._runner.setup()
         handlers = self._runner.server
         assert handlers is not None

@@ -319,7 +319,7 @@ ANY_JSON = st.recursive(
 
 
 @given(document=ANY_JSON)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_any_json_that_is_no_review_is_told(document: Any) -> None:
     with pytest.raises(NotReviewable, match="must"):
         review(json.dumps(document).encode(), DEFAULTS)

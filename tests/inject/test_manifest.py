@@ -285,7 +285,7 @@ def sparse(draw: st.DrawFn) -> Object:
     native=st.booleans(),
     above=st.sampled_from(["", "# a comment\n", "---\n"]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_in_and_out_again_is_the_same_text_whatever_is_missing(
     template: Object, kind: str, style: Any, native: bool, above: str
 ) -> None:
