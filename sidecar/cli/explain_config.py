@@ -22,6 +22,7 @@ from sidecar.net import redacted
 
 _COMMAND: Final = "explain config"
 _DEFAULT: Final = "default"
+_OF_URLS: Final = ("policy.poll", "policy.timeout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,13 @@ def _values(bootstrap: Bootstrap) -> Iterator[ConfigValue]:
             if settings is None:
                 yield ConfigValue("policy", "the one built in", _DEFAULT)
             else:
-                yield from _leaves(bootstrap.policy_tree, path, settings)
+                idle = {
+                    *(() if settings.url is not UNSET else _OF_URLS),
+                    *(() if settings.keys else ("policy.required",)),
+                }
+                for value in _leaves(bootstrap.policy_tree, path, settings):
+                    if value.setting not in idle:
+                        yield value
         elif path == ("destinations",):
             yield from _leaves(tree, path, value)
             for name, entry in sidecar.destinations.items():

@@ -62,6 +62,15 @@ def test_the_platforms_authority_says_where_the_policy_is_and_no_variable_may(tm
     assert f"SIDECAR_POLICY: policy: is not for the service to say: {authority} names the policy" in contested.stderr
 
 
+def test_what_only_goes_with_a_url_or_with_keys_is_told_only_there() -> None:
+    by_file = told("--upstream", "a=http://a", "--policy", "p.yaml").stdout
+    by_url = told("--upstream", "a=http://a", "--policy", "https://p/p.yaml").stdout
+
+    assert [line.split()[0] for line in by_file.splitlines() if line.startswith("policy")] == ["policy.file"]
+    assert "policy.poll" in by_url
+    assert "policy.required" not in by_url
+
+
 def test_a_misspelt_variable_is_a_warning_and_the_values_are_told() -> None:
     result = told(SIDECAR_UPSTREAMS="a=http://a", SIDECAR_DRAIN_TIMEOT="1s")
 
