@@ -22,7 +22,7 @@ WITHOUT_EXAMPLE = {
 def files_of(recipe: str) -> list[str]:
     """The files it names from the root of the repository."""
     return re.findall(
-        r"`((?:sidecar|tests|docs|deploy|config)/[\w./-]+\.\w+|README\.md|CHANGELOG\.md)`", RECIPES[recipe]
+        r"`((?:sidecar|tests|docs|deploy|config|helm)/[\w./-]+\.\w+|README\.md|CHANGELOG\.md)`", RECIPES[recipe]
     )
 
 
@@ -33,7 +33,7 @@ def example_of(recipe: str) -> str:
 
 
 def test_each_kind_of_addition_has_a_list() -> None:
-    assert set(RECIPES) == {"A setting", "A metric", "A refusal", "A CLI command", "A codec"}
+    assert set(RECIPES) == {"A setting", "A metric", "A refusal", "A CLI command", "A codec", "A value of the chart"}
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
