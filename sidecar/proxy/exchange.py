@@ -265,7 +265,7 @@ class Exchange:
             self._admitted(self._told(self.engine.admit(now), now), now)
 
     def on_timer(self, now: float) -> None:
-        """Whatever was awaited has not come in time."""
+        """The step that was awaited in this phase has not come in time."""
         phase = self.phase
         if phase is _SENT or phase is _CONNECTING:
             self._late(now)
@@ -431,7 +431,7 @@ class Exchange:
                 self._attempt_again(_RECONNECT, now, fresh=True)
                 return
         if loss is Loss.HUNG_UP and not stream.owner.open:
-            stream.owner.record_connect_failure(now)  # it takes connections in and hangs up: as good as not there
+            stream.owner.record_connect_failure(now)  # it accepts connections and closes them: the same as none at all
         self._failed(Fault.RESET, now, sent=loss is not Loss.REFUSED)
 
     def on_stream_full(self, stream: Stream) -> None:

@@ -537,7 +537,7 @@ class _SentAttempts(ExchangeObserver):
 
     @property
     def none(self) -> bool:
-        """Whether it is proven of every attempt that no byte of it was sent."""
+        """Whether it is proven for every attempt that no byte of it was sent."""
         return self._attempts == self._unsent
 
     def on_attempt(self, now: float, number: int, kind: AttemptKind, owner: ConnectionOwner) -> None:

@@ -40,12 +40,12 @@ def raise_limit() -> int:
 
 
 def caller_connections(open_files: int) -> int:
-    """How many connections callers may hold together, of so many open files."""
+    """The most connections that callers may hold together, by the limit of open files."""
     return max(1, (open_files - min(_RESERVED, open_files // 2)) // 2)
 
 
 def exhausted(error: BaseException) -> bool:
-    """Whether it is for want of something here that a connection could not be opened, or a name not be looked up."""
+    """Whether an error of a connect or a look-up says that this process has no file or memory left."""
     if isinstance(error, OutOfFiles) or (isinstance(error, OSError) and error.errno in _EXHAUSTED):
         return True
     cause = error.__cause__

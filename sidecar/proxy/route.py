@@ -50,7 +50,7 @@ class Route:
         self.authority = b""
         """The Host that the destination knows itself by: its first endpoint's."""
         self.key_dialect: KeyDialect | None = None
-        """How keys are given to writes; None where the destination does not honour them."""
+        """The form of idempotency keys on writes; None where the destination does not honour them."""
         self.gate: IngressGate | None = None
         """Of the way to the service, where routes have an Idempotency-Key contract."""
         self.calls = CallRoutes()

@@ -18,7 +18,7 @@ from sidecar.wire.malformed import Malformed
 
 
 class Loss(Enum):
-    """How a stream ended before its response was complete."""
+    """The ends of a stream before its response was complete."""
 
     RESET = "reset"
     """Broken off; the request may have been executed."""

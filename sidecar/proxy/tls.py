@@ -29,7 +29,7 @@ class HandshakeFailed(ConnectionError):
 
 @dataclass(frozen=True, slots=True)
 class ClientTls:
-    """How one destination is spoken to in TLS. `server_name` None: each endpoint by its own host."""
+    """The client side of TLS for one destination. `server_name` None: each endpoint by its own host."""
 
     context: ssl.SSLContext
     server_name: str | None = None
@@ -37,7 +37,7 @@ class ClientTls:
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """How callers are spoken to in TLS."""
+    """The server side of TLS, for callers of ingress."""
 
     context: ssl.SSLContext
 
@@ -99,7 +99,7 @@ def client_context(alpn: Sequence[str]) -> ssl.SSLContext:
 
 
 def originating(said: Origination, certificates: Certificates, alpn: Sequence[str]) -> ClientTls:
-    """How endpoints are spoken to, as the documents say, with the protocols `alpn` to choose from.
+    """The client side of TLS as the documents say, with the protocols `alpn` to choose from.
 
     The system's authorities are read here: some 50 ms.
     """
@@ -115,7 +115,7 @@ def originating(said: Origination, certificates: Certificates, alpn: Sequence[st
 
 
 def terminating(said: Termination, certificates: Certificates) -> ServerTls:
-    """How callers are spoken to, as the documents say."""
+    """The server side of TLS as the documents say."""
     context = _ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.sslobject_class = _ServerHandshake
     context.minimum_version = said.min_version.number

@@ -45,17 +45,17 @@ class TlsContexts:
         return {name for name, tls in older.items() if self._by_name.get(name) is not tls}
 
     def client(self, name: str) -> ClientTls:
-        """How the https endpoints of a route are spoken to: as usual where nothing is said."""
+        """The TLS of a route's https endpoints: the usual one where the documents say nothing."""
         return self._by_name.get(name) or self.usual
 
     @property
     def usual(self) -> ClientTls:
-        """How the https endpoints of hosts are spoken to that no destination names."""
+        """The TLS of hosts that no destination names."""
         if self._usual is None:
             self._usual = self._clients.get((USUAL, Certificates())) or originating(USUAL, Certificates(), self._alpn)
         return self._usual
 
     @property
     def server(self) -> ServerTls | None:
-        """How callers of the service are spoken to; None for in clear."""
+        """The TLS of ingress; None where it is in clear."""
         return None if self._server is None else self._server[1]

@@ -27,7 +27,7 @@ from sidecar.wire.writer import request_head
 _END: Final = b"\r\n\r\n"
 _join: Final = b"".join
 _FRESH, _BEGUN, _BODY, _WHOLE = range(4)
-"""How much of the response has arrived: nothing, some of its head, its head, all of it."""
+"""The part of the response that has arrived: nothing, some of its head, its head, all of it."""
 _LEFT_MOST: Final = 16
 """Pieces of 64 KiB that are read of a connection that can no longer be written to."""
 
@@ -302,7 +302,7 @@ class Upstream(asyncio.Protocol):
             return False  # out of files among others: what has come will be read, and judged then
 
     def _loss(self) -> Loss:
-        """How a response that was not complete ended with its connection."""
+        """The kind of loss of a response that was not complete when its connection ended."""
         if self.answered:
             return Loss.RESET
         return Loss.STALE if self.used else Loss.HUNG_UP

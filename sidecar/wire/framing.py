@@ -7,7 +7,7 @@ from sidecar.wire.malformed import Malformed
 
 
 class Framing(IntEnum):
-    """How a body is delimited. NONE is zero: no byte follows the head."""
+    """The delimiter of a body (RFC 9112 §6). NONE is zero: no byte follows the head."""
 
     NONE = 0
     LENGTH = 1

@@ -49,5 +49,5 @@ def without(fields: bytes, names: Collection[bytes]) -> bytes:
 
 
 def count(fields: bytes, name: bytes) -> int:
-    """How many lines of `fields` are called `name`, which is lower-cased."""
+    """The number of lines of `fields` with the name `name`, which is lower-cased."""
     return (b"\r\n" + fields.lower()).count(b"\r\n" + name + b":")
