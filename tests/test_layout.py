@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE_FOLDERS = ("sidecar", "tests", "loadtest")
-LOCKS = ("build", "dev", "loadtest", "runtime")
+LOCKS = ("build", "dev", "image", "loadtest", "runtime")
 
 UNMIRRORED_MODULES = {"__init__.py", "__main__.py"}
 """Faces and entry points: what is behind them has its tests by its own name."""
@@ -231,9 +231,11 @@ def test_the_locks_cover_what_the_project_asks_for() -> None:
     assert build <= set(lock_pins("build"))
     assert runtime | build | requirement_names(extras["dev"]) - {"retry-sidecar"} <= set(lock_pins("dev"))
     assert requirement_names(extras["loadtest"]) <= set(lock_pins("loadtest"))
+    for extra in set(extras) - {"dev", "loadtest"}:
+        assert runtime | requirement_names(extras[extra]) - {"retry-sidecar"} <= set(lock_pins("image")), extra
 
 
-@pytest.mark.parametrize("lock", ["build", "loadtest", "runtime"])
+@pytest.mark.parametrize("lock", ["build", "image", "loadtest", "runtime"])
 def test_the_locks_agree_on_versions(lock: str) -> None:
     dev = lock_pins("dev")
 
