@@ -4,9 +4,12 @@ The file has the pod's specification, as JSON. The sidecar's container is starte
 probes and hooks are obeyed, and then the application's variable is called. What came of it is printed, as JSON.
 """
 
+import fcntl
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -17,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1  # netdevice(7)
 NAME = "retry-sidecar"
 DEPENDENCY = ("127.0.0.1", 8080)
 
@@ -64,7 +68,14 @@ def probed(probe: dict[str, Any]) -> int:
     return status
 
 
+def loopback_up() -> None:
+    """A new network namespace has its loopback interface down."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
+
+
 def main(file: str) -> None:
+    loopback_up()
     spec = json.loads(Path(file).read_text())
     containers = {each["name"]: each for key in ("initContainers", "containers") for each in spec.get(key) or []}
     sidecar, app = containers[NAME], variables(containers["app"])
