@@ -5,6 +5,7 @@ import os
 import secrets
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,8 @@ class AdminToken:
     def __init__(self, file: Path | None) -> None:
         self.file = file
         self._generated = file is None
+        self._made: bytes | None = None
+        """The token that was made."""
 
     def prepare(self, port: int) -> None:
         """Make the file where none is named, readable for this user alone. `port` is admin's, and tells sidecars apart.
@@ -30,6 +33,7 @@ class AdminToken:
         """
         if self._generated:
             self.file = _generate(port)
+            self._made = None if self.file is None else _read(self.file)
         elif self.file is not None:
             _read(self.file)
 
@@ -41,9 +45,11 @@ class AdminToken:
         return hmac.compare_digest(given.strip().encode("utf-8", "replace"), _read(self.file))
 
     def remove(self) -> None:
-        """Take the file away that `prepare` made."""
+        """Take the file away that `prepare` made, unless another process has made its own in its place."""
         if self._generated and self.file is not None:
-            self.file.unlink(missing_ok=True)
+            with suppress(OSError):
+                if _read(self.file) == self._made:
+                    self.file.unlink(missing_ok=True)
             self.file = None
 
 

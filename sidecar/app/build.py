@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from sidecar.app.listening_sockets import ListeningSockets
 from sidecar.engine.destination import UNLISTED, Destination
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.shadow import Shadow
@@ -22,9 +23,10 @@ from sidecar.idempotency.gate import IngressGate
 from sidecar.net import Address, Endpoint
 from sidecar.proxy.call_routes import CallRoutes
 from sidecar.proxy.context import ProxyContext
+from sidecar.proxy.downstream import Downstream
 from sidecar.proxy.egress_guard import EgressGuard
 from sidecar.proxy.key_dialect import dialect_of
-from sidecar.proxy.listener import Listener, NoSuchAddress, bind
+from sidecar.proxy.listener import Listener, NoSuchAddress
 from sidecar.proxy.pool import Pool
 from sidecar.proxy.route import Role, Route
 from sidecar.proxy.router import Router
@@ -97,9 +99,9 @@ class RouteTable:
         for route in self.routes.values():
             route.pool.refresh()
 
-    def listen(self, snapshot: Snapshot, not_listening: NotListening) -> None:
+    def listen(self, snapshot: Snapshot, sockets: ListeningSockets, not_listening: NotListening) -> None:
         """Bind every address, not yet accepting. Raises PortTaken, and binds nothing then."""
-        for address, sock in self._bind(snapshot, not_listening).items():
+        for address, sock in self._bind(snapshot, sockets, not_listening).items():
             self.listeners[address] = Listener(self.context, sock, self.router, None, connect=False)
         self._assign(snapshot)
 
@@ -140,10 +142,33 @@ class RouteTable:
         """Those with a name, and those of unlisted hosts."""
         return [*self.routes.values(), *self.unlisted.routes]
 
+    @property
+    def sockets(self) -> dict[str, socket.socket]:
+        """What it listens on, by the address that was asked for."""
+        return {str(address): listener.sock for address, listener in self.listeners.items()}
+
+    def under_way(self) -> list[Downstream]:
+        """The callers' connections on which a request is under way."""
+        return [downstream for listener in self.listeners.values() for downstream in listener.under_way()]
+
+    def holds(self, downstream: Downstream) -> bool:
+        """Whether the connection is still there."""
+        return any(listener.holds(downstream) for listener in self.listeners.values())
+
+    def stop_accepting(self) -> None:
+        """Take no new connection: another process does."""
+        for listener in self.listeners.values():
+            listener.stop_accepting()
+
     def close_idle(self) -> None:
         """Close the callers' connections on which no request is under way."""
         for listener in self.listeners.values():
             listener.close_idle()
+
+    def close_tunnels(self) -> None:
+        """End the tunnels, each after what it has read."""
+        for listener in self.listeners.values():
+            listener.close_tunnels()
 
     def close(self) -> None:
         """Break what is left and free the ports."""
@@ -239,12 +264,14 @@ class RouteTable:
             allowed=snapshot.egress.allow,
         )
 
-    def _bind(self, snapshot: Snapshot, not_listening: NotListening) -> dict[Address, socket.socket]:
+    def _bind(
+        self, snapshot: Snapshot, sockets: ListeningSockets, not_listening: NotListening
+    ) -> dict[Address, socket.socket]:
         bound: dict[Address, socket.socket] = {}
         try:
             for settings in _route_settings(snapshot):
-                self._bind_one_of(settings.listen, bound, not_listening)
-            self._bind_one_of(snapshot.egress.listen, bound, not_listening)
+                self._bind_one_of(settings.listen, bound, sockets, not_listening)
+            self._bind_one_of(snapshot.egress.listen, bound, sockets, not_listening)
         except OSError:
             for sock in bound.values():
                 sock.close()
@@ -252,14 +279,18 @@ class RouteTable:
         return bound
 
     def _bind_one_of(
-        self, addresses: Sequence[Address], bound: dict[Address, socket.socket], not_listening: NotListening
+        self,
+        addresses: Sequence[Address],
+        bound: dict[Address, socket.socket],
+        sockets: ListeningSockets,
+        not_listening: NotListening,
     ) -> None:
         """Bind all of these that are not `bound` yet, or, where the machine has no IPv6, those that are of IPv4."""
         for address in sorted(addresses, key=lambda address: ":" in address.host):
             if address in bound:
                 continue
             try:
-                bound[address] = bind(address)
+                bound[address] = sockets.bind(address)
             except NoSuchAddress as error:
                 if ":" not in address.host or bound.keys().isdisjoint(addresses):
                     raise

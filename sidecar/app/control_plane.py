@@ -12,10 +12,11 @@ from typing import Final, Protocol
 
 from sidecar.admin.state import AdminState
 from sidecar.admin.token import AdminToken
+from sidecar.app.listening_sockets import ListeningSockets
 from sidecar.governance.loading.updater import Tell
 from sidecar.governance.policy.snapshot import Snapshot
 from sidecar.net import Address
-from sidecar.proxy.listener import PortTaken, bind
+from sidecar.proxy.listener import PortTaken
 
 _SERVER: Final = "sidecar.admin.server"
 
@@ -39,10 +40,11 @@ class ControlPlane:
         self._token = token
         self._clock = clock
         self._tell = tell
-        self._bound: list[socket.socket] = []
+        self.sockets: dict[str, socket.socket] = {}
+        """What it listens on, by the names that `ListeningSockets.bind` takes."""
         self._server: _Server | None = None
 
-    def bind(self, snapshot: Snapshot) -> list[Address]:
+    def bind(self, snapshot: Snapshot, sockets: ListeningSockets) -> list[Address]:
         """Bind the ports, not yet served; where they are really, admin's first.
 
         Raises OSError, its message naming the address that can not be had, or the token that can not be used.
@@ -52,12 +54,12 @@ class ControlPlane:
             if address is None:
                 continue
             try:
-                self._bound.append(bind(address))
+                self.sockets[f"{field} {address}"] = sockets.bind(address, field)
             except PortTaken as error:
                 hint = "another sidecar may have it; --admin ADDRESS or admin.listen names another one"
                 told = f"{error.strerror}" if field != "admin.listen" else f"{error.strerror} ({hint})"
                 raise PortTaken(error.errno, f"{field}: {told}") from error
-        addresses = [_address(sock) for sock in self._bound]
+        addresses = [_address(sock) for sock in self.sockets.values()]
         self._token.prepare(addresses[0].port)
         return addresses
 
@@ -66,18 +68,21 @@ class ControlPlane:
         module = await asyncio.to_thread(importlib.import_module, _SERVER)
         self._server = module.AdminServer(self._state, self._clock, self._token, self._tell)
         assert self._server is not None
-        probes_only = False
-        while self._bound:
-            await self._server.start(self._bound.pop(0), probes_only=probes_only)
-            probes_only = True
+        for place, sock in enumerate(self.sockets.values()):
+            await self._server.start(sock, probes_only=place > 0)
+
+    async def stop(self) -> None:
+        """Free the ports."""
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop()
+        for sock in self.sockets.values():
+            sock.close()
+        self.sockets.clear()
 
     async def close(self) -> None:
         """Free the ports, and take away the token that was made."""
-        for sock in self._bound:
-            sock.close()
-        self._bound.clear()
-        if self._server is not None:
-            await self._server.stop()
+        await self.stop()
         self._token.remove()
 
 

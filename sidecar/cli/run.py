@@ -19,6 +19,13 @@ from sidecar.telemetry.tracing import TracingUnavailable
 
 @click.command()
 @boot_options
+@click.option(
+    "--hand-over",
+    type=click.Path(path_type=Path),
+    metavar="SOCKET",
+    envvar="SIDECAR_HAND_OVER",
+    help="Take over the ports of the sidecar that listens there, without a request lost, and offer them to the next.",
+)
 @log_options
 @click.pass_context
 def run(
@@ -27,6 +34,7 @@ def run(
     config: Path | None,
     config_optional: bool,
     authority: Path | None,
+    hand_over: Path | None,
     strict: bool,
     log_format: str | None,
     log_level: str,
@@ -35,14 +43,14 @@ def run(
 
     Flags win over variables, variables over the file; `sidecar explain config` says where each value comes from.
     SIGHUP loads the policy again (a change of its files does so too), SIGTERM drains and ends, a second SIGTERM ends at
-    once.
+    once. With --hand-over a second `sidecar run` of the same flags takes over from the first.
     """
     boot = boot_source(context, config, optional=config_optional)
     terminal = sys.stderr.isatty()
     style = Format(log_format or ("console" if terminal else "json"))
     log = configure(style, LogLevel(log_level), colours=terminal)
     try:
-        serve(PolicyLoader(boot, _pod(), authority=authority), log, strict=strict)
+        serve(PolicyLoader(boot, _pod(), authority=authority), log, strict=strict, hand_over=hand_over)
     except InvalidDocument as error:
         log.close()
         give_up(None, str(error))

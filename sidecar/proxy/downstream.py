@@ -93,6 +93,7 @@ class Downstream(asyncio.Protocol):
         "_remaining",
         "_request",
         "_state",
+        "_tunnel",
         "_unsent_bytes",
         "read_gate",
         "timer",
@@ -124,6 +125,7 @@ class Downstream(asyncio.Protocol):
         self._full = False
         self._unsent_bytes = 0
         self._opening: asyncio.Task[None] | None = None
+        self._tunnel: Tunnel | None = None
         self.timer = context.wheel.timer(self._on_timer)
 
     @property
@@ -312,6 +314,11 @@ class Downstream(asyncio.Protocol):
         """Close the connection unless a request is under way on it."""
         if self.idle and not self.transport.is_closing():
             self.transport.close()
+
+    def close_tunnel(self) -> None:
+        """End the tunnel that the connection has become, if it has."""
+        if self._tunnel is not None:
+            self._tunnel.close()
 
     # private, in the order of a request
 
@@ -544,6 +551,7 @@ class Downstream(asyncio.Protocol):
         self.timer.retire()
         self._reader.close()
         self.read_gate.release(ReadGate.AHEAD | ReadGate.PEER | ReadGate.BUFFER)
+        self._tunnel = tunnel
         tunnel.start(early, ahead)
 
     def _leave(self) -> None:

@@ -72,7 +72,7 @@ class Listener:
     ) -> None:
         """On `ingress` the service is told who asked; with `tls` callers are spoken to in TLS."""
         self._context = context
-        self._sock = sock
+        self.sock = sock
         self._downstreams: set[Downstream] = set()
         self._handshakes: set[TlsHandshake] = set()
         self._joining: set[asyncio.Task[None]] = set()
@@ -105,7 +105,7 @@ class Listener:
         """Accept connections."""
         if self.tls is None and self._roomy:
             self._server = await self._context.loop.create_server(
-                partial(Downstream, self._context, self), sock=self._sock.dup(), backlog=_BACKLOG
+                partial(Downstream, self._context, self), sock=self.sock.dup(), backlog=_BACKLOG
             )
         else:
             self.resume()
@@ -139,21 +139,38 @@ class Listener:
             self._pause()
         else:
             self._reading = True
-            self._context.loop.add_reader(self._sock, self._accept)
+            self._context.loop.add_reader(self.sock, self._accept)
+
+    def under_way(self) -> list[Downstream]:
+        """The connections on which a request is under way."""
+        return [downstream for downstream in self._downstreams if not downstream.idle]
+
+    def holds(self, downstream: Downstream) -> bool:
+        """Whether the connection is one of its own, and open."""
+        return downstream in self._downstreams
 
     def close_idle(self) -> None:
         """Close the connections on which no request is under way."""
         for downstream in tuple(self._downstreams):
             downstream.close_if_idle()
 
-    def retire(self) -> None:
-        """Stop listening; what is under way is finished."""
+    def close_tunnels(self) -> None:
+        """End what goes on in both directions for as long as it likes: CONNECT, WebSocket."""
+        for downstream in tuple(self._downstreams):
+            downstream.close_tunnel()
+
+    def stop_accepting(self) -> None:
+        """Take no new connection. The kernel's queue is lost, unless another process has the socket open too."""
         self._closed = True
         if self._server is not None:
             self._server.close()
         self._pause()
         self._context.paused.discard(self)
-        self._sock.close()
+        self.sock.close()
+
+    def retire(self) -> None:
+        """Stop listening; what is under way is finished."""
+        self.stop_accepting()
         self.close_idle()
 
     def close(self) -> None:
@@ -180,7 +197,7 @@ class Listener:
                 self._pause()
                 return
             try:
-                sock, _ = self._sock.accept()
+                sock, _ = self.sock.accept()
             except BlockingIOError:
                 return
             except OSError as error:
@@ -234,7 +251,7 @@ class Listener:
         """Accept nothing until `resume`, called as well when a connection leaves another listener."""
         if self._reading:
             self._reading = False
-            self._context.loop.remove_reader(self._sock)
+            self._context.loop.remove_reader(self.sock)
         if self._full_among_all and not self._closed:
             self._context.paused.add(self)
 

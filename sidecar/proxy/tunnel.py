@@ -88,6 +88,12 @@ class Tunnel:
             if not side.transport.is_reading():
                 side.transport.resume_reading()
 
+    def close(self) -> None:
+        """End it in both directions, after what was read has been passed on."""
+        for side in self._sides:
+            if not side.transport.is_closing():
+                side.transport.close()
+
     def moved(self) -> None:
         """Something passed."""
         self._timer.arm(self._context.clock() + self._idle)

@@ -104,3 +104,15 @@ def test_a_named_file_that_can_not_serve_is_an_error_that_names_it(
 
     with pytest.raises(OSError, match=rf"admin\.token_file {file}: .*{reason}"):
         AdminToken(file).prepare(16000)
+
+
+def test_a_file_that_another_process_has_made_in_its_place_is_left(home: Path) -> None:
+    first, second = AdminToken(None), AdminToken(None)
+    first.prepare(16000)
+    second.prepare(16000)
+
+    first.remove()
+
+    assert second.file is not None
+    assert second.file.is_relative_to(home)
+    assert second.file.exists()

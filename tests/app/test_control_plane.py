@@ -8,6 +8,7 @@ import pytest
 
 from sidecar.admin.token import AdminToken
 from sidecar.app.control_plane import ControlPlane
+from sidecar.app.listening_sockets import ListeningSockets
 from sidecar.net import Address
 from tests.admin.states import SetState
 from tests.admin.tokens import Told
@@ -32,7 +33,7 @@ async def status_of(address: Address, path: str) -> int:
 
 async def test_who_asks_before_it_is_served_waits_and_is_answered() -> None:
     plane = control_plane()
-    admin, metrics = plane.bind(BOTH)
+    admin, metrics = plane.bind(BOTH, ListeningSockets({}))
     asked = [asyncio.create_task(status_of(address, "/livez")) for address in (admin, metrics)]
     await asyncio.sleep(0)
     await plane.open()
@@ -53,7 +54,7 @@ async def test_a_port_in_use_is_an_error_that_names_the_field_and_the_address(fi
         plane = control_plane()
 
         with pytest.raises(OSError, match=rf"{field}: can not listen on {address}: the port is in use") as caught:
-            plane.bind(snapshot)
+            plane.bind(snapshot, ListeningSockets({}))
         await plane.close()
 
     assert caught.value.errno == errno.EADDRINUSE
@@ -63,7 +64,7 @@ async def test_an_address_that_is_not_ours_is_an_error_that_names_it() -> None:
     plane = control_plane()
 
     with pytest.raises(OSError, match=r"admin\.listen: can not listen on 192\.0\.2\.1:16000"):
-        plane.bind(replace(SNAPSHOT, admin=Address("192.0.2.1", 16000)))
+        plane.bind(replace(SNAPSHOT, admin=Address("192.0.2.1", 16000)), ListeningSockets({}))
 
     await plane.close()
 
@@ -72,7 +73,7 @@ async def test_a_token_that_can_not_be_used_is_an_error_before_anything_is_serve
     plane = control_plane(AdminToken(tmp_path / "absent.token"))
 
     with pytest.raises(OSError, match=r"absent\.token"):
-        plane.bind(SNAPSHOT)
+        plane.bind(SNAPSHOT, ListeningSockets({}))
 
     await plane.close()
 
@@ -81,7 +82,7 @@ async def test_a_token_that_can_not_be_used_is_an_error_before_anything_is_serve
 async def test_at_the_end_nothing_listens_and_the_token_is_taken_away(*, opened: bool) -> None:
     token = AdminToken(None)
     plane = control_plane(token)
-    (admin,) = plane.bind(SNAPSHOT)
+    (admin,) = plane.bind(SNAPSHOT, ListeningSockets({}))
     file = token.file
     assert file is not None
     if opened:

@@ -80,3 +80,19 @@ async def test_a_flood_at_once_gets_no_more_than_the_limit_when_the_limit_is_nea
 
     assert most == (52 if roomy else 20)
     assert [answer[:13] for answer in answers] == [b"HTTP/1.1 200 "] * 52
+
+
+async def test_a_listener_that_accepts_no_more_finishes_what_it_has() -> None:
+    async with Origin(replying(response(200, b"done"))) as origin, house([origin.port]) as proxy:
+        port = proxy.own.address.port
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET)
+        await reader.readuntil(b"done")
+
+        proxy.own.stop_accepting()
+
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET)
+        assert await reader.readuntil(b"done")
+        writer.close()

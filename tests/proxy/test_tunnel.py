@@ -112,6 +112,33 @@ async def test_a_tunnel_counts_as_a_connection_until_it_ends() -> None:
     assert after == (0, 0)
 
 
+async def test_a_tunnel_that_is_closed_ends_in_both_directions_after_what_was_read() -> None:
+    heard: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"welcome")
+        heard.set_result(await reader.read())
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with house([1]) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.egress.address.port)
+        writer.write(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: x\r\n\r\n" % port)
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(7)
+        writer.write(b"parting")
+        await asyncio.sleep(0.05)
+
+        proxy.egress.close_tunnels()
+
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+        assert await asyncio.wait_for(heard, 10) == b"parting"
+        writer.close()
+        assert proxy.context.busy == 0
+    server.close()
+
+
 async def test_an_upgraded_connection_is_no_longer_the_pools() -> None:
     async def answer(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")

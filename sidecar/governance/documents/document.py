@@ -261,6 +261,7 @@ class SidecarDocument(Document, frozen=True, kw_only=True):
     ingress: IngressSettings | UnsetType = UNSET
     telemetry: TelemetrySettings = TelemetrySettings()
     drain: Duration = Duration(25.0)
+    minimum_drain: Duration = Duration(0.0)
 
 
 class AuthorityDocument(Document, frozen=True, kw_only=True):
@@ -320,6 +321,8 @@ def read_sidecar(tree: Tree, findings: list[Finding]) -> SidecarDocument | None:
         _check_policy_settings(sidecar.policy, decoder, tree)
     if sidecar.drain > 3600:
         decoder.broken(("drain",), "must be at most 1h", tree.at(("drain",)))
+    if sidecar.minimum_drain > sidecar.drain:
+        decoder.broken(("minimum_drain",), f"must be at most drain, {sidecar.drain:g}s", tree.at(("minimum_drain",)))
     return sidecar
 
 

@@ -167,6 +167,7 @@ SIDECAR_MEANINGS: Final[Mapping[str, str]] = {
     "telemetry.traces.endpoint": "The receiver, with its whole path.",
     "telemetry.traces.sample": "Share of requests without a traceparent with which a trace begins.",
     "drain": "How long in-flight exchanges may take to finish after SIGTERM.",
+    "minimum_drain": "How long after SIGTERM requests are served at least: until balancers send no more.",
 }
 """The service's file, by dotted path; `*` stands for each name, `[]` for each item of a list."""
 

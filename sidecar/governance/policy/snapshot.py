@@ -142,6 +142,7 @@ class Snapshot:
     via: bool
     access_log_sample: float
     drain: float
+    minimum_drain: float
     ingress: IngressSnapshot | None
     traces: TracesSnapshot | None
     warnings: tuple[str, ...]
@@ -500,6 +501,7 @@ def _snapshot(
         via=platform.via,
         access_log_sample=platform.access_log_sample,
         drain=float(sidecar.drain),
+        minimum_drain=float(sidecar.minimum_drain),
         ingress=ingress,
         traces=None if traces is UNSET else TracesSnapshot(traces.endpoint, traces.sample),
         warnings=(

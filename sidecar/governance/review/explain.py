@@ -139,6 +139,7 @@ def _sidecar_numbers(bootstrap: Bootstrap) -> Iterator[tuple[str, str]]:
     if sidecar.telemetry.traces is not UNSET:
         yield "telemetry.traces.sample", written(sidecar.telemetry.traces.sample)
     yield "drain", written(sidecar.drain)
+    yield "minimum_drain", written(sidecar.minimum_drain)
 
 
 def _steps(setting: str, resolution: Resolution) -> Iterator[Step]:
