@@ -113,6 +113,10 @@ _SETTINGS: Final = (
         "--drain-timeout", "drain_timeout", "How long SIGTERM waits for what is in flight. [default: 25s]",
         metavar="DURATION",
     ),
+    _setting(
+        "--minimum-drain", "minimum_drain", "How long requests are served at least after SIGTERM. [default: 0s]",
+        metavar="DURATION",
+    ),
 )  # fmt: skip
 
 

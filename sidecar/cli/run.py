@@ -24,6 +24,7 @@ from sidecar.telemetry.tracing import TracingUnavailable
     type=click.Path(path_type=Path),
     metavar="SOCKET",
     envvar="SIDECAR_HAND_OVER",
+    show_envvar=True,
     help="Take over the ports of the sidecar that listens there, without a request lost, and offer them to the next.",
 )
 @log_options

@@ -29,6 +29,7 @@ _PATHS: Final[Mapping[str, Path]] = {
     "ingress_app": ("ingress", "app"),
     "ingress_listen": ("ingress", "listen"),
     "drain_timeout": ("drain",),
+    "minimum_drain": ("minimum_drain",),
 }
 _POLICY_SOURCES: Final = ("file", "directory", "url")
 
