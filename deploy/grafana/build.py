@@ -141,6 +141,14 @@ FLEET = Row(
             kind="stat",
             width=4,
         ),
+        Panel(
+            "Sidecars by version",
+            "Pods by the version of their sidecar. Older ones than the policy asks for are a ticket (SidecarOutdated).",
+            "short",
+            (Query("count by (version) (sidecar_build_info{%SCOPE%})", "sidecar {{version}}"),),
+            kind="stat",
+            width=4,
+        ),
     ),
 )
 

@@ -32,6 +32,7 @@ def policy_view(
         "rollout": rollout,
         "dry_run": {name: _differences(shadow) for name, shadow in shadows.items()},
         "expires": None if snapshot.expires is None else snapshot.expires.isoformat(),
+        "min_sidecar": snapshot.min_sidecar,
         "warnings": list(warnings),
         "owner": snapshot.owner,
         "digest": snapshot.policy_digest,

@@ -144,7 +144,7 @@ class RouteTable:
 
     @property
     def sockets(self) -> dict[str, socket.socket]:
-        """What it listens on, by the address that was asked for."""
+        """Its listening sockets, by the address that was asked for."""
         return {str(address): listener.sock for address, listener in self.listeners.items()}
 
     def under_way(self) -> list[Downstream]:

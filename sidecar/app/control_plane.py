@@ -41,7 +41,7 @@ class ControlPlane:
         self._clock = clock
         self._tell = tell
         self.sockets: dict[str, socket.socket] = {}
-        """What it listens on, by the names that `ListeningSockets.bind` takes."""
+        """Its listening sockets, by the names that `ListeningSockets.bind` takes."""
         self._server: _Server | None = None
 
     def bind(self, snapshot: Snapshot, sockets: ListeningSockets) -> list[Address]:

@@ -41,7 +41,7 @@ class HandOverFailed(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What another process has given, and the connection to it. `pid` and `version` are the other one's."""
+    """The sockets that another process has given, and the connection to it. `pid` and `version` are the other one's."""
 
     sockets: Mapping[str, socket.socket]
     pid: int

@@ -109,6 +109,7 @@ class RunningState:
             source_age=updater.age,
             expires=None if expires is None else expires.timestamp(),
             managed=loaded.snapshot.managed,
+            outdated=loaded.snapshot.outdated,
         )
 
     def warnings(self) -> Sequence[str]:

@@ -6,12 +6,14 @@ closed enumerations only, never from a path, a host, a key or an error text.
 `make docs` writes the reference page, docs/metrics.md, from the same table.
 """
 
+import platform
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from sidecar import __version__
 from sidecar.engine.breaker import BreakerState
 from sidecar.engine.concurrency import LimitState
 from sidecar.engine.destination import Destination
@@ -450,6 +452,19 @@ METRICS: Final = (
             (("success",), process.source.certificates.succeeded),
             (("failure",), process.source.certificates.failed),
         ],
+    ),
+    Metric(
+        "sidecar_build_info",
+        MetricType.GAUGE,
+        "1, labelled with the versions of the sidecar and of its Python.",
+        (Label("version", ("the sidecar's version",)), Label("python", ("Python's version",))),
+        process=lambda process: [((__version__, platform.python_version()), 1)],
+    ),
+    Metric(
+        "sidecar_outdated",
+        MetricType.GAUGE,
+        "1 if the policy in force asks for a newer sidecar than this one (min_sidecar), else 0.",
+        process=lambda process: _one(int(process.source.standing.outdated)),
     ),
     Metric(
         "sidecar_policy_info",

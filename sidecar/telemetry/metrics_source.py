@@ -56,7 +56,8 @@ class PolicyStanding:
     """How the policy in force came to be: words of `governance.loading.standing`.
 
     `source_age` is the seconds since its source was last found to say so; `expires` is wall time, None for never.
-    `managed` is whether the platform's authority file names the source, and not the service's own file.
+    `managed` is whether the platform's authority file names the source, and not the service's own file; `outdated`,
+    whether the policy asks for a newer sidecar.
     """
 
     origin: str
@@ -65,6 +66,7 @@ class PolicyStanding:
     source_age: float
     expires: float | None
     managed: bool = False
+    outdated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

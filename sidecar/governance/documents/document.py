@@ -23,6 +23,7 @@ from sidecar.governance.documents.ingress_routes import (
 from sidecar.governance.documents.mapping import Document
 from sidecar.governance.documents.public_key import KeyName, PublicKey
 from sidecar.governance.documents.settings import PlatformSettings, RouteSettings, Settings
+from sidecar.governance.documents.sidecar_version import SidecarVersion
 from sidecar.governance.documents.tls_version import TlsVersion
 from sidecar.governance.documents.units import BodyLimit, Duration, Size
 from sidecar.governance.documents.version import CEILING as VERSION_CEILING
@@ -137,7 +138,8 @@ class Rollout(Document, frozen=True, kw_only=True):
 class PolicyDocument(Document, frozen=True, kw_only=True):
     """The platform's policy. `version` only rises; 0 is the compiled-in one.
 
-    From 00:00 UTC of `expires` on it should have been replaced. With `dry_run` it is only tried.
+    From 00:00 UTC of `expires` on it should have been replaced. With `dry_run` it is only tried. `min_sidecar` is the
+    oldest sidecar that does all it says.
     """
 
     version: Annotated[int, Meta(ge=1, le=VERSION_CEILING)]
@@ -150,6 +152,7 @@ class PolicyDocument(Document, frozen=True, kw_only=True):
     via: bool = True
     access_log: AccessLogSettings = AccessLogSettings()
     expires: date | UnsetType = UNSET
+    min_sidecar: SidecarVersion | UnsetType = UNSET
     rollout: Rollout | UnsetType = UNSET
     dry_run: bool = False
 

@@ -47,6 +47,7 @@ POLICY_MEANINGS: Final[Mapping[str, str]] = {
     "via": "Whether `Via: 1.1 sidecar` is added.",
     "access_log": "Which exchanges get a log line.",
     "access_log.sample": "The share of successful exchanges that get one; the others always do.",
+    "min_sidecar": "The oldest sidecar that does all this policy says; an older one follows it, and warns.",
     "expires": "From 00:00 UTC of this day on the policy should have been replaced: it stays in force, and alarms.",
     "rollout": "Gives this version to some pods first.",
     "rollout.percent": "The share of pods that get it: the same pods over restarts, and others for each version.",

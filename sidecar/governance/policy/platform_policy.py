@@ -13,6 +13,7 @@ from sidecar.governance.documents.document import INGRESS_NAME, LimitSettings, R
 from sidecar.governance.documents.finding import Finding, InvalidDocument, dotted, shown
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.governance.documents.settings import Settings
+from sidecar.governance.documents.sidecar_version import SidecarVersion
 from sidecar.governance.documents.units import BodyLimit, Duration
 from sidecar.governance.documents.yaml import Tree, parse
 from sidecar.governance.policy.delivery import Delivery
@@ -41,6 +42,7 @@ class Platform:
     warnings: tuple[str, ...]
     grants: tuple[Grant, ...] = ()
     expires: date | None = None
+    min_sidecar: SidecarVersion | None = None
     rollout: Rollout | None = None
     dry_run: bool = False
     routes: Mapping[str, tuple[PlatformRoute, ...]] = field(default_factory=dict)
@@ -100,6 +102,7 @@ class Platform:
             warnings=(),
             grants=tuple(grants),
             expires=None if policy.expires is UNSET else policy.expires,
+            min_sidecar=None if policy.min_sidecar is UNSET else policy.min_sidecar,
             rollout=None if policy.rollout is UNSET else policy.rollout,
             dry_run=policy.dry_run,
             contract=Layer(Source.DEFAULT, Settings(idempotency=policy.defaults.idempotency), tree, ("defaults",)),

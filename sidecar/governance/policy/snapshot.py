@@ -14,6 +14,7 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType, structs
 
+from sidecar import __version__
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.documents.document import (
     INGRESS_NAME,
@@ -26,6 +27,7 @@ from sidecar.governance.documents.finding import Finding, InvalidDocument, dotte
 from sidecar.governance.documents.key_presets import PRESETS
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.governance.documents.settings import KeySettings, Settings
+from sidecar.governance.documents.sidecar_version import SidecarVersion
 from sidecar.governance.documents.units import Duration
 from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES, Tree
 from sidecar.governance.documents.yaml import Path as TreePath
@@ -156,8 +158,15 @@ class Snapshot:
     """SHA-256, in hex, of the exact bytes of the policy; the same in the whole fleet. Empty for the compiled-in one."""
     expires: datetime | None = None
     """When the policy should have been replaced; UTC."""
+    min_sidecar: SidecarVersion | None = None
+    """The oldest sidecar that does all that the policy says."""
     rollout: Rollout | None = None
     dry_run: bool = False
+
+    @property
+    def outdated(self) -> bool:
+        """Whether this sidecar is older than the policy asks for."""
+        return self.min_sidecar is not None and self.min_sidecar.newer_than(__version__)
 
     @property
     def managed(self) -> bool:
@@ -507,6 +516,7 @@ def _snapshot(
         warnings=(
             *bootstrap.warnings,
             *platform.warnings,
+            *_outdated(platform.min_sidecar),
             *_unverified(destinations),
         ),
         documents=documents,
@@ -514,9 +524,16 @@ def _snapshot(
         states=states,
         policy_digest=digest_of([platform.content]) if platform.content else "",
         expires=None if platform.expires is None else datetime.combine(platform.expires, time(), UTC),
+        min_sidecar=platform.min_sidecar,
         rollout=platform.rollout,
         dry_run=platform.dry_run,
     )
+
+
+def _outdated(asked: SidecarVersion | None) -> Iterator[str]:
+    """That this sidecar is older than the policy asks for: it follows what it knows of it."""
+    if asked is not None and asked.newer_than(__version__):
+        yield f"the policy asks for sidecar {asked} or newer (min_sidecar), and this one is {__version__}: upgrade it"
 
 
 def _unverified(destinations: Mapping[str, DestinationSnapshot]) -> Iterator[str]:

@@ -300,6 +300,7 @@ def _other_changes(old: Platform, new: Platform) -> Iterator[Change]:
         "access_log.sample": (written(old.access_log_sample), written(new.access_log_sample)),
         "dry_run": (written(old.dry_run), written(new.dry_run)),
         "expires": (_text(old.expires), _text(new.expires)),
+        "min_sidecar": (_text(old.min_sidecar), _text(new.min_sidecar)),
         "rollout.percent": (_percent(old), _percent(new)),
     }.items():
         if before != after:

@@ -113,6 +113,8 @@ def _policy_numbers(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     yield "version", str(snapshot.version)
     if snapshot.expires is not None:
         yield "expires", snapshot.expires.date().isoformat()
+    if snapshot.min_sidecar is not None:
+        yield "min_sidecar", str(snapshot.min_sidecar)
     yield "dry_run", written(snapshot.dry_run)
     plan = snapshot.rollout
     if plan is not None:

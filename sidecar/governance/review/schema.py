@@ -25,6 +25,7 @@ from sidecar.governance.documents.public_key import PublicKey
 from sidecar.governance.documents.route_match import PathTemplate
 from sidecar.governance.documents.setting_spec import SettingSpec
 from sidecar.governance.documents.settings import SECTIONS, SETTINGS, PlatformSettings, RouteSettings, Settings
+from sidecar.governance.documents.sidecar_version import SidecarVersion
 from sidecar.governance.documents.tls_version import TlsVersion
 from sidecar.governance.documents.units import BodyLimit, Duration, Size
 from sidecar.net import Address, AddressRange, Endpoint, Host, HostPort, PolicyUrl, ReceiverUrl
@@ -67,6 +68,7 @@ WRITTEN: Final[Mapping[type, Schema]] = {
         "pattern": "^https?://[^/?#@ ]+/[^?# ]+$",
         "examples": ["http://collector:4318/v1/traces"],
     },
+    SidecarVersion: {"type": "string", "pattern": r"^[0-9]+\.[0-9]+\.[0-9]+$", "examples": ["0.2.0"]},
     PathTemplate: {"type": "string", "pattern": "^/[^?# ]*$", "examples": ["/v1/payments/{id}"]},
     JsonPointer: {"type": "string", "pattern": "^/", "examples": ["/event/id"]},
     TlsVersion: {"enum": ["1.2", "1.3", 1.2, 1.3]},

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sidecar import __version__
 from sidecar.engine.policy import BackoffPolicy, DestinationPolicy
 from sidecar.governance.documents.document import read_policy
 from sidecar.governance.documents.finding import InvalidDocument
@@ -802,3 +803,25 @@ def test_a_wrong_service_and_a_missing_policy_are_told_together() -> None:
         "--service: service: must be a name of at most 253 letters, digits, '.', '_', '/' and '-', got \"check out\"",
         "none.yaml: can not be read: No such file or directory",
     ]
+
+
+# The oldest sidecar that does all the policy says
+
+
+@pytest.mark.parametrize(("asked", "outdated"), [("0.0.1", False), (__version__, False), ("99.0.0", True)])
+def test_a_sidecar_that_is_too_old_for_its_policy_follows_it_and_warns(
+    loading: Loading, asked: str, *, outdated: bool
+) -> None:
+    snapshot = loading(sidecar=SIDECAR, policy=f'{POLICY}min_sidecar: "{asked}"\n')
+
+    warning = f"the policy asks for sidecar {asked} or newer (min_sidecar), and this one is {__version__}: upgrade it"
+    assert snapshot.version == 7
+    assert snapshot.outdated is outdated
+    assert snapshot.warnings == ((warning,) if outdated else ())
+
+
+def test_a_version_that_is_none_is_told_with_its_line(loading: Loading) -> None:
+    with pytest.raises(
+        InvalidDocument, match=r'min_sidecar: must be a version of three numbers in quotes, like "0\.2\.0"'
+    ):
+        loading(sidecar=SIDECAR, policy=f"{POLICY}min_sidecar: 0.2\n")
