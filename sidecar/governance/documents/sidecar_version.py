@@ -19,7 +19,7 @@ class SidecarVersion(str):
         return cls(written)
 
     def newer_than(self, version: str) -> bool:
-        """Whether the sidecar of that version is too old; what follows its three numbers (`.dev1`, `rc1`) is left out."""
+        """Whether the sidecar of that version is too old; what follows its three numbers (`rc1`) is left out."""
         found = _VERSION.match(version)
         return found is not None and _numbers(self) > _numbers(found[0])
 
