@@ -7,12 +7,10 @@ still going on in it.
 """
 
 import asyncio
+import importlib
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
-
-import aiohttp
-from yarl import URL
 
 from sidecar.governance.policy.contract import KeyProbe
 from sidecar.idempotency.answer import StoredAnswer, answer_of, encode_answer, kept_fields
@@ -45,7 +43,8 @@ class KeyProbes:
         self._gate = gate
         self._service = service
         self._pauses = pauses
-        self._session: aiohttp.ClientSession | None = None
+        self._session: Any = None
+        """An aiohttp.ClientSession. aiohttp is imported with the first question: it is a third of the start."""
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._asked: dict[bytes, asyncio.Task[None]] = {}
 
@@ -93,12 +92,19 @@ class KeyProbes:
             why = f"{probe.method} answered {answer.status}"
             event = Resolve(applied, BY, why, answer.status if applied else 0, stored)
             settled = await self._gate.register.apply(unknown.digest, event)
-        except (aiohttp.ClientError, OSError, TimeoutError, StoreUnavailable):
+        except (OSError, TimeoutError, StoreUnavailable):
             return ProbeOutcome.FAILED
         return outcome if settled.ruling is LedgerRuling.DONE else ProbeOutcome.SETTLED
 
     async def _answer(self, unknown: UnknownKey) -> StoredAnswer:
-        """The service's answer. Raises what aiohttp does, and OSError where there is no service."""
+        """The service's answer. Raises OSError where there is no service, or none that answers."""
+        aiohttp: Any = await asyncio.to_thread(importlib.import_module, "aiohttp")
+        try:
+            return await self._answer_by(aiohttp, unknown)
+        except aiohttp.ClientError as error:
+            raise OSError(0, str(error)) from error
+
+    async def _answer_by(self, aiohttp: Any, unknown: UnknownKey) -> StoredAnswer:
         service = self._service()
         if service is None:
             raise OSError("no service")
@@ -112,7 +118,7 @@ class KeyProbes:
         headers = [("User-Agent", _USER_AGENT), *unknown.fields]
         asked = self._session.request(
             probe.method,
-            URL(f"{service}{path}", encoded=True),
+            aiohttp.client.URL(f"{service}{path}", encoded=True),
             headers=headers,
             allow_redirects=False,
             skip_auto_headers=("Accept", "Accept-Encoding"),

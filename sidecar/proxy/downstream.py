@@ -133,6 +133,11 @@ class Downstream(asyncio.Protocol):
         """No request is under way on it."""
         return self._state == _HEAD and not self._reader.begun
 
+    @property
+    def idle_until(self) -> float:
+        """The instant at which it is closed where it stays idle: `limits.idle_timeout` after it became so."""
+        return self.timer.at
+
     # asyncio.Protocol, in the order in which it is called
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -5,6 +5,8 @@ import errno
 import socket
 from asyncio import AbstractServer
 from functools import partial
+from heapq import nsmallest
+from operator import attrgetter
 
 from sidecar.net import Address
 from sidecar.proxy.context import ProxyContext
@@ -21,6 +23,13 @@ _BACKLOG = 1024
 _BURST = 64
 """Connections accepted in one turn of the loop, so that requests get theirs in a flood."""
 _PAUSE_SECONDS = 0.1
+_IDLE_SECONDS = 1.0
+"""For which a connection has to be idle before a newcomer may have its place: who has just come is about to ask."""
+_SPARED = 64
+"""Connections found by one look for idle ones, which is at all of them (1 ms for 10,000)."""
+
+
+_idle_until = attrgetter("idle_until")
 
 
 class PortTaken(OSError):
@@ -55,6 +64,9 @@ def bind(address: Address) -> socket.socket:
 class Listener:
     """One address. Over the limit of connections it stops accepting, and goes on when one has ended.
 
+    A newcomer at the limit gets the place of the connection that has been idle longest, so that callers who keep many
+    open and use none keep nobody out (HAProxy and nginx do so too).
+
     An asyncio server takes everything there is in the kernel's queue before it can be stopped. So it is used only while
     all of that would find room; from then on the listener accepts by itself, which costs 45 µs more a connection.
     """
@@ -77,7 +89,9 @@ class Listener:
         self._handshakes: set[TlsHandshake] = set()
         self._joining: set[asyncio.Task[None]] = set()
         """One for each connection that was accepted and has not `joined` yet."""
-        self._reading = self._closed = False
+        self._reading = self._closed = self._looking = False
+        self._idle: list[Downstream] = []
+        """The longest idle ones of the last look, the longest last."""
         self._server: AbstractServer | None = None
         self.router = router
         self.route = route
@@ -135,8 +149,9 @@ class Listener:
         self._context.paused.discard(self)
         if self._closed or self._reading or self._server is not None:
             return
-        if self._full:
+        if self._full and self._longest_idle() is None:
             self._pause()
+            self._look_soon()
         else:
             self._reading = True
             self._context.loop.add_reader(self.sock, self._accept)
@@ -192,9 +207,12 @@ class Listener:
 
     def _accept(self) -> None:
         """The kernel has connections for us."""
-        for _ in range(_BURST):
+        for accepted in range(_BURST):
             if self._full:
                 self._pause()
+                if not accepted and (idle := self._longest_idle()) is not None:  # for the first there surely is one
+                    idle.close_if_idle()  # goes on when that has left
+                self._look_soon()
                 return
             try:
                 sock, _ = self.sock.accept()
@@ -214,6 +232,30 @@ class Listener:
                 self._joining.add(task)
                 self._context.joining += 1
                 task.add_done_callback(self._join_ended)
+
+    def _longest_idle(self) -> Downstream | None:
+        """The connection that a newcomer may have the place of."""
+        before = self._context.clock() + self._context.limits.idle_timeout - _IDLE_SECONDS
+        for fresh in (False, True):
+            if fresh:
+                idle = (downstream for downstream in self._downstreams if downstream.idle)
+                self._idle = nsmallest(_SPARED, idle, key=_idle_until)[::-1]
+            while self._idle:
+                longest = self._idle[-1]
+                if longest in self._downstreams and longest.idle and longest.idle_until <= before:
+                    return longest
+                self._idle.pop()
+        return None
+
+    def _look_soon(self) -> None:
+        """While it is full: one of those that were busy may be idle by then."""
+        if not self._looking and not self._closed:
+            self._looking = True
+            self._context.loop.call_later(_PAUSE_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._looking = False
+        self.resume()
 
     async def _join(self, sock: socket.socket) -> None:
         try:

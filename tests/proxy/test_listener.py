@@ -96,3 +96,53 @@ async def test_a_listener_that_accepts_no_more_finishes_what_it_has() -> None:
         writer.write(GET)
         assert await reader.readuntil(b"done")
         writer.close()
+
+
+async def connected(address: tuple[str, int], *, asks: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection that is kept alive after one answer, or on which a request has begun."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(GET if asks else GET[:-2])
+    if asks:
+        await reader.readuntil(b"ok")
+    return reader, writer
+
+
+async def test_a_newcomer_at_the_limit_gets_the_place_of_the_one_that_is_idle_longest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sidecar.proxy.listener._IDLE_SECONDS", 0.0)
+    limits = replace(WireLimits(), connections=3)
+    async with Origin(replying(response(200))) as origin, house([origin.port], limits=limits) as proxy:
+        address = ("127.0.0.1", proxy.own.address.port)
+        busy = await connected(address, asks=False)
+        longest = await connected(address, asks=True)
+        await asyncio.sleep(0.01)
+        recent = await connected(address, asks=True)
+
+        answer = await asyncio.wait_for(proxy.send(GET), 10)
+
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert await asyncio.wait_for(longest[0].read(), 10) == b""
+        for reader, writer in (busy, recent):
+            writer.write(b"\r\n" if reader is busy[0] else GET)
+            assert await asyncio.wait_for(reader.readuntil(b"ok"), 10)
+        for _, writer in (busy, longest, recent):
+            writer.close()
+
+
+async def test_where_all_are_busy_a_newcomer_waits_until_one_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sidecar.proxy.listener._IDLE_SECONDS", 0.0)
+    limits = replace(WireLimits(), connections=1)
+    async with Origin(replying(response(200))) as origin, house([origin.port], limits=limits) as proxy:
+        reader, writer = await connected(("127.0.0.1", proxy.own.address.port), asks=False)
+        newcomer = asyncio.create_task(proxy.send(GET))
+        await asyncio.sleep(0.15)
+        early = newcomer.done()
+        writer.write(b"\r\n")
+        await reader.readuntil(b"ok")
+
+        answer = await asyncio.wait_for(newcomer, 10)
+        writer.close()
+
+    assert not early
+    assert answer.startswith(b"HTTP/1.1 200 ")
