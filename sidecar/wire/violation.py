@@ -20,14 +20,14 @@ NOT_HTTP: Final = frozenset(
 )  # fmt: skip
 """Methods of ICE, RTSP and the HTTP/2 preface: llhttp knows them, HTTP/1.1 does not."""
 
-_TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST_LINE: Final = re.compile(rb"[^ \r\n]+ [^ \r\n]+ HTTP/1\.[01]")
 _OTHER_VERSION: Final = re.compile(rb"[^ \r\n]+ [^ \r\n]+ HTTP/(?!1\.[01])[0-9]\.[0-9]")
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] [0-9]{3}(?: [\t\x20-\x7e\x80-\xff]*)?")
 _UNKNOWN_METHOD: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Z-]+(?: |\Z)")
-_NAME: Final = re.compile(_TOKEN)
-_FIELD: Final = re.compile(rb"%b:[\t\x20-\x7e\x80-\xff]*" % _TOKEN)
-_CODINGS: Final = re.compile(rb"%b(?:[ \t]*,[ \t]*%b)*" % (_TOKEN, _TOKEN))
+_LINE_CUT_SHORT: Final = re.compile(rb"[^ \r\n]+ /[!-~]*\r")
+_NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
+_CODINGS: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*,[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
 
 
 def foreign(method: bytes) -> Malformed:
@@ -46,9 +46,12 @@ def bad_method(data: bytes) -> Malformed:
 
 def bad_target(data: bytes) -> Malformed:
     """The refusal of a request for its target."""
-    method = data.lstrip(b"\r\n").partition(b" ")[0]
+    line = data.lstrip(b"\r\n")
+    method = line.partition(b" ")[0]
     if method in NOT_HTTP:
         return foreign(method)
+    if _LINE_CUT_SHORT.match(line):
+        return Malformed(400, "bad_request_line", "the request line ends after the target")
     return Malformed(400, "bad_target", "the target has bytes that no target may have")
 
 

@@ -56,3 +56,4 @@ def test_a_method_that_is_none_is_no_unknown_method() -> None:
     assert bad_method(b"\r\nFROB").status == 501
     assert bad_method(b"frob / HTTP/1.1\r\n").status == 400
     assert bad_target(b"GET /\x01 HTTP/1.1\r\n").reason == "bad_target"
+    assert bad_target(b"GET /a\rb HTTP/1.1\r\n").reason == "bad_request_line"
