@@ -201,6 +201,7 @@ class RouteTable:
             {host: name for name, destination in snapshot.destinations.items() for host in destination.hosts},
             self.unlisted,
             forward_unlisted=snapshot.egress.unlisted == "forward",
+            tunnel_governed=snapshot.egress.connect == "tunnel",
         )
 
     def _route(self, settings: _RouteSettings, route: Route | None, *, renew: bool) -> Route:
@@ -241,15 +242,17 @@ class RouteTable:
 
     def _assign(self, snapshot: Snapshot) -> set[Address]:
         """Tell every listener what it is for; the addresses there should be."""
-        wanted: dict[Address, Route | None] = dict.fromkeys(snapshot.egress.listen)
+        transparent = snapshot.egress.transparent
+        wanted: dict[Address, Route | None] = dict.fromkeys((*snapshot.egress.listen, *transparent))
         for settings in _route_settings(snapshot):
             wanted.update(dict.fromkeys(settings.listen, self.routes[settings.name]))
         for address in self.listeners.keys() - wanted.keys():
             self.listeners.pop(address).retire()
-        connect = snapshot.egress.connect == "tunnel"
+        connect = snapshot.egress.connect != "refuse"
         for address, listener in self.listeners.items():
             route = wanted[address]
             ingress = route is not None and route.role is Role.INGRESS
+            listener.transparent = address in transparent
             listener.turn_to(self.router, route, connect=connect, ingress=ingress, tls=self._tls_contexts.server)
         self._guard(snapshot)
         return set(wanted)
@@ -272,6 +275,7 @@ class RouteTable:
             for settings in _route_settings(snapshot):
                 self._bind_one_of(settings.listen, bound, sockets, not_listening)
             self._bind_one_of(snapshot.egress.listen, bound, sockets, not_listening)
+            self._bind_one_of(snapshot.egress.transparent, bound, sockets, not_listening)
         except OSError:
             for sock in bound.values():
                 sock.close()

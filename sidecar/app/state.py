@@ -249,6 +249,7 @@ class RunningState:
             route_table.context.tunnels,
             {name: active for name, (active, _) in counts.items()},
             {name: idle for name, (_, idle) in counts.items()},
+            dict(route_table.context.intercepted),
         )
 
     def endpoints(self) -> Mapping[str, Sequence[str]]:

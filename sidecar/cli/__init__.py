@@ -13,6 +13,7 @@ from sidecar.cli.lazy import LazyGroup
 _COMMANDS: Final = {
     "run": "Run the proxy.",
     "demo": "Show what retries do to a dependency that blips, with and without the sidecar.",
+    "intercept": "Redirect a service's calls to the sidecar by rules of the kernel.",
     "health": "Say whether a running sidecar is ready, for probes.",
     "top": "Show what a running sidecar does, in the terminal.",
     "report": "Tell an incident on one page, for those who were not there.",

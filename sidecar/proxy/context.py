@@ -19,6 +19,7 @@ from sidecar.proxy.timers import Wheel
 from sidecar.telemetry.record import ExchangeRecord
 from sidecar.telemetry.trace import ExchangeTrace
 from sidecar.wire.head import RequestHead, ResponseHead
+from sidecar.wire.interceptions import INTERCEPTIONS
 from sidecar.wire.malformed import REASONS
 from sidecar.wire.misdirected import MISDIRECTIONS, Misdirected
 from sidecar.wire.recent import Recent
@@ -75,6 +76,7 @@ class ProxyContext:
         "draining",
         "guard",
         "handshake_failures",
+        "intercepted",
         "joining",
         "limits",
         "loop",
@@ -135,6 +137,8 @@ class ProxyContext:
         """Listeners that accept nothing because of `max_connections`."""
         self.pools: WeakSet[IdleConnections] = WeakSet()
         """The owners whose idle connections are closed where a file is needed for another one."""
+        self.intercepted = dict.fromkeys(INTERCEPTIONS, 0)
+        """Connections that were intercepted on their way to others, by what became of them, since the start."""
         self.tunnels = 0
         """Tunnels that were opened since the start."""
         self.rejections = dict.fromkeys(REASONS, 0)

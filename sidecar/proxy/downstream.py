@@ -55,13 +55,20 @@ class Port(Protocol):
 
     route: Route | None
     """The destination that every request on it is for; None when requests name theirs."""
-    router: Router
-    known: Recent[tuple[RequestHead, Route]]
-    """Heads met lately, as they were read and routed."""
-    connect: bool
-    """Whether CONNECT is tunnelled."""
     ingress: bool
     """Whether the service itself is behind it, which is told who asked."""
+
+    @property
+    def router(self) -> Router:
+        """That of the snapshot in force."""
+
+    @property
+    def known(self) -> Recent[tuple[RequestHead, Route]]:
+        """Heads met lately, as they were read and routed."""
+
+    @property
+    def connect(self) -> bool:
+        """Whether CONNECT is tunnelled."""
 
     def joined(self, downstream: "Downstream") -> None:
         """A connection was accepted."""
@@ -533,7 +540,7 @@ class Downstream(asyncio.Protocol):
 
     async def _open_tunnel(self, head: RequestHead) -> None:
         try:
-            other = await connect_tunnel(self._context, head.target)
+            other = await connect_tunnel(self._context, head.target, self._port.router.check_tunnel)
         except Malformed as error:
             self._reject(error)
             return

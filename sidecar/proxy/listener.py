@@ -4,13 +4,14 @@ import asyncio
 import errno
 import socket
 from asyncio import AbstractServer
-from functools import partial
 from heapq import nsmallest
 from operator import attrgetter
+from typing import Protocol
 
 from sidecar.net import Address
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.downstream import Downstream
+from sidecar.proxy.intercepted_connection import InterceptedConnection
 from sidecar.proxy.open_files import exhausted
 from sidecar.proxy.route import Route
 from sidecar.proxy.router import Router
@@ -30,6 +31,13 @@ _SPARED = 64
 
 
 _idle_until = attrgetter("idle_until")
+
+
+class Arrival(Protocol):
+    """A connection that is no Downstream yet."""
+
+    def abort(self) -> None:
+        """Break it."""
 
 
 class PortTaken(OSError):
@@ -86,7 +94,7 @@ class Listener:
         self._context = context
         self.sock = sock
         self._downstreams: set[Downstream] = set()
-        self._handshakes: set[TlsHandshake] = set()
+        self._handshakes: set[Arrival] = set()
         self._joining: set[asyncio.Task[None]] = set()
         """One for each connection that was accepted and has not `joined` yet."""
         self._reading = self._closed = self._looking = False
@@ -98,6 +106,8 @@ class Listener:
         self.connect = connect
         self.ingress = ingress
         self.tls = tls
+        self.transparent = False
+        """Whether connections come in on it that were on their way to others: see `sidecar intercept`."""
         self.known: Recent[tuple[RequestHead, Route]] = Recent()
         name = sock.getsockname()
         self.address = Address(name[0], name[1])
@@ -119,7 +129,7 @@ class Listener:
         """Accept connections."""
         if self.tls is None and self._roomy:
             self._server = await self._context.loop.create_server(
-                partial(Downstream, self._context, self), sock=self.sock.dup(), backlog=_BACKLOG
+                self._protocol, sock=self.sock.dup(), backlog=_BACKLOG
             )
         else:
             self.resume()
@@ -135,11 +145,11 @@ class Listener:
         self._downstreams.discard(downstream)
         self._make_room()
 
-    def arrived(self, handshake: TlsHandshake) -> None:
-        """A connection was accepted that has yet to shake hands."""
+    def arrived(self, handshake: Arrival) -> None:
+        """A connection was accepted that has yet to shake hands, or to show what it speaks."""
         self._handshakes.add(handshake)
 
-    def gone(self, handshake: TlsHandshake) -> None:
+    def gone(self, handshake: Arrival) -> None:
         """It has, and is a Downstream now, or it is closed."""
         self._handshakes.discard(handshake)
         self._make_room()
@@ -257,10 +267,14 @@ class Listener:
         self._looking = False
         self.resume()
 
+    def _protocol(self) -> Downstream | InterceptedConnection:
+        """The protocol that a new connection begins with."""
+        return InterceptedConnection(self._context, self) if self.transparent else Downstream(self._context, self)
+
     async def _join(self, sock: socket.socket) -> None:
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await self._context.loop.connect_accepted_socket(partial(Downstream, self._context, self), sock)
+            await self._context.loop.connect_accepted_socket(self._protocol, sock)
         except OSError:
             sock.close()
         except BaseException:

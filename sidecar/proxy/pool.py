@@ -17,7 +17,7 @@ from typing import Final
 from aiohappyeyeballs import AddrInfoType
 
 from sidecar.engine.endpoint import HealthRecord, P2CBalancer
-from sidecar.net import Endpoint, bracketed
+from sidecar.net import Endpoint, bracketed, canonical_host
 from sidecar.proxy.codecs import HTTP1, Codecs, NewConnection
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.happy_eyeballs import STAGGER_SECONDS, connect_first
@@ -437,6 +437,12 @@ class Pool(P2CBalancer[ResolvedAddress]):
     def endpoint(self) -> Endpoint:
         """The first of the endpoints."""
         return self._endpoint_pools[0].endpoint
+
+    @property
+    def sockets(self) -> frozenset[tuple[str, int]]:
+        """The IP addresses and ports of all endpoints, as far as their names have been looked up."""
+        found = (address.info[4] for address in self.addresses if address.info is not None)
+        return frozenset((canonical_host(str(name[0])), int(name[1])) for name in found)
 
     def adopt(self, endpoints: Sequence[Endpoint]) -> None:
         """Other endpoints from now on; the ones that stay keep their connections."""

@@ -29,6 +29,7 @@ _PROXY_STATUS: Final = {
     "loop": b"proxy_loop_detected",
     "link_local": b"destination_ip_prohibited",
     "connect_refused": b"http_request_denied",
+    "connect_governed": b"http_request_denied",
     "out_of_files": b"proxy_internal_error",
     "tls_client_certificate": b"tls_alert_received",
     **dict.fromkeys(("tls_version", "tls_alpn", "tls_not_tls", "tls_timeout", "tls_handshake"), b"tls_protocol_error"),

@@ -1,11 +1,12 @@
 """Which destination a request is for: by the port it came in on, by its absolute target, or by its Host."""
 
 from collections.abc import Mapping
+from copy import copy
 from functools import lru_cache
 from typing import Final
 
 from sidecar.engine.destination import UNLISTED
-from sidecar.net import canonical_host
+from sidecar.net import Address, canonical_host
 from sidecar.proxy.host_table import HostTable
 from sidecar.proxy.route import Role, Route
 from sidecar.proxy.unlisted_hosts import UnlistedHosts
@@ -31,12 +32,18 @@ class Router:
         unlisted: UnlistedHosts,
         *,
         forward_unlisted: bool,
+        tunnel_governed: bool = True,
     ) -> None:
-        """`hosts` maps each host, with a port or for any, to a route's name."""
+        """`hosts` maps each host, with a port or for any, to a route's name.
+
+        `tunnel_governed`: whether a CONNECT to what a destination names is tunnelled.
+        """
         self._routes = dict(routes)
         self._hosts = HostTable({host: self._routes[name] for host, name in hosts.items()})
         self._unlisted = unlisted
         self._forward_unlisted = forward_unlisted
+        self._tunnel_governed = tunnel_governed
+        self._original: Address | None = None
 
     @property
     def routes(self) -> Mapping[str, Route]:
@@ -56,13 +63,16 @@ class Router:
             if head.host:
                 value = head.host
                 host, port, of_sidecar = _usual_host(value) if len(value) <= USUAL_BYTES else _host(value)
-            elif own is None:
+            elif own is None and self._original is None:
                 raise Malformed(400, "host", "the request has no Host")
             else:
                 host, of_sidecar = "", False
             if own is None:
-                route = self._hosts.find(host, port or 80)
+                original = self._original
+                route = self._hosts.find(host, port or (80 if original is None else original.port))
                 if route is None:
+                    if original is not None:
+                        return self._at_original(head, original)
                     raise self._unknown(head.host, "name it in the sidecar file")
                 if of_sidecar:
                     head.fields = replace_host(head.fields, head.host, route.authority)
@@ -71,6 +81,39 @@ class Router:
                 head.fields = replace_host(head.fields, head.host, own.authority)
             return own
         return self._absolute(head, own)
+
+    def intercepting(self, original: Address) -> "Router":
+        """The same for a connection that was on its way to `original`: that is what an unknown Host leads to."""
+        router = copy(self)
+        router._original = original  # noqa: SLF001 - its own
+        return router
+
+    def check_tunnel(self, host: str, port: int) -> None:
+        """Raise Misdirected if a tunnel to `host` would lead past the governance of one of the destinations."""
+        if self._tunnel_governed:
+            return
+        route = self._hosts.find(host, port) or self._at_address(canonical_host(host), port)
+        if route is not None:
+            raise Misdirected(
+                403,
+                "connect_governed",
+                f"calls of {route.name} are governed, and a tunnel would lead past that (egress.connect): call it by "
+                f"http:// and let the sidecar speak TLS to it",
+            )
+
+    def _at_original(self, head: RequestHead, original: Address) -> Route:
+        """By the address that the connection was on its way to: a destination's, or unlisted."""
+        route = self._at_address(original.host, original.port)
+        if route is not None:
+            return route
+        if not self._forward_unlisted:
+            raise self._unknown(head.host, "unlisted hosts are refused (egress.unlisted)")
+        return self._unlisted.find("http", original.host, original.port)
+
+    def _at_address(self, host: str, port: int) -> Route | None:
+        """The one destination that has an endpoint at this address; None where several do."""
+        found = [route for route in self._routes.values() if (host, port) in route.pool.sockets]
+        return found[0] if len(found) == 1 else None
 
     def _absolute(self, head: RequestHead, own: Route | None) -> Route:
         scheme, separator, rest = head.target.partition(b"://")

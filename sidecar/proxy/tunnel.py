@@ -117,8 +117,13 @@ class Tunnel:
             side.transport.abort()
 
 
-async def connect_tunnel(context: ProxyContext, target: bytes) -> Transport:
-    """Open the far side of a CONNECT. Raises Malformed for a bad target, Misdirected when it can not be had."""
+async def connect_tunnel(
+    context: ProxyContext, target: bytes, check: Callable[[str, int], None] | None = None
+) -> Transport:
+    """Open the far side of a CONNECT. Raises Malformed for a bad target, Misdirected when it can not be had.
+
+    `check` raises Misdirected for a host and port that are not tunnelled to, by name and by each of its addresses.
+    """
     try:
         host, port = parse_authority(target)
     except Malformed as error:
@@ -126,11 +131,17 @@ async def connect_tunnel(context: ProxyContext, target: bytes) -> Transport:
     if port is None:
         raise Malformed(400, "connect_target", "the target of CONNECT is not host:port")
     context.guard.check(host, port)
+    if check is not None:
+        check(host, port)
     sock: socket.socket | None = None
     try:
         async with asyncio.timeout(context.limits.connect_timeout):
             resolver = Resolver(context.loop, host, port, context.clock, dns_lookup_limit=context.dns_lookup_limit)
-            sock = await connect_first(await resolver.addresses(), context.guard, context.loop)
+            addresses = await resolver.addresses()
+            if check is not None:
+                for *_, address in addresses:
+                    check(str(address[0]), int(address[1]))
+            sock = await connect_first(addresses, context.guard, context.loop)
             transport, _ = await context.loop.create_connection(_Pending, sock=sock)
     except BaseException as error:
         if sock is not None:

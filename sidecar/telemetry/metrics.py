@@ -25,6 +25,7 @@ from sidecar.governance.loading.standing import PolicyOrigin, RolloutState
 from sidecar.idempotency.gate import KeyOutcome, ProbeOutcome
 from sidecar.telemetry.metrics_source import Connections, MetricsSource
 from sidecar.wire.handshake import HANDSHAKE_FAILURES
+from sidecar.wire.interceptions import INTERCEPTIONS
 from sidecar.wire.malformed import REASONS
 from sidecar.wire.misdirected import MISDIRECTIONS
 
@@ -369,8 +370,16 @@ METRICS: Final = (
     Metric(
         "sidecar_tunnels_total",
         MetricType.COUNTER,
-        "CONNECT tunnels opened; what passes through them is not governed.",
+        "Tunnels opened, of CONNECT and of intercepted connections; what passes through them is not governed.",
         process=lambda process: _one(process.connections.tunnels),
+    ),
+    Metric(
+        "sidecar_intercepted_connections_total",
+        MetricType.COUNTER,
+        "Connections that sidecar intercept redirected here: governed where http; tunnelled, and not governed, where "
+        "tls, opaque or silent; closed where refused (egress.connect) or of the sidecar itself (loop).",
+        (Label("outcome", INTERCEPTIONS),),
+        process=lambda process: [((each,), process.connections.intercepted.get(each, 0)) for each in INTERCEPTIONS],
     ),
     Metric(
         "sidecar_rejections_total",
@@ -383,7 +392,8 @@ METRICS: Final = (
         "sidecar_misdirected_requests_total",
         MetricType.COUNTER,
         "Requests sent nowhere: for a host that no destination names (unlisted), for the sidecar itself (loop), for "
-        "a refused address, a CONNECT that found nobody (connect_failure), or for want of files here (out_of_files).",
+        "a refused address, a CONNECT that found nobody (connect_failure) or leads past governance (connect_governed), "
+        "or for want of files here (out_of_files).",
         (Label("reason", MISDIRECTIONS),),
         process=lambda process: [((reason,), process.source.misdirected.get(reason, 0)) for reason in MISDIRECTIONS],
     ),

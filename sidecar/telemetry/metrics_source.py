@@ -1,7 +1,7 @@
 """The protocol by which telemetry reads the running process. The composition root implements it, without a cache."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sidecar.engine.destination import Destination
@@ -12,13 +12,15 @@ from sidecar.engine.shadow import Shadow
 class Connections:
     """Open connections now: the callers', and per destination those in use and those kept idle.
 
-    `tunnels` counts the CONNECT tunnels opened since the start.
+    `tunnels` counts the tunnels opened since the start; `intercepted` the connections that were redirected here on
+    their way to others, by what became of them.
     """
 
     downstream: int
     tunnels: int
     active: Mapping[str, int]
     idle: Mapping[str, int]
+    intercepted: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

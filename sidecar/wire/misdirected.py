@@ -16,5 +16,5 @@ class Misdirected(Exception):
         self.detail = detail
 
 
-MISDIRECTIONS = (UNLISTED, "loop", "address_refused", "connect_failure", "out_of_files")
+MISDIRECTIONS = (UNLISTED, "loop", "address_refused", "connect_failure", "connect_governed", "out_of_files")
 """Every word that `Misdirected.reason` can be; `connect_failure` is that of a CONNECT."""

@@ -90,6 +90,7 @@ async def house(
     limits: WireLimits | None = None,
     connect: bool = True,
     forward_unlisted: bool = True,
+    tunnel_governed: bool = True,
     tls: ClientTls | None = None,
     host: str = "127.0.0.1",
     ingress: bool = False,
@@ -113,7 +114,13 @@ async def house(
     role = Role.INGRESS if ingress else Role.EGRESS
     route = Route("payments", destination, Pool(context, endpoints, rand, spoken), role)
     unlisted = UnlistedHosts(context, policy, rand, spoken)
-    router = Router({"payments": route}, hosts or {"payments": "payments"}, unlisted, forward_unlisted=forward_unlisted)
+    router = Router(
+        {"payments": route},
+        hosts or {"payments": "payments"},
+        unlisted,
+        forward_unlisted=forward_unlisted,
+        tunnel_governed=tunnel_governed,
+    )
     own = Listener(
         context,
         bind(Address("127.0.0.1", 0)),

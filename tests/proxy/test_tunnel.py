@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.fakes.house import house
 from tests.fakes.origin import Origin, Request, replying, response
 
@@ -41,6 +43,29 @@ async def test_connect_is_refused_where_policy_says_so_and_never_leads_back_here
 
     assert refused.startswith(b"HTTP/1.1 405 ")
     assert loop.startswith(b"HTTP/1.1 508 ")
+
+
+@pytest.mark.parametrize("host", [b"payments:80", b"127.0.0.1:%d", b"localhost:%d"])
+async def test_connect_to_what_is_governed_is_refused_by_name_and_by_address_where_policy_says_so(host: bytes) -> None:
+    async with Origin(replying(response(200))) as origin, house([origin.port], tunnel_governed=False) as proxy:
+        target = host % origin.port if b"%" in host else host
+        answer = await proxy.send(b"CONNECT " + target + b" HTTP/1.1\r\nHost: a\r\n\r\n", egress=True, until_close=True)
+
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert b'"reason":"connect_governed"' in answer
+    assert b"calls of payments are governed" in answer
+    assert proxy.context.misdirected["connect_governed"] == 1
+    assert origin.connections == 0
+
+
+async def test_connect_to_anything_else_is_tunnelled_all_the_same() -> None:
+    async with Origin(replying(response(200))) as origin, house([1], tunnel_governed=False) as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.egress.address.port)
+        writer.write(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: x\r\n\r\n" % origin.port)
+        line = await reader.readline()
+        writer.close()
+
+    assert line == b"HTTP/1.1 200 Connection established\r\n"
 
 
 async def test_a_connect_waits_for_no_name_when_many_are_looked_up_in_vain() -> None:

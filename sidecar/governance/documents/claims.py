@@ -157,6 +157,9 @@ def _listeners(sidecar: SidecarDocument, tree: Tree) -> Iterator[Claim[Address]]
         yield _listener(tree, ("admin", "metrics_listen"), sidecar.admin.metrics_listen)
     for address in sidecar.egress.listen:
         yield _listener(tree, ("egress", "listen"), address)
+    if sidecar.egress.transparent is not UNSET:
+        for address in sidecar.egress.transparent.listen:
+            yield _listener(tree, ("egress", "transparent", "listen"), address)
     for name, entry in sidecar.destinations.items():
         if entry.listen is not UNSET:
             yield _listener(tree, ("destinations", name, "listen"), entry.listen)

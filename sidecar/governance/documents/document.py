@@ -188,12 +188,19 @@ class PolicySettings(Document, frozen=True, kw_only=True):
     required: Annotated[int, Meta(ge=1)] = 1
 
 
+class TransparentSettings(Document, frozen=True, kw_only=True):
+    """`egress.transparent`: the listeners that the rules of `sidecar intercept` redirect connections to."""
+
+    listen: list[Address] = field(default_factory=lambda: [Address("127.0.0.1", 16007), Address("::1", 16007)])
+
+
 class EgressSettings(Document, frozen=True, kw_only=True):
     """`egress`: the shared listeners, and what becomes of hosts no destination names and of CONNECT."""
 
     listen: list[Address] = field(default_factory=lambda: [Address("127.0.0.1", 16001), Address("::1", 16001)])
     unlisted: Literal["forward", "refuse"] = "forward"
-    connect: Literal["tunnel", "refuse"] = "tunnel"
+    connect: Literal["tunnel", "refuse", "refuse_governed"] = "tunnel"
+    transparent: TransparentSettings | UnsetType = UNSET
     allow: list[AddressRange] = field(default_factory=list)
 
 

@@ -82,15 +82,17 @@ class DestinationSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class EgressSnapshot:
-    """The shared listeners; `unlisted` is forward or refuse, `connect` is tunnel or refuse.
+    """The shared listeners; `unlisted` is forward or refuse, `connect` is tunnel, refuse or refuse_governed.
 
-    `allow` has the addresses that may be called though they are refused by default.
+    `allow` has the addresses that may be called though they are refused by default; `transparent` has the listeners
+    that intercepted connections come in on.
     """
 
     listen: tuple[Address, ...]
     unlisted: str
     connect: str
     allow: tuple[AddressRange, ...] = ()
+    transparent: tuple[Address, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -501,7 +503,11 @@ def _snapshot(
         unlisted=platform.defaults.policy,
         unlisted_provenance=platform.defaults.provenance,
         egress=EgressSnapshot(
-            tuple(sidecar.egress.listen), sidecar.egress.unlisted, sidecar.egress.connect, tuple(sidecar.egress.allow)
+            tuple(sidecar.egress.listen),
+            sidecar.egress.unlisted,
+            sidecar.egress.connect,
+            tuple(sidecar.egress.allow),
+            () if sidecar.egress.transparent is UNSET else tuple(sidecar.egress.transparent.listen),
         ),
         admin=sidecar.admin.listen,
         metrics_listen=None if metrics_listen is UNSET else metrics_listen,

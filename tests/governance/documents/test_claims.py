@@ -165,3 +165,11 @@ def test_an_endpoint_that_is_the_sidecar_itself_is_found() -> None:
 
     rule = "must not be the sidecar itself, which listens there (egress.listen)"
     assert findings == [f'f.yaml:5: destinations.payments.endpoints: {rule}, got "http://127.0.0.1:16001"']
+
+
+def test_a_transparent_listener_is_a_listener_as_any_other() -> None:
+    text = SIDECAR + 'egress: {transparent: {listen: ["127.0.0.1:16001"]}}\n'
+
+    (finding,) = claims(text)
+
+    assert finding.startswith("f.yaml:6: egress.transparent.listen: must not listen where egress.listen")

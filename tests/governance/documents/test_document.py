@@ -98,3 +98,16 @@ def test_a_drain_ends_within_the_hour() -> None:
     _, findings = sidecar("service: checkout\ndrain: 61m\n")
 
     assert findings == ['s.yaml:2: drain: must be at most 1h, got "61m"']
+
+
+def test_transparent_listeners_have_their_default_where_they_are_wanted_and_are_none_otherwise() -> None:
+    without, _ = sidecar(SIDECAR)
+    wanted, findings = sidecar(SIDECAR + "egress: {transparent: {}, connect: refuse_governed}\n")
+
+    assert without is not None
+    assert wanted is not None
+    assert without.egress.transparent is UNSET
+    assert wanted.egress.transparent is not UNSET
+    assert wanted.egress.transparent.listen == ["127.0.0.1:16007", "[::1]:16007"]
+    assert wanted.egress.connect == "refuse_governed"
+    assert findings == []

@@ -1,0 +1,81 @@
+"""Writes a redirection into the kernel with nft, or with iptables where there is no nft, and takes it out again."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from sidecar.interception.redirection import CHAIN, IPTABLES_JUMP, NFT_REMOVAL, Redirection
+
+_TIMEOUT_SECONDS: Final = 30
+_IPV6_INTERFACES: Final = Path("/proc/net/if_inet6")
+_TOOLS: Final = {4: "iptables", 6: "ip6tables"}
+
+
+class RulesRefused(Exception):
+    """The rules can not be written; the text says why, and what is missing."""
+
+
+def backend_here() -> str:
+    """`nft` or `iptables`, whichever is installed. Raises RulesRefused."""
+    for tool in ("nft", "iptables"):
+        if shutil.which(tool):
+            return tool
+    raise RulesRefused("neither nft nor iptables is installed: the image needs the package nftables")
+
+
+def write(redirection: Redirection, backend: str) -> None:
+    """Put the rules in force, in place of earlier ones of ours. Raises RulesRefused; other rules are left alone."""
+    if backend == "nft":
+        _run(["nft", "-f", "-"], redirection.nft)
+        return
+    for version in _versions():
+        tool = _TOOLS[version]
+        _run([f"{tool}-restore", "--wait", "--noflush"], redirection.iptables(version))
+        if not _succeeds([tool, "--wait", "-t", "nat", "-C", *IPTABLES_JUMP]):
+            _run([tool, "--wait", "-t", "nat", "-A", *IPTABLES_JUMP])
+
+
+def remove(backend: str) -> None:
+    """Take our rules out, if there are any. Raises RulesRefused."""
+    if backend == "nft":
+        _run(["nft", "-f", "-"], NFT_REMOVAL)
+        return
+    for version in _versions():
+        nat = [_TOOLS[version], "--wait", "-t", "nat"]
+        while _succeeds([*nat, "-C", *IPTABLES_JUMP]):
+            _run([*nat, "-D", *IPTABLES_JUMP])
+        if _succeeds([*nat, "-L", CHAIN, "-n"]):
+            _run([*nat, "-F", CHAIN])
+            _run([*nat, "-X", CHAIN])
+
+
+def _versions() -> list[int]:
+    """Those of IP that this network namespace speaks."""
+    try:
+        return [4, 6] if _IPV6_INTERFACES.read_text(encoding="ascii").strip() else [4]
+    except OSError:
+        return [4]
+
+
+def _succeeds(command: list[str]) -> bool:
+    return _called(command, None).returncode == 0
+
+
+def _run(command: list[str], text: str | None = None) -> None:
+    done = _called(command, text)
+    if done.returncode:
+        said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        cure = "; it needs the capability NET_ADMIN" if "not permitted" in said or "must be root" in said else ""
+        raise RulesRefused(f"{command[0]}: {said}{cure}")
+
+
+def _called(command: list[str], text: str | None) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(  # noqa: S603 - tools of the system, found by name as an administrator would
+            command, input=text, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False
+        )
+    except FileNotFoundError:
+        raise RulesRefused(f"{command[0]} is not installed") from None
+    except subprocess.TimeoutExpired:
+        raise RulesRefused(f"{command[0]} did not end within {_TIMEOUT_SECONDS} s") from None
