@@ -93,6 +93,13 @@ _SETTINGS: Final = (
         metavar="ADDRESS",
         multiple=True,
     ),
+    _setting(
+        "--transparent-listen",
+        "transparent_listen",
+        "Where connections come in that `sidecar intercept` redirects.",
+        metavar="ADDRESS",
+        multiple=True,
+    ),
     _setting("--policy", "policy", "The fleet's policy: a file or an https URL.", metavar="FILE|URL"),
     _setting("--policy-ca", "policy_ca", "The authority that the URL's certificate is of.", metavar="FILE"),
     _setting("--policy-cache", "policy_cache", "Where the last good policy is kept.", metavar="FOLDER"),

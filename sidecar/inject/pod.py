@@ -34,6 +34,9 @@ from sidecar.inject.workload import FIRST_OWN_PORT, INJECTED, OPT_IN, PodProblem
 from sidecar.net import Endpoint
 
 CONTAINER: Final = "retry-sidecar"
+INTERCEPT: Final = "retry-sidecar-intercept"
+"""The init container that writes the rules of `sidecar intercept`."""
+TRANSPARENT_PORT: Final = 16007
 ADMIN_PORT: Final = 16000
 EGRESS_PORT: Final = 16001
 METRICS_PORT: Final = 16002
@@ -45,6 +48,7 @@ _GRACE_SECONDS: Final = 30
 _CONFIG: Final = "retry-sidecar-config"
 _PLATFORM: Final = "retry-sidecar-platform"
 _TMP: Final = "retry-sidecar-tmp"
+_CONTAINERS: Final = frozenset({CONTAINER, INTERCEPT})
 _VOLUMES: Final = frozenset({_CONFIG, _PLATFORM, _TMP})
 _CONFIG_FOLDER: Final = "/etc/retry-sidecar"
 _PLATFORM_FOLDER: Final = "/etc/sidecar"
@@ -164,16 +168,22 @@ class _Injector:
         native = self._settings.native if workload.native is None else workload.native
         self._check_pod(native=native)
         self._check_policy(workload)
+        self._check_interception(workload)
         if found.problems:
             return found
         upstreams = self._rewrite_env(workload)
         if workload.http_proxy:
             self._proxy(workload)
         ports = self._own_ports(workload, upstreams)
-        self._check_ports({ADMIN_PORT, EGRESS_PORT, METRICS_PORT, *ports.values(), *self._ingress_ports(workload)})
+        transparent = (TRANSPARENT_PORT,) if workload.transparent else ()
+        ours = (ADMIN_PORT, EGRESS_PORT, METRICS_PORT, *transparent, *ports.values(), *self._ingress_ports(workload))
+        self._check_ports(set(ours))
         if found.problems:
             return found
         container = self._container(workload, upstreams, ports, native=native)
+        if workload.transparent:
+            # Behind a native sidecar and before all else; a plain one is not there yet for init containers.
+            self._add_item(("spec", "initContainers"), self._interceptor(workload), first=native)
         self._add_item(("spec", "initContainers" if native else "containers"), container, first=True)
         for volume in self._volumes():
             self._add_item(("spec", "volumes"), volume)
@@ -223,9 +233,9 @@ class _Injector:
         if isinstance(operating_system, dict) and operating_system.get("name") == "windows":
             self._problem(("spec", "os", "name"), "must be linux for a sidecar", "windows")
         for key, item in self._all_containers():
-            if item["name"] == CONTAINER:
-                rule = f"is the name of the sidecar's container, which {INJECTED} does not know of: rename it"
-                self._problem(("spec", key, CONTAINER, "name"), rule, CONTAINER)
+            if item["name"] in _CONTAINERS:
+                rule = f"is the name of a container of the sidecar's, which {INJECTED} does not know of: rename it"
+                self._problem(("spec", key, item["name"], "name"), rule, item["name"])
         for volume in spec.get("volumes") or ():
             if volume.get("name") in _VOLUMES:
                 rule = f"is a name of the sidecar's, which {INJECTED} does not know of: rename it"
@@ -241,6 +251,20 @@ class _Injector:
                 f"is not for the workload to say: the platform's ConfigMap {self._settings.authority} names the policy"
             )
             self._problem(annotation("policy"), rule, workload.variables["SIDECAR_POLICY"])
+
+    def _check_interception(self, workload: Workload) -> None:
+        if not workload.transparent:
+            return
+        if self._settings.intercept_image is UNSET:
+            rule = "needs the platform's intercept_image: an image with nft, as docs/interception.md says"
+            self._problem(annotation("transparent"), rule)
+        pod = _mapping(self._pod, ("spec", "securityContext")).get("runAsUser")
+        for key, item in self._all_containers():
+            own = item.get("securityContext")
+            user = own.get("runAsUser", pod) if isinstance(own, dict) else pod
+            if user == _UID:
+                rule = "is the sidecar's own user, whose connections are not brought to it: run as another"
+                self._problem(("spec", key, item["name"], "securityContext", "runAsUser"), rule, user)
 
     def _check_ports(self, ours: set[int]) -> None:
         for key, item in self._all_containers():
@@ -335,6 +359,25 @@ class _Injector:
     def _ingress_ports(self, workload: Workload) -> tuple[int, ...]:
         return (INGRESS_PORT,) if "SIDECAR_INGRESS_APP" in workload.variables else ()
 
+    def _interceptor(self, workload: Workload) -> dict[str, Plain]:
+        """The init container that has calls brought to the sidecar: root, with one capability, for a moment."""
+        numbers = ",".join(map(str, workload.transparent))
+        return {
+            "name": INTERCEPT,
+            "image": self._settings.intercept_image,
+            "imagePullPolicy": self._settings.image_pull_policy,
+            "args": ["intercept", "--ports", numbers, "--uid", str(_UID), "--to", str(TRANSPARENT_PORT)],
+            "resources": self._resources(workload),
+            "securityContext": {
+                "runAsNonRoot": False,
+                "runAsUser": 0,
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+        }
+
     def _variables(
         self, workload: Workload, upstreams: Mapping[str, Sequence[str]], ports: Mapping[str, int]
     ) -> dict[str, str]:
@@ -351,6 +394,8 @@ class _Injector:
             own = [f"{name}=127.0.0.1:{ports[name]}" for name in upstreams]
             variables["SIDECAR_UPSTREAMS"] = " ".join(urls)
             variables["SIDECAR_LISTEN"] = " ".join((f"127.0.0.1:{EGRESS_PORT}", f"[::1]:{EGRESS_PORT}", *own))
+        if workload.transparent:
+            variables["SIDECAR_TRANSPARENT_LISTEN"] = f"127.0.0.1:{TRANSPARENT_PORT} [::1]:{TRANSPARENT_PORT}"
         if settings.policy is not UNSET and settings.policy.config_map is not UNSET:
             variables["SIDECAR_POLICY"] = f"{_PLATFORM_FOLDER}/{settings.policy.key}"
         elif settings.policy is not UNSET and settings.policy.url is not UNSET:
@@ -521,7 +566,7 @@ def _undone(pod: Plain, record: _Record) -> list[Operation]:
 
     replaced = {tuple(each["path"]): each for each in record.replaced}
     for key in ("initContainers", "containers"):
-        without(("spec", key), lambda name: name == CONTAINER)
+        without(("spec", key), lambda name: name in _CONTAINERS)
     without(("spec", "volumes"), lambda name: name in _VOLUMES)
     added: dict[Path, set[str]] = {}
     for path, name in record.added:

@@ -75,6 +75,7 @@ class InjectionSettings(Document, frozen=True, kw_only=True):
     """The document. `authority` and `config_map` name ConfigMaps of the pod's namespace."""
 
     image: Text = IMAGE
+    intercept_image: Text | UnsetType = UNSET
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     native: bool = True
     resources: ContainerResources = field(default_factory=ContainerResources)
@@ -91,6 +92,7 @@ DEFAULTS: Final = InjectionSettings()
 
 _MEANINGS: Final = {
     "image": "The image of the injected container.",
+    "intercept_image": "The image with nft for sidecar.io/transparent (docs/interception.md), refused without it.",
     "image_pull_policy": "When the kubelet pulls it.",
     "native": "A native sidecar (Kubernetes 1.29 or newer), or a container beside the others.",
     "resources": "CPU and memory of the container.",
@@ -107,6 +109,7 @@ _TEXT: Final = {"type": "string", "minLength": 1}
 _AMOUNTS: Final = {"type": "object", "additionalProperties": {"anyOf": [{"type": "number"}, {"type": "string"}]}}
 _FORMS: Final[dict[str, dict[str, Any]]] = {
     "image": _TEXT,
+    "intercept_image": _TEXT,
     "image_pull_policy": {"enum": ["Always", "IfNotPresent", "Never"]},
     "native": {"type": "boolean"},
     "resources": {

@@ -40,7 +40,7 @@ _RESOURCES: Final = {
     "cpu-limit": ("limits", "cpu"),
     "memory-limit": ("limits", "memory"),
 }
-_OTHERS: Final = ("upstreams", "env", "http-proxy", "no-proxy", "image", "native", "inject", "injected")
+_OTHERS: Final = ("transparent", "upstreams", "env", "http-proxy", "no-proxy", "image", "native", "inject", "injected")
 KNOWN: Final = (*_VARIABLES, *_RESOURCES, *_OTHERS)
 
 
@@ -62,6 +62,8 @@ class Workload:
     """Destinations with an endpoint each; a name may come again, with another endpoint."""
     env: dict[str, str] = field(default_factory=dict)
     """Variables of the application, each with the destination that it is to lead to."""
+    transparent: tuple[int, ...] = ()
+    """Ports whose connections are brought to the sidecar."""
     http_proxy: bool = False
     no_proxy: str = ""
     image: str | None = None
@@ -108,6 +110,8 @@ def _take(workload: Workload, name: str, value: str) -> str | None:
                     return "must not name a variable twice"
                 for destination in workload.env.values():
                     _destination(destination)
+            case "transparent":
+                workload.transparent = _ports(value)
             case "http-proxy" | "native":
                 _switch(workload, name, value)
             case "no-proxy":
@@ -146,6 +150,13 @@ def _switch(workload: Workload, name: str, value: str) -> None:
     else:
         _one_of(value, "enabled", "disabled")
         workload.http_proxy = value == "enabled"
+
+
+def _ports(value: str) -> tuple[int, ...]:
+    words = value.replace(" ", "").split(",")
+    if not all(re.fullmatch(r"[1-9][0-9]{0,4}", word) and int(word) <= 65535 for word in words):
+        raise ValueError("must be ports with commas between them, like 80,8080")
+    return tuple(dict.fromkeys(map(int, words)))
 
 
 def _one_of(value: str, *words: str) -> None:

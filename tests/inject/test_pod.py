@@ -216,6 +216,46 @@ def test_ingress_is_listened_for_and_makes_the_container_count_for_readiness() -
     assert "readinessProbe" not in sidecar_of(served(annotated()))
 
 
+INTERCEPTING = InjectionSettings(intercept_image="intercept:1")
+
+
+def test_calls_are_brought_to_the_sidecar_by_an_init_container_behind_it() -> None:
+    made = annotated(transparent="80,8080", upstreams="payments=http://payments:80")
+    made["spec"]["initContainers"] = [{"name": "migrate", "image": "x"}]
+
+    result = served(made, INTERCEPTING)
+
+    sidecar, intercept, migrate = result["spec"]["initContainers"]
+    names = [sidecar["name"], intercept["name"], migrate["name"]]
+    assert names == ["retry-sidecar", "retry-sidecar-intercept", "migrate"]
+    assert intercept["args"] == ["intercept", "--ports", "80,8080", "--uid", "65532", "--to", "16007"]
+    assert intercept["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["NET_ADMIN"]}
+    assert variables(sidecar)["SIDECAR_TRANSPARENT_LISTEN"] == "127.0.0.1:16007 [::1]:16007"
+    assert sidecar["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert injected(result, uninject(result)) == made
+
+
+def test_a_plain_sidecar_is_not_there_for_init_containers_and_their_calls_are_not_brought_to_it() -> None:
+    made = annotated(transparent="80")
+    made["spec"]["initContainers"] = [{"name": "migrate", "image": "x"}]
+
+    result = served(made, InjectionSettings(intercept_image="intercept:1", native=False))
+
+    assert [each["name"] for each in result["spec"]["initContainers"]] == ["migrate", "retry-sidecar-intercept"]
+
+
+def test_interception_needs_an_image_with_the_tool_and_an_application_of_another_user() -> None:
+    made = annotated(transparent="80")
+    made["spec"]["securityContext"] = {"runAsUser": 65532}
+
+    (image,) = problems(annotated(transparent="80"))
+    (user,) = problems(made, INTERCEPTING)
+
+    assert image[0] == ("metadata", "annotations", "sidecar.io/transparent")
+    assert image[1].startswith("needs the platform's intercept_image")
+    assert user[1].startswith("is the sidecar's own user")
+
+
 def test_a_pod_that_ends_before_its_sidecar_has_drained_is_a_warning() -> None:
     made = annotated()
     made["spec"]["terminationGracePeriodSeconds"] = 20

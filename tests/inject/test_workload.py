@@ -23,6 +23,7 @@ def test_all_that_a_workload_can_say_is_read() -> None:
         upstreams="payments=http://a:1, payments=http://b:1 ledger=https://c",
         env="PAYMENTS_URL=payments",
         http_proxy="enabled",
+        transparent="80, 8080",
         no_proxy=".svc",
         image="x:1",
         native="false",
@@ -43,6 +44,7 @@ def test_all_that_a_workload_can_say_is_read() -> None:
     assert workload.upstreams == [("payments", "http://a:1"), ("payments", "http://b:1"), ("ledger", "https://c")]
     assert workload.env == {"PAYMENTS_URL": "payments"}
     assert (workload.http_proxy, workload.no_proxy, workload.image, workload.native) == (True, ".svc", "x:1", False)
+    assert workload.transparent == (80, 8080)
     assert workload.resources == {("requests", "cpu"): "1", ("limits", "memory"): "1Gi"}
 
 
@@ -60,6 +62,9 @@ def test_all_that_a_workload_can_say_is_read() -> None:
         ("upstreams", " ".join(f"d{number}=http://x" for number in range(101)), "must be at most 100 of name=url"),
         ("upstreams", "ingress=http://x", "must name destinations by"),
         ("http-proxy", "true", "must be enabled or disabled"),
+        ("transparent", "80,http", "must be ports with commas between them, like 80,8080"),
+        ("transparent", "0", "must be ports"),
+        ("transparent", "65536", "must be ports"),
         ("native", "enabled", "must be true or false"),
         ("mode", "off", "must be enforce or observe"),
         ("drain-timeout", "10", "must be a duration with its unit"),

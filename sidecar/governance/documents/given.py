@@ -157,6 +157,10 @@ def _listen(given: Given, _beside_a_file: bool, _findings: list[Finding]) -> Ite
         yield ("egress", "listen"), shared
 
 
+def _transparent(given: Given, _beside_a_file: bool, _findings: list[Finding]) -> Iterator[Entry]:  # noqa: FBT001
+    yield ("egress", "transparent", "listen"), list(given.words)
+
+
 def _policy(given: Given, beside_a_file: bool, _findings: list[Finding]) -> Iterator[Entry]:  # noqa: FBT001
     word = given.words[-1]
     if "://" in word:
@@ -174,6 +178,7 @@ _SPECIAL: Final[Mapping[str, Callable[[Given, bool, list[Finding]], Iterator[Ent
     "upstreams": _upstreams,
     "listen": _listen,
     "policy": _policy,
+    "transparent_listen": _transparent,
 }
 SETTINGS: Final[Sequence[str]] = (*_PATHS, *_SPECIAL)
 """Everything that can be given."""

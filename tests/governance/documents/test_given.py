@@ -42,6 +42,7 @@ def variable(setting: str, *words: str) -> Given:
             ("destinations", "a", "endpoints"),
             ["http://a", "http://b"],
         ),
+        (variable("transparent_listen", "127.0.0.1:6"), ("egress", "transparent", "listen"), ["127.0.0.1:6"]),
         (variable("policy", "https://p/p.yaml"), ("policy", "url"), "https://p/p.yaml"),
         (variable("policy", "/etc/p.yaml"), ("policy", "file"), "/etc/p.yaml"),
         (variable("policy_ca", "/etc/ca.pem"), ("policy", "ca"), "/etc/ca.pem"),
