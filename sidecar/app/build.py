@@ -138,6 +138,14 @@ class RouteTable:
             destinations[UNLISTED] = unlisted
         return destinations
 
+    def destination_sockets(self) -> Mapping[str, frozenset[tuple[str, int]]]:
+        """The IP addresses and ports of each destination, as far as they are known."""
+        return {name: route.pool.sockets for name, route in self.routes.items() if route.role is Role.EGRESS}
+
+    def interception_ports(self) -> frozenset[int]:
+        """Where connections come in that were going to others."""
+        return frozenset(each.address.port for each in self.listeners.values() if each.transparent)
+
     def every_route(self) -> list[Route]:
         """Those with a name, and those of unlisted hosts."""
         return [*self.routes.values(), *self.unlisted.routes]

@@ -15,6 +15,7 @@ import uvloop
 
 from sidecar.admin.token import AdminToken
 from sidecar.app.build import RouteTable
+from sidecar.app.bypass_watch import BypassWatch
 from sidecar.app.control_plane import ControlPlane
 from sidecar.app.hand_over import HandOver, HandOverFailed, take
 from sidecar.app.key_gate import GateKeeping, gate_of
@@ -89,6 +90,8 @@ class Sidecar:
         self.state = RunningState(
             self.route_table, self.policy, certificates, history, self._lag, log, self._background
         )
+        self._bypass_watch = BypassWatch(self.route_table.destination_sockets, self.route_table.interception_ports)
+        self.state.bypassing = lambda: self._bypass_watch.counts
         self._token = AdminToken(loaded.snapshot.admin_token_file)
         self._control_plane = ControlPlane(self.state, self._token, time.monotonic, log.logger.log)
 
@@ -128,6 +131,7 @@ class Sidecar:
         await self._control_plane.open()
         self.state.phase = Phase.SERVING
         self.policy.start()
+        self._background.keep("bypass_watch", self._bypass_watch.run)
         self._log.lifecycle(
             "start",
             service=snapshot.service,

@@ -32,7 +32,7 @@ def wall_clock() -> datetime:
     return datetime.now(UTC)
 
 
-BACKGROUND_TASKS: Final = (*UPDATER_TASKS, "certificate_watch")
+BACKGROUND_TASKS: Final = (*UPDATER_TASKS, "certificate_watch", "bypass_watch")
 """The names of background tasks."""
 
 

@@ -1,6 +1,6 @@
 """The state of the process, as the admin plane and the metrics read it, each time they ask."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Final
 
@@ -52,6 +52,8 @@ class RunningState:
         self.phase = Phase.STARTING
         self.tracing: Tracing | None = None
         self.history = history
+        self.bypassing: Callable[[], Mapping[str, int]] = dict
+        """Connections to each destination that do not go through here, as of the last look."""
         self._route_table = route_table
         self._policy = policy
         self._certificates = certificates
@@ -250,6 +252,7 @@ class RunningState:
             {name: active for name, (active, _) in counts.items()},
             {name: idle for name, (_, idle) in counts.items()},
             dict(route_table.context.intercepted),
+            self.bypassing(),
         )
 
     def endpoints(self) -> Mapping[str, Sequence[str]]:

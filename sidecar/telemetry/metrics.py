@@ -374,6 +374,14 @@ METRICS: Final = (
         process=lambda process: _one(process.connections.tunnels),
     ),
     Metric(
+        "sidecar_bypass_connections",
+        MetricType.GAUGE,
+        "Open connections of others in this network namespace to addresses of the destination, past the sidecar; "
+        "looked at every 10 s.",
+        (Label("destination", ("names of destinations",)),),
+        process=lambda process: [((name,), count) for name, count in process.connections.bypassing.items()],
+    ),
+    Metric(
         "sidecar_intercepted_connections_total",
         MetricType.COUNTER,
         "Connections that sidecar intercept redirected here: governed where http; tunnelled, and not governed, where "

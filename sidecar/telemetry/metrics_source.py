@@ -13,7 +13,7 @@ class Connections:
     """Open connections now: the callers', and per destination those in use and those kept idle.
 
     `tunnels` counts the tunnels opened since the start; `intercepted` the connections that were redirected here on
-    their way to others, by what became of them.
+    their way to others, by what became of them; `bypassing` those to a destination that do not go through here.
     """
 
     downstream: int
@@ -21,6 +21,7 @@ class Connections:
     active: Mapping[str, int]
     idle: Mapping[str, int]
     intercepted: Mapping[str, int] = field(default_factory=dict)
+    bypassing: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

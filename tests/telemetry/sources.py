@@ -64,7 +64,9 @@ class SetMetricsSource:
     handshake_failures: Mapping[str, int] = field(default_factory=lambda: {"tls_client_certificate": 6})
     event_loop_lag: float = 0.0125
     open_connections: Connections = field(
-        default_factory=lambda: Connections(downstream=4, tunnels=1, active={"payments": 2}, idle={"payments": 3})
+        default_factory=lambda: Connections(
+            downstream=4, tunnels=1, active={"payments": 2}, idle={"payments": 3}, bypassing={"payments": 1}
+        )
     )
 
     def connections(self) -> Connections:
