@@ -20,7 +20,7 @@ from queue import SimpleQueue
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2
-TIMEOUT = 120  # seconds for one run of tests
+TIMEOUT = 300  # seconds for one run of tests
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 `RetryState` decides; a host sends, waits and delivers. The order of calls between them is the same for every host:
 admit, begin an attempt, become late, back off, depart, call off, wake those who wait. It is written down here once. The
-client library and the simulator drive their requests with it. The proxy has a phase table of its own, because a call
-between objects costs its hot path 0.1 µs; `tests/vectors` holds both to the same cases.
+client library and forecasts (`sidecar explain`) drive their requests with it. The proxy has a phase table of its own,
+because a call between objects costs its hot path 0.1 µs, and `tests/vectors` holds both to the same cases. So has the
+simulator, for its speed; `tests/simulator/test_conformance.py` holds it to the driver.
 """
 
 from enum import Enum

@@ -19,7 +19,7 @@ from sidecar.engine.endpoint import HealthRecord, P2CBalancer
 from sidecar.engine.outcome import Fault, Result, result_of
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.retry import Admission, RetryState
-from sidecar.engine.verdict import Await, Refusal, Retry, Verdict
+from sidecar.engine.verdict import Await, Deliver, Refusal, Retry, Verdict
 from sidecar.simulator.agenda import TICK, Agenda, Lane
 from sidecar.simulator.models import Cache, Pace, Slowness, draw, slow_draws
 from sidecar.simulator.scenario import Scenario, Service, Trouble
@@ -113,7 +113,7 @@ class SimulatedEndpoint:
         return self.draw() if call.dice >= self.slow_share else self.slow_draw()
 
 
-class Place(HealthRecord):
+class EndpointHealth(HealthRecord):
     """The state of one endpoint in one pod's sidecar."""
 
     __slots__ = ("endpoint",)
@@ -128,7 +128,7 @@ class Pod:
 
     __slots__ = ("backlog", "choices", "destinations", "down", "epoch")
 
-    def __init__(self, destinations: list[Destination], choices: list[P2CBalancer[Place] | None]) -> None:
+    def __init__(self, destinations: list[Destination], choices: list[P2CBalancer[EndpointHealth] | None]) -> None:
         self.destinations = destinations
         self.choices = choices
         """Of endpoints, by destination; None where there is nothing to choose."""
@@ -143,7 +143,7 @@ class Hop:
 
     __slots__ = ("callee", "index", "policy", "requests", "share", "slow", "unsafe")
 
-    def __init__(self, callee: "Station", index: int, share: float, unsafe: float) -> None:
+    def __init__(self, callee: "SimulatedService", index: int, share: float, unsafe: float) -> None:
         self.callee = callee
         self.index = index
         self.share = share
@@ -154,7 +154,7 @@ class Hop:
         """Requests that were sent at least once, by when they first were."""
 
 
-class Station:
+class SimulatedService:
     """One service: its pods, its workers, its queue, and what it was asked and answered."""
 
     __slots__ = (
@@ -206,10 +206,10 @@ class Job:
     From outside if it has no `inbound`; its `ticket` is then who asks again, -1 if none does.
     """
 
-    __slots__ = ("began", "epoch", "inbound", "outbound", "over", "pod", "station", "step", "ticket")
+    __slots__ = ("began", "epoch", "inbound", "outbound", "over", "pod", "simulated", "step", "ticket")
 
-    def __init__(self, station: Station, pod: Pod, now: float, inbound: "Call | None", ticket: int) -> None:
-        self.station = station
+    def __init__(self, simulated: SimulatedService, pod: Pod, now: float, inbound: "Call | None", ticket: int) -> None:
+        self.simulated = simulated
         self.pod = pod
         self.epoch = pod.epoch
         self.began = now
@@ -224,15 +224,16 @@ class Call(RetryState):
     """One call of one pod: its `RetryState`, and the job that it is made for."""
 
     __slots__ = (
+        "address",
         "dice",
-        "elder_place",
+        "elder_address",
         "elder_ticket",
         "ended",
         "epoch",
         "hop",
         "job",
         "kept",
-        "place",
+        "refusal",
         "ticket",
         "tried",
     )
@@ -248,12 +249,14 @@ class Call(RetryState):
         self.ended = False
         self.elder_ticket = _NO_TICKET
         """Of the late attempt that goes on beside its retry."""
-        self.elder_place: Place | None = None
-        self.place: Place | None = None
+        self.elder_address: EndpointHealth | None = None
+        self.address: EndpointHealth | None = None
         """Where an attempt is in flight, if there was a choice."""
-        self.tried: tuple[Place, ...] = ()
+        self.tried: tuple[EndpointHealth, ...] = ()
         self.kept = 0
         """The status that is delivered if the retry may not leave after all."""
+        self.refusal: Refusal | None = None
+        """Why the attempt in flight, which is late, has no retry beside it."""
 
 
 class Fleet:
@@ -289,31 +292,31 @@ class Fleet:
         services = scenario.services
         patience = max(policy(name, callee).timeout for name, one in services.items() for callee in one.calls)
         self._until = scenario.seconds + patience * (len(services) - 1) + AFTER
-        self.stations = {
-            name: Station(one, work, [t for t in scenario.troubles if t.service == name], self._until)
+        self.services = {
+            name: SimulatedService(one, work, [t for t in scenario.troubles if t.service == name], self._until)
             for name, one in services.items()
         }
-        for station in self.stations.values():
-            self._furnish(station, policy)
+        for simulated in self.services.values():
+            self._furnish(simulated, policy)
 
     def run(self) -> Self:
         """Let it all happen. The garbage collector rests: requests are freed without it, and there are many."""
         agenda = self._agenda
-        for station in self.stations.values():
-            if station.service.rate:
-                self._await_arrival(station)
-            for endpoint, instant in [(one, at) for one in station.endpoints for at in one.lost_caches]:
+        for simulated in self.services.values():
+            if simulated.service.rate:
+                self._await_arrival(simulated)
+            for endpoint, instant in [(one, at) for one in simulated.endpoints for at in one.lost_caches]:
                 agenda.at(instant, self._forget, endpoint)
-            for endpoint, change in [(one, change) for one in station.endpoints for change in one.changes]:
+            for endpoint, change in [(one, change) for one in simulated.endpoints for change in one.changes]:
                 agenda.at(change[0], self._change_pace, (endpoint, change))
-            for trouble in station.bursts:
-                agenda.at(trouble.begins, self._burst, station, trouble.requests)
-            callers = station.service.callers * len(station.pods)
+            for trouble in simulated.bursts:
+                agenda.at(trouble.begins, self._burst, simulated, trouble.requests)
+            callers = simulated.service.callers * len(simulated.pods)
             for caller in range(callers):
-                agenda.at(CALLERS_WITHIN * caller / callers, self._ask, station, caller)
-            for trouble in station.troubles:
-                agenda.at(trouble.begins, self._go_down, (station, trouble))
-                agenda.at(trouble.ends, self._come_back, station)
+                agenda.at(CALLERS_WITHIN * caller / callers, self._ask, simulated, caller)
+            for trouble in simulated.troubles:
+                agenda.at(trouble.begins, self._go_down, (simulated, trouble))
+                agenda.at(trouble.ends, self._come_back, simulated)
         collecting = gc.isenabled()
         gc.disable()
         try:
@@ -330,24 +333,24 @@ class Fleet:
 
     # Building
 
-    def _furnish(self, station: Station, policy: Callable[[str, str], DestinationPolicy]) -> None:
-        service = station.service
+    def _furnish(self, simulated: SimulatedService, policy: Callable[[str, str], DestinationPolicy]) -> None:
+        service = simulated.service
         for index, (callee, share) in enumerate(service.calls.items()):
-            hop = Hop(self.stations[callee], index, share, service.unsafe)
+            hop = Hop(self.services[callee], index, share, service.unsafe)
             asked = policy(service.name, callee)
             hop.policy = asked if self._governed else ungoverned(asked)
             hop.slow = self._agenda.lane(hop.policy.per_attempt_timeout, self._late)
             hop.requests = Curve(self._until)
-            station.hops.append(hop)
-        station.pods = [Pod(self._fresh(station), self._choices(station)) for _ in range(service.pods)]
-        for endpoint in station.endpoints:
+            simulated.hops.append(hop)
+        simulated.pods = [Pod(self._fresh(simulated), self._choices(simulated)) for _ in range(service.pods)]
+        for endpoint in simulated.endpoints:
             endpoint.worked = partial(self._worked, endpoint)
         if service.rate and service.deadline < _FOREVER:
-            station.leaving = self._agenda.lane(service.deadline, self._leave)
+            simulated.leaving = self._agenda.lane(service.deadline, self._leave)
 
-    def _fresh(self, station: Station) -> list[Destination]:
+    def _fresh(self, simulated: SimulatedService) -> list[Destination]:
         destinations = []
-        for hop in station.hops:
+        for hop in simulated.hops:
             destination = Destination(hop.callee.service.name, hop.policy, self._chance, self._agenda.now)
             if not self._governed:
                 destination.budget = EndlessBudget(hop.policy.budget, self._agenda.now)
@@ -356,50 +359,53 @@ class Fleet:
             destinations.append(destination)
         return destinations
 
-    def _choices(self, station: Station) -> list[P2CBalancer[Place] | None]:
-        known = [hop.callee.endpoints for hop in station.hops]
-        return [P2CBalancer([Place(one) for one in each], self._chance) if len(each) > 1 else None for each in known]
+    def _choices(self, simulated: SimulatedService) -> list[P2CBalancer[EndpointHealth] | None]:
+        known = [hop.callee.endpoints for hop in simulated.hops]
+        return [
+            P2CBalancer([EndpointHealth(one) for one in each], self._chance) if len(each) > 1 else None
+            for each in known
+        ]
 
     # A request from outside, and the work of a pod
 
-    def _await_arrival(self, station: Station) -> None:
-        instant = self._agenda.now - math.log(1.0 - self._coming()) / station.stream
+    def _await_arrival(self, simulated: SimulatedService) -> None:
+        instant = self._agenda.now - math.log(1.0 - self._coming()) / simulated.stream
         if instant < self.scenario.seconds:
-            self._agenda.at(instant, self._arrive, station)
+            self._agenda.at(instant, self._arrive, simulated)
 
-    def _arrive(self, station: Station, _: int) -> None:
-        self._await_arrival(station)
-        pods = station.pods
+    def _arrive(self, simulated: SimulatedService, _: int) -> None:
+        self._await_arrival(simulated)
+        pods = simulated.pods
         pod = pods[int(self._coming() * len(pods))]
         down = pod.down
         if down is None:
-            self._begin(station, pod)
+            self._begin(simulated, pod)
         elif self._chance() < down.backlog:
             pod.backlog += 1
         else:
-            station.begun.add(self._agenda.now)
+            simulated.begun.add(self._agenda.now)
 
-    def _burst(self, station: Station, requests: int) -> None:
+    def _burst(self, simulated: SimulatedService, requests: int) -> None:
         """So many come in the same instant, at pods taken at random."""
         for _ in range(requests):
-            self._begin(station, station.pods[int(self._coming() * len(station.pods))])
+            self._begin(simulated, simulated.pods[int(self._coming() * len(simulated.pods))])
 
-    def _ask(self, station: Station, caller: int) -> None:
+    def _ask(self, simulated: SimulatedService, caller: int) -> None:
         """One of those who ask again when they are answered: each has a pod of its own."""
         if self._agenda.now < self.scenario.seconds:
-            self._begin(station, station.pods[caller % len(station.pods)], caller)
+            self._begin(simulated, simulated.pods[caller % len(simulated.pods)], caller)
 
-    def _begin(self, station: Station, pod: Pod, caller: int = -1) -> None:
+    def _begin(self, simulated: SimulatedService, pod: Pod, caller: int = -1) -> None:
         now = self._agenda.now
-        station.begun.add(now)
-        job = Job(station, pod, now, None, caller)
-        if station.leaving is not None:
-            station.leaving.add(now, job, 0)
+        simulated.begun.add(now)
+        job = Job(simulated, pod, now, None, caller)
+        if simulated.leaving is not None:
+            simulated.leaving.add(now, job, 0)
         self._go_on(job, _OK)
 
     def _go_on(self, job: Job, status: int) -> None:
         """The last call was answered so: make the next one, or answer."""
-        hops = job.station.hops
+        hops = job.simulated.hops
         while status < 400 and job.step < len(hops):
             hop = hops[job.step]
             job.step += 1
@@ -421,17 +427,17 @@ class Fleet:
         if job.inbound is not None:
             self._answered(job.inbound, job.ticket, status)
             return
-        if job.station.leaving is not None:
-            job.station.leaving.drop(job)
+        if job.simulated.leaving is not None:
+            job.simulated.leaving.drop(job)
         if status < 400:
-            job.station.good.add(job.began)
+            job.simulated.good.add(job.began)
             self.latencies.append(self._agenda.now - job.began)
-        if job.station.service.callers:
+        if job.simulated.service.callers:
             self._ask_again(job, 0.0 if status < 400 else CALLERS_PAUSE)
 
     def _ask_again(self, job: Job, pause: float) -> None:
         if job.ticket >= 0:
-            self._agenda.at(self._agenda.now + pause, self._ask, job.station, job.ticket)
+            self._agenda.at(self._agenda.now + pause, self._ask, job.simulated, job.ticket)
 
     def _leave(self, job: Job, _: int) -> None:
         """The caller from outside leaves."""
@@ -449,7 +455,7 @@ class Fleet:
             call.finish(now, _ABANDONED)
             if call.destination.limiter.waiting:
                 self._wake(call.destination)
-        if job.station.service.callers:
+        if job.simulated.service.callers:
             self._ask_again(job, CALLERS_PAUSE)
 
     # One call: what a proxy does
@@ -476,6 +482,7 @@ class Fleet:
     def _send(self, call: Call) -> None:
         now = self._agenda.now
         call.ticket = ticket = call.ticket + 1
+        call.refusal = None
         hop = call.hop
         if call.attempts == 1:
             hop.requests.add(now)
@@ -487,31 +494,31 @@ class Fleet:
         if choice is None:
             self._receive(hop.callee, hop.callee.endpoints[0], call, ticket)
             return
-        place = call.place = choice.choose(call.tried, now)
-        place.in_flight += 1
-        self._receive(hop.callee, place.endpoint, call, ticket)
+        address = call.address = choice.choose(call.tried, now)
+        address.in_flight += 1
+        self._receive(hop.callee, address.endpoint, call, ticket)
 
     @staticmethod
-    def _part(call: Call) -> Place | None:
+    def _part(call: Call) -> EndpointHealth | None:
         """The attempt in flight is over, wherever it was."""
-        place, call.place = call.place, None
-        if place is not None:
-            place.in_flight -= 1
-            call.tried = (*call.tried, place)
-        return place
+        address, call.address = call.address, None
+        if address is not None:
+            address.in_flight -= 1
+            call.tried = (*call.tried, address)
+        return address
 
     @staticmethod
-    def _part_elder(call: Call) -> Place | None:
-        place, call.elder_place, call.elder_ticket = call.elder_place, None, _NO_TICKET
-        if place is not None:
-            place.in_flight -= 1
-        return place
+    def _part_elder(call: Call) -> EndpointHealth | None:
+        address, call.elder_address, call.elder_ticket = call.elder_address, None, _NO_TICKET
+        if address is not None:
+            address.in_flight -= 1
+        return address
 
     @staticmethod
     def _resume_elder(call: Call) -> None:
         """The retry has come to nothing: the elder attempt is the current one again."""
         call.ticket, call.elder_ticket = call.elder_ticket, _NO_TICKET
-        call.place, call.elder_place = call.elder_place, None
+        call.address, call.elder_address = call.elder_address, None
 
     def _answered(self, call: Call, ticket: int, status: int, retry_after: float | None = None) -> None:
         if call.ended or not self._is_there(call):
@@ -519,28 +526,28 @@ class Fleet:
         now = self._agenda.now
         if ticket == call.ticket:
             verdict = call.on_status(now, status, retry_after)
-            if call.place is not None:
-                self._judge(call, call.place, status, now)
+            if call.address is not None:
+                self._judge(call, call.address, status, now)
             self._heed(call, verdict, status)
         elif ticket == call.elder_ticket:
             verdict = call.on_elder_status(now, status, retry_after)
-            place = self._part_elder(call)
-            if place is not None:
-                self._judge(call, place, status, now)
+            address = self._part_elder(call)
+            if address is not None:
+                self._judge(call, address, status, now)
             if isinstance(verdict, Await):
                 self._wake_others(call)
             else:
                 self._heed(call, verdict, status)
 
     @staticmethod
-    def _judge(call: Call, place: Place, status: int, now: float) -> None:
+    def _judge(call: Call, address: EndpointHealth, status: int, now: float) -> None:
         """Record the answer in the health record of its endpoint, as the proxy does."""
-        if place.ejected_until <= now:
-            place.record_connection()
+        if address.ejected_until <= now:
+            address.record_connection()
         if status in call.policy.breaker.statuses:
-            place.record_failure(call.destination, now)
+            address.record_failure(call.destination, now)
         elif status not in call.destination.failing:
-            place.record_success(now)
+            address.record_success(now)
 
     def _late(self, call: Call, ticket: int) -> None:
         if call.ticket != ticket or call.ended or not self._is_there(call):
@@ -553,17 +560,19 @@ class Fleet:
             self._agenda.at(min(call.late_at, call.deadline), self._late, call, ticket)
             return
         verdict = call.on_late(now)
-        if call.place is not None:
-            call.place.record_timeout(call.attempt_began, now)
+        if call.address is not None:
+            call.address.record_timeout(call.attempt_began, now)
         self._agenda.at(call.deadline, self._too_late, call, ticket)
         if isinstance(verdict, Retry):
             if self._governed:
-                call.elder_ticket, call.elder_place, call.place = ticket, call.place, None
-                if call.elder_place is not None:
-                    call.tried = (*call.tried, call.elder_place)
+                call.elder_ticket, call.elder_address, call.address = ticket, call.address, None
+                if call.elder_address is not None:
+                    call.tried = (*call.tried, call.elder_address)
             else:
                 call.give_up_elder(now)  # a naive client gives an attempt up for the next one
             self._heed(call, verdict, 504)
+        elif isinstance(verdict, Deliver):
+            call.refusal = verdict.refusal
 
     def _too_late(self, call: Call, ticket: int) -> None:
         if not call.ended and ticket in {call.ticket, call.elder_ticket} and self._is_there(call):
@@ -572,7 +581,7 @@ class Fleet:
     def _heed(self, call: Call, verdict: Verdict, status: int) -> None:
         now = self._agenda.now
         call.hop.slow.drop(call)
-        if call.place is not None:
+        if call.address is not None:
             self._part(call)
         if isinstance(verdict, Await):
             self._resume_elder(call)
@@ -581,7 +590,8 @@ class Fleet:
             call.kept = status
             self._agenda.at(now + verdict.delay, self._depart, call, call.ticket)
         else:
-            self._end(call, status, _FAULT if status in _FAULTS else result_of(status), verdict.refusal)
+            refusal = verdict.refusal or call.refusal
+            self._end(call, status, _FAULT if status in _FAULTS else result_of(status), refusal)
         self._wake_others(call)
 
     def _depart(self, call: Call, ticket: int) -> None:
@@ -592,6 +602,7 @@ class Fleet:
             self._send(call)
         elif call.elder_ticket != _NO_TICKET:
             self._resume_elder(call)
+            call.refusal = admission if isinstance(admission, Refusal) else None
         else:
             assert isinstance(admission, Refusal)
             self._end(call, call.kept, _FAULT if call.kept in _FAULTS else result_of(call.kept), admission)
@@ -629,9 +640,9 @@ class Fleet:
 
     # The other end: what a service does
 
-    def _receive(self, station: Station, endpoint: SimulatedEndpoint, call: Call, ticket: int) -> None:
+    def _receive(self, simulated: SimulatedService, endpoint: SimulatedEndpoint, call: Call, ticket: int) -> None:
         now = self._agenda.now
-        station.attempts.add(now)
+        simulated.attempts.add(now)
         for trouble in endpoint.troubles:
             if trouble.begins <= now < trouble.ends and (trouble.share >= 1.0 or self._chance() < trouble.share):
                 if trouble.kind == "error":
@@ -639,36 +650,36 @@ class Fleet:
                 else:
                     self._agenda.at(now + FAST, self._refuse, call, ticket)
                 return
-        if not station.service.workers:
+        if not simulated.service.workers:
             self._agenda.at(now + FAST, endpoint.worked, call, ticket)
         elif endpoint.idle:
             endpoint.idle -= 1
             self._agenda.at(endpoint.pace.finished(now, endpoint.work(call)), endpoint.worked, call, ticket)
-        elif len(endpoint.queue) < station.service.queue:
+        elif len(endpoint.queue) < simulated.service.queue:
             endpoint.queue.append((call, ticket))
-            station.longest_queue = max(station.longest_queue, len(endpoint.queue))
+            simulated.longest_queue = max(simulated.longest_queue, len(endpoint.queue))
         else:
             self._agenda.at(now + FAST, self._fail, (call, 503, None), ticket)
 
     def _worked(self, endpoint: SimulatedEndpoint, call: Call, ticket: int) -> None:
         """A worker has done with it, and takes the next; it does not learn that its caller has left."""
-        station = call.hop.callee
+        simulated = call.hop.callee
         now = self._agenda.now
         if endpoint.queue:
             following, its_ticket = endpoint.queue.popleft()
             self._agenda.at(
                 endpoint.pace.finished(now, endpoint.work(following)), endpoint.worked, following, its_ticket
             )
-        elif station.service.workers:
+        elif simulated.service.workers:
             endpoint.idle += 1
-        station.answers += 1
+        simulated.answers += 1
         if call.ended or ticket not in {call.ticket, call.elder_ticket}:
-            station.wasted += 1
-        if station.service.failing and self._chance() < station.service.failing:
+            simulated.wasted += 1
+        if simulated.service.failing and self._chance() < simulated.service.failing:
             self._answered(call, ticket, 503)
-        elif station.hops:
-            pods = station.pods
-            self._go_on(Job(station, pods[int(self._chance() * len(pods))], now, call, ticket), _OK)
+        elif simulated.hops:
+            pods = simulated.pods
+            self._go_on(Job(simulated, pods[int(self._chance() * len(pods))], now, call, ticket), _OK)
         else:
             self._answered(call, ticket, _OK)
 
@@ -678,8 +689,8 @@ class Fleet:
 
     def _refuse(self, call: Call, ticket: int) -> None:
         if call.ticket == ticket and not call.ended and self._is_there(call):
-            if call.place is not None:
-                call.place.record_connect_failure(self._agenda.now)
+            if call.address is not None:
+                call.address.record_connect_failure(self._agenda.now)
             self._heed(call, call.on_fault(self._agenda.now, Fault.CONNECT_FAILURE, sent=False), 502)
 
     @staticmethod
@@ -693,17 +704,17 @@ class Fleet:
 
     # A restart
 
-    def _go_down(self, what: tuple[Station, Trouble], _: int) -> None:
-        station, trouble = what
-        for pod in station.pods:
+    def _go_down(self, what: tuple[SimulatedService, Trouble], _: int) -> None:
+        simulated, trouble = what
+        for pod in simulated.pods:
             pod.epoch += 1
             pod.down = trouble
 
-    def _come_back(self, station: Station, _: int) -> None:
+    def _come_back(self, simulated: SimulatedService, _: int) -> None:
         """All at once, each with what waited for it: the lockstep that is to be survived."""
-        for pod in station.pods:
-            pod.destinations, pod.choices = self._fresh(station), self._choices(station)
+        for pod in simulated.pods:
+            pod.destinations, pod.choices = self._fresh(simulated), self._choices(simulated)
             pod.down = None
             waiting, pod.backlog = pod.backlog, 0
             for _request in range(waiting):
-                self._begin(station, pod)
+                self._begin(simulated, pod)

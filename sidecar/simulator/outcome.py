@@ -63,11 +63,13 @@ def outcome(fleet: Fleet) -> RunOutcome:
     """The outcome of a finished run."""
     scenario = fleet.scenario
     slots = math.ceil(scenario.seconds / SLOT)
-    entries = [station for station in fleet.stations.values() if station.service.rate or station.service.callers]
-    offered = [sum(station.begun.slots[slot] for station in entries) for slot in range(slots)]
-    good = [sum(station.good.slots[slot] for station in entries) for slot in range(slots)]
+    entries = [
+        simulated for simulated in fleet.services.values() if simulated.service.rate or simulated.service.callers
+    ]
+    offered = [sum(simulated.begun.slots[slot] for simulated in entries) for slot in range(slots)]
+    good = [sum(simulated.good.slots[slot] for simulated in entries) for slot in range(slots)]
     first, begins, ends = (int(instant / SLOT) for instant in (scenario.warm_up, scenario.begins, scenario.ends))
-    depths = [_depth(fleet, name, sum(offered)) for name, one in fleet.stations.items() if one.attempts.total()]
+    depths = [_depth(fleet, name, sum(offered)) for name, one in fleet.services.items() if one.attempts.total()]
     latencies = sorted(fleet.latencies)
     return RunOutcome(
         requests=sum(offered),
@@ -88,9 +90,9 @@ def outcome(fleet: Fleet) -> RunOutcome:
 
 
 def _depth(fleet: Fleet, name: str, outside: int) -> Depth:
-    station = fleet.stations[name]
-    hops = [hop for other in fleet.stations.values() for hop in other.hops if hop.callee is station]
-    attempts = station.attempts.slots
+    simulated = fleet.services[name]
+    hops = [hop for other in fleet.services.values() for hop in other.hops if hop.callee is simulated]
+    attempts = simulated.attempts.slots
     requests = [sum(counts) for counts in zip(*(hop.requests.slots for hop in hops), strict=True)]
     asked = _seconds(requests)
     retried = [max(0, sent - first) for sent, first in zip(_seconds(attempts), asked, strict=True)]
@@ -101,8 +103,8 @@ def _depth(fleet: Fleet, name: str, outside: int) -> Depth:
         # What is compared with is what is usual: an outage without a first attempt has no ratio.
         worst_second=1 + max(retried, default=0) / max(1, usual[len(usual) // 2]),
         attempts_per_request=sum(attempts) / outside if outside else 0.0,
-        wasted=station.wasted / station.answers if station.answers else 0.0,
-        longest_queue=station.longest_queue,
+        wasted=simulated.wasted / simulated.answers if simulated.answers else 0.0,
+        longest_queue=simulated.longest_queue,
         attempts=tuple(count / SLOT for count in attempts[: math.ceil(fleet.scenario.seconds / SLOT)]),
     )
 

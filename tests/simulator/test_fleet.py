@@ -34,7 +34,7 @@ def test_all_is_well_where_nothing_is_wrong() -> None:
     assert figures.amplification == 1.0
     assert figures.recovery == 0.0
     assert figures.requests == pytest.approx(200 * 30, rel=0.05)
-    assert figures.requests == run.stations["payments"].answers
+    assert figures.requests == run.services["payments"].answers
     assert figures.p50 == pytest.approx(0.02, rel=0.5)
 
 
@@ -67,7 +67,7 @@ def test_fast_errors_are_repeated_within_the_budget_only() -> None:
     run = fleet(scenario(ERRORS), replace(POLICY, budget=BudgetPolicy(ratio=0.1, min_retries=3)))
     depth = next(one for one in outcome(run).depths if one.service == "payments")
 
-    requests = sum(sum(hop.requests.slots) for hop in run.stations["checkout"].hops)
+    requests = sum(sum(hop.requests.slots) for hop in run.services["checkout"].hops)
     retries = sum(depth.attempts) * SLOT - requests
     pods_and_windows = 4 * (30 / 10 + 1)
     assert retries <= 0.1 * requests + 3 * pods_and_windows
@@ -79,8 +79,8 @@ def test_a_retry_after_is_waited_for_in_virtual_time_too() -> None:
 
     run = fleet(scenario(throttled), replace(POLICY, timeout=6.0, budget=BudgetPolicy(ratio=1.0, burst=10.0)))
 
-    attempts = run.stations["payments"].attempts.slots
-    requests = run.stations["checkout"].hops[0].requests.slots
+    attempts = run.services["payments"].attempts.slots
+    requests = run.services["checkout"].hops[0].requests.slots
     early = [slot for slot in range(len(attempts)) if attempts[slot] > requests[slot] and slot * SLOT < 10.0]
     assert early == []
     assert sum(attempts) > sum(requests)
@@ -90,15 +90,15 @@ def test_refused_connections_are_repeated_for_unsafe_requests_too_and_errors_are
     refused = fleet(scenario(replace(ERRORS, kind="dead", share=0.2), unsafe=1.0))
     failed = fleet(scenario(replace(ERRORS, share=0.2), unsafe=1.0))
 
-    assert refused.stations["payments"].attempts.total() > refused.stations["checkout"].begun.total()
-    assert failed.stations["payments"].attempts.total() <= failed.stations["checkout"].begun.total()
+    assert refused.services["payments"].attempts.total() > refused.services["checkout"].begun.total()
+    assert failed.services["payments"].attempts.total() <= failed.services["checkout"].begun.total()
     assert failed.refusals[Refusal.NOT_IDEMPOTENT] > 0
 
 
 def test_who_asked_leaves_at_the_deadline_and_the_work_is_done_for_nobody() -> None:
     run = fleet(scenario(HANG, deadline=0.5), governed=False)
 
-    assert run.stations["payments"].wasted > 0
+    assert run.services["payments"].wasted > 0
     assert max(run.latencies) <= 0.5 + 0.02
 
 
@@ -121,7 +121,7 @@ def test_retries_of_every_layer_multiply_where_nothing_holds_them() -> None:
 def test_pods_that_restart_lose_what_was_under_way_and_come_back_with_what_waited() -> None:
     run = fleet(scenario(Trouble("checkout", "restart", 8.0, 10.0, backlog=1.0), utilisation=0.5))
 
-    begun, good = run.stations["checkout"].begun, run.stations["checkout"].good
+    begun, good = run.services["checkout"].begun, run.services["checkout"].good
     down, back = slice(round(8.0 / SLOT), round(10.0 / SLOT)), round(10.0 / SLOT)
     assert sum(begun.slots[down]) == 0
     assert begun.slots[back] > 300
@@ -134,7 +134,7 @@ def test_a_full_queue_answers_503() -> None:
 
     run = fleet(replace(one, services=short))
 
-    assert run.stations["payments"].longest_queue == 10
+    assert run.services["payments"].longest_queue == 10
 
 
 def test_a_service_that_has_lost_its_cache_is_slow_until_it_is_full_again() -> None:
@@ -170,7 +170,7 @@ def test_many_pods_with_few_requests_each_recover_nearly_as_fast_as_few_big_ones
 def test_the_queue_behind_a_hang_is_released_at_a_pace() -> None:
     run = fleet(scenario(HANG))
 
-    attempts = run.stations["payments"].attempts.slots
+    attempts = run.services["payments"].attempts.slots
     worst = max(sum(attempts[slot : slot + 4]) for slot in range(int(11.0 / SLOT), len(attempts) - 4))
     assert worst <= 1.35 * 200  # of what is asked for, chance included
 
@@ -188,7 +188,7 @@ def test_in_a_fleet_whose_evidence_is_staggered_no_limit_makes_another(pods: int
     figures = outcome(run)
     assert sum(figures.good) == sum(figures.offered)
     assert figures.amplification == 1.0
-    limiters = [pod.destinations[0].limiter for pod in run.stations["checkout"].pods]
+    limiters = [pod.destinations[0].limiter for pod in run.services["checkout"].pods]
     assert not any(limiter.waiting or limiter.in_flight for limiter in limiters)
     assert sum(limiter.state is not OPEN for limiter in limiters) <= 0.05 * pods
     assert figures.p99 is not None
