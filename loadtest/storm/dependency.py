@@ -19,7 +19,7 @@ import uvloop
 
 from loadtest.storm.scenario import Fault, Scenario, scenarios
 from loadtest.storm.witness import ID_HEADER
-from loadtest.storm.workforce import Workforce
+from sidecar.demo.workforce import Workforce
 
 HOST = "127.0.0.1"
 _ID = ID_HEADER.encode()

@@ -16,10 +16,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import httptools
 
-from sidecar.demo.backlog import Backlog
 from sidecar.demo.child import commands, run
 from sidecar.demo.counts import SLOT, Arrivals, Slots, tell
 from sidecar.demo.script import FAST, FULL, Script, ScriptPhase
+from sidecar.demo.workforce import Workforce
 
 MAX_TROUBLE_SECONDS = 60.0
 REMEMBERED = 50_000
@@ -38,7 +38,7 @@ OVERFLOW = response(503, "Service Unavailable", b'{"error":"queue full"}\n')
 
 
 class Dependency:
-    """Phase, backlog and counts; connections hand their requests in."""
+    """Phase, workforce and counts; connections hand their requests in."""
 
     def __init__(self, script: Script, seed: int, clock: Callable[[], float]) -> None:
         self.phase = ScriptPhase.HEALTHY
@@ -50,8 +50,8 @@ class Dependency:
         self._met: OrderedDict[bytes, None] = OrderedDict()
         dice = random.Random(seed)
         half, whole = script.service_seconds / 2, script.service_seconds
-        self.backlog: Backlog[Connection] = Backlog(
-            script.workers, script.backlog, lambda: half + whole * dice.random()
+        self.workforce: Workforce[Connection] = Workforce(
+            script.workers, script.backlog, lambda _: half + whole * dice.random(), clock()
         )
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = 0.0
@@ -73,10 +73,7 @@ class Dependency:
         now = self._clock()
         self._collect(now)
         self.phase = phase
-        if phase is ScriptPhase.HANGING:
-            self.backlog.hang(now)
-        else:
-            self.backlog.resume(now)
+        self.workforce.pace(0.0 if phase is ScriptPhase.HANGING else 1.0)
         self._arm()
 
     def make_trouble(self, phase: ScriptPhase, seconds: float) -> None:
@@ -98,7 +95,9 @@ class Dependency:
             row.failed += 1
             self.totals.failed += 1
             connection.answer(UNAVAILABLE)
-        elif self.backlog.accept(self._clock(), connection):
+            return
+        self._collect(self._clock())
+        if self.workforce.accept(connection):
             self._arm()
         else:
             row.overflowed += 1
@@ -110,8 +109,8 @@ class Dependency:
         return {
             "phase": self.phase.value,
             "capacity_per_second": self._script.capacity,
-            "waiting": self.backlog.waiting,
-            "running": self.backlog.running,
+            "waiting": self.workforce.waiting,
+            "running": self.workforce.running,
             "arrived": self.totals.arrived,
             "repeated": self.totals.repeated,
             "served": self.totals.served,
@@ -131,7 +130,7 @@ class Dependency:
         return False
 
     def _arm(self) -> None:
-        at = self.backlog.next_finish()
+        at = self.workforce.next_finish()
         if self._alarm is not None:
             if at is not None and self._alarm_at <= at:
                 return
@@ -147,7 +146,7 @@ class Dependency:
         self._arm()
 
     def _collect(self, now: float) -> None:
-        done = self.backlog.finished(now)
+        done = self.workforce.advance(now)
         if not done:
             return
         row = self.slots.at(self.since_start())
@@ -261,8 +260,8 @@ async def _tell_counts(dependency: Dependency) -> None:
             "counts",
             slots=dependency.slots.changes(),
             phase=dependency.phase.value,
-            waiting=dependency.backlog.waiting,
-            running=dependency.backlog.running,
+            waiting=dependency.workforce.waiting,
+            running=dependency.workforce.running,
             late=max(0.0, loop.time() - due),
         )
 

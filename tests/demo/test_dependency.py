@@ -87,7 +87,7 @@ async def test_a_failing_dependency_answers_503_at_once_and_does_no_work() -> No
 
     assert caller.answers == [UNAVAILABLE]
     assert stage.dependency.totals == Arrivals(arrived=1, failed=1)
-    assert stage.dependency.backlog.running == 0
+    assert stage.dependency.workforce.running == 0
 
 
 async def test_a_hanging_dependency_answers_when_it_is_healthy_again() -> None:
@@ -134,7 +134,7 @@ async def test_the_same_seed_gives_the_same_work() -> None:
     for stage in (first, second):
         stage.ask()
 
-    assert first.dependency.backlog.next_finish() == second.dependency.backlog.next_finish()
+    assert first.dependency.workforce.next_finish() == second.dependency.workforce.next_finish()
 
 
 @asynccontextmanager

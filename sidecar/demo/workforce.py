@@ -11,6 +11,9 @@ Job = TypeVar("Job")
 class Workforce(Generic[Job]):
     """First come, first served, by `workers` at once; whatever was accepted is worked on to its end.
 
+    That is what real servers do: most never learn that the caller has gone. The demo's dependency and the one of
+    `loadtest storm` are of it; the simulator has the same in its own agenda, for its speed.
+
     Work is measured on a clock of its own that runs at `speed` times the caller's: a hang (0) and a brownout are
     changes of pace. Every instant is in seconds on the caller's clock and must not fall; `advance` brings all that is
     done by then, and calls `begin` for each job a worker takes up, which returns the seconds of work it is.
@@ -27,6 +30,16 @@ class Workforce(Generic[Job]):
         self._running: list[tuple[float, int, Job]] = []
         self._waiting: deque[Job] = deque()
         self._begun = 0
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that no worker has taken up yet."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """Jobs in the hands of a worker."""
+        return len(self._running)
 
     def accept(self, job: Job) -> bool:
         """Take a job on at the instant of the last `advance`. False, and nothing done, if the queue is full."""

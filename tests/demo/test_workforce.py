@@ -1,6 +1,11 @@
 """The finite capacity that everything else is measured against."""
 
-from loadtest.storm.workforce import Workforce
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.demo.workforce import Workforce
 
 
 def workforce(workers: int = 2, queue: int = 10, work: float = 1.0) -> Workforce[str]:
@@ -80,3 +85,38 @@ def test_what_a_dead_process_had_begun_is_lost_with_it() -> None:
     force.accept("c")
 
     assert force.advance(9.0) == ["c"]
+
+
+@given(
+    st.integers(1, 4),
+    st.lists(
+        st.tuples(st.floats(0.0, 1.0), st.sampled_from(["arrive", "hang", "slow", "resume", "look"])), max_size=80
+    ),
+)
+def test_what_was_accepted_is_done_exactly_once_and_never_faster_than_the_workers_can(
+    workers: int, steps: list[tuple[float, str]]
+) -> None:
+    force: Workforce[int] = Workforce(workers, 5, lambda _: 0.5, 0.0)
+    now = 0.0
+    accepted: list[int] = []
+    done: list[int] = []
+
+    for number, (pause, step) in enumerate(steps):
+        now += pause
+        done += force.advance(now)
+        match step:
+            case "arrive" if force.accept(number):
+                accepted.append(number)
+            case "hang":
+                force.pace(0.0)
+            case "slow":
+                force.pace(0.4)
+            case "resume":
+                force.pace(1.0)
+        assert force.running <= workers
+        assert force.waiting <= 5
+        assert len(done) <= workers * (now / 0.5 + 1)
+    force.pace(1.0)
+    done += force.advance(now + 100.0)
+
+    assert Counter(done) == Counter(accepted)
