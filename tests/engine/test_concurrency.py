@@ -25,9 +25,11 @@ from sidecar.engine.concurrency import (
     STALLED,
     WATCH,
     ConcurrencyLimit,
+    LimitState,
 )
 from sidecar.engine.latency import SILENCE_SECONDS, SLOW_FACTOR
 from sidecar.engine.policy import ConcurrencyPolicy, LimitKind
+from sidecar.engine.trial import RUN_SAMPLES
 
 FIXED = ConcurrencyPolicy(LimitKind.FIXED, min_in_flight=1, max_in_flight=2)
 MOST = ConcurrencyPolicy().max_in_flight
@@ -288,6 +290,20 @@ def test_slowness_for_good_is_watched_and_then_usual() -> None:
     assert HELD not in states
 
 
+def test_a_watch_ends_though_others_wait() -> None:
+    limit = steady(timeout=1.0)
+    states = []
+
+    for k in range(120):
+        serve(limit, 0.2, 6.2 + k * 0.05)
+        if limit.state is WATCH and not limit.waiting:
+            limit.enqueue(Original(6.2, 1000.0), 6.2 + k * 0.05)
+        states.append(limit.state)
+
+    assert WATCH in states
+    assert states[-1] is OPEN
+
+
 def test_what_is_watched_may_have_twice_as_much_in_flight_and_then_no_more() -> None:
     limit = steady(timeout=1.0)
     k = 0
@@ -388,6 +404,65 @@ def test_bad_news_among_good_news_changes_nothing() -> None:
     for k in range(100):
         serve(limit, 0.01, k * FALL_INTERVAL_SECONDS)
         failures(limit, FAILURES_IN_A_ROW - 1, (k + 0.9) * FALL_INTERVAL_SECONDS)
+
+    assert limit.state is OPEN
+
+
+def test_failures_right_after_a_good_answer_are_no_trouble_yet() -> None:
+    limit = steady()
+    send(limit, 6.0, FAILURES_IN_A_ROW)
+
+    for _ in range(FAILURES_IN_A_ROW):
+        limit.failed(6.0 + FALL_INTERVAL_SECONDS / 2)
+
+    assert limit.state is OPEN
+
+
+def test_a_good_answer_between_failures_ends_the_row() -> None:
+    limit = steady()
+    send(limit, 6.0, 2 * FAILURES_IN_A_ROW)
+
+    for _ in range(FAILURES_IN_A_ROW - 1):
+        limit.failed(6.2)
+    serve(limit, 0.01, 6.3)
+    for _ in range(FAILURES_IN_A_ROW - 1):
+        limit.failed(6.6)
+
+    assert limit.state is OPEN
+
+
+@pytest.mark.parametrize(("seconds", "is_low"), [(OUTAGE_SECONDS - 0.5, False), (OUTAGE_SECONDS + 5.0, True)])
+def test_a_short_outage_leaves_as_much_as_used_to_be_in_flight(seconds: float, is_low: bool) -> None:
+    limit = ConcurrencyLimit(ConcurrencyPolicy(min_in_flight=1), 0.0, timeout=60.0)
+    for k in range(600):
+        serve(limit, 1.0, k * 0.01)  # 100 a second, 100 in flight
+    send(limit, 6.0, 500)
+
+    for k in range(int(seconds / FALL_INTERVAL_SECONDS)):
+        limit.failed(6.0 + k * FALL_INTERVAL_SECONDS)
+
+    assert (limit.limit < 50) is is_low
+
+
+@pytest.mark.parametrize(("answers", "last"), [(RUN_SAMPLES - 1, OPEN), (RUN_SAMPLES, HELD)])
+def test_fewer_slow_answers_than_a_run_are_not_judged(answers: int, last: LimitState) -> None:
+    limit = steady()
+    send(limit, 6.0, 100)
+
+    states = []
+    for k in range(1, answers + 1):
+        limit.answered(0.2 + 0.02 * k, 6.0 + 0.2 * k)
+        states.append(limit.state)
+
+    assert states == [OPEN] * (answers - 1) + [last]
+
+
+def test_answers_that_come_together_in_the_order_of_their_latency_are_no_queue() -> None:
+    limit = steady()
+    send(limit, 6.0, 100)
+
+    for k in range(2 * RUN_SAMPLES):
+        limit.answered(1.0 + 0.01 * k, 7.0 + 0.01 * k)
 
     assert limit.state is OPEN
 
