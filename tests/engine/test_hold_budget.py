@@ -18,6 +18,14 @@ def test_a_new_destination_has_earned_nothing() -> None:
     assert not HoldBudget().is_funded
 
 
+def test_no_more_is_saved_up_than_for_a_few_seconds() -> None:
+    budget = funded(100 * MAX_SECONDS)
+    for _ in range(round(MAX_SECONDS * RATE)):
+        budget.spend()
+
+    assert not budget.is_funded
+
+
 def test_less_than_is_worth_spending_is_not_spent() -> None:
     assert not funded(LEAST_SECONDS - 0.1).is_funded
     assert funded(LEAST_SECONDS).is_funded
@@ -65,11 +73,12 @@ def test_an_unfounded_suspicion_costs_all_of_it() -> None:
 
 
 def test_and_forgives_no_debt() -> None:
-    budget = HoldBudget()
-    budget.spend()
+    budget = funded(LEAST_SECONDS)
+    for _ in range(round(LEAST_SECONDS * RATE) + 1):
+        budget.spend()
 
     budget.clear()
-    budget.earn(round(1 / SHARE), 0.001)
+    budget.earn(round(LEAST_SECONDS * RATE / SHARE), RATE)
 
     assert not budget.is_funded
 

@@ -111,3 +111,27 @@ def test_what_was_proven_is_usual_at_once() -> None:
     usual.relearn(2.0, 40.0, 10.0)
 
     assert (usual.seconds, usual.in_flight) == (2.0, 40.0)
+
+
+def test_a_period_of_few_answers_goes_on() -> None:
+    usual = unknown()
+
+    for k in range(MIN_SAMPLES - 1):
+        usual.total += 0.1
+        usual.count += 1
+        usual.end_period(2.0 * (k + 1), limited=False)
+    before = usual.known
+    usual.total += 0.1
+    usual.count += 1
+    usual.end_period(2.0 * MIN_SAMPLES, limited=False)
+
+    assert not before
+    assert usual.known
+
+
+def test_where_callers_wait_for_long_a_silence_is_long_once_the_usual_is_known() -> None:
+    usual = unknown(patience=60.0)
+
+    fed(usual, 0.01, 100, 0.0, 0.05)
+
+    assert usual.silence == (60.0 - 10.0) / 4

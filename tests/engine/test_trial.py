@@ -62,6 +62,12 @@ def test_two_cohorts_without_noise_are_told_apart_at_once(ratio: float, slower: 
     assert slower_than(other, reference, 0.85) is slower
 
 
+@pytest.mark.parametrize("few", [2, COHORT_SAMPLES - 1])
+def test_a_few_answers_without_noise_do_not_tell_either(few: int) -> None:
+    assert slower_than(cohort([1.0] * few), cohort([0.5] * 50), 0.85) is None
+    assert slower_than(cohort([1.0] * 50), cohort([0.5] * few), 0.85) is None
+
+
 def test_few_answers_or_noisy_ones_do_not_tell_yet() -> None:
     random = Random(3)
     noisy = [cohort([random.expovariate(1.0) for _ in range(COHORT_SAMPLES)]) for _ in range(40)]

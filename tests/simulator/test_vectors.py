@@ -9,7 +9,7 @@ from sidecar.engine.outcome import Fault, Result
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.verdict import Refusal
 from sidecar.simulator.agenda import TICK
-from sidecar.simulator.fleet import Call, Fleet, SimulatedEndpoint, Station
+from sidecar.simulator.fleet import Call, Fleet, SimulatedEndpoint, SimulatedService
 from sidecar.simulator.scenario import Scenario, Service
 from sidecar.vectors.case import VectorCall, VectorCase
 from sidecar.vectors.judge import SeenAttempt, SeenCall, shortcomings
@@ -34,16 +34,16 @@ class ScriptedFleet(Fleet):
         self._agenda.at(0.0, self._next)
 
     def _next(self, _what: object, _number: int) -> None:
-        station = self.stations["caller"]
-        station.hops[0].unsafe = 0.0 if self._repeatable(self._left[0]) else 1.0
+        simulated = self.services["caller"]
+        simulated.hops[0].unsafe = 0.0 if self._repeatable(self._left[0]) else 1.0
         self._began = self._agenda.now
         self.seen.append(SeenCall())
-        self._begin(station, station.pods[0])
+        self._begin(simulated, simulated.pods[0])
 
     def _repeatable(self, call: VectorCall) -> bool:
         return call.method in self._policy.retry.methods or (call.keyed and self._policy.honours_keys)
 
-    def _receive(self, station: Station, endpoint: SimulatedEndpoint, call: Call, ticket: int) -> None:
+    def _receive(self, simulated: SimulatedService, endpoint: SimulatedEndpoint, call: Call, ticket: int) -> None:
         now = self._agenda.now
         seen = self.seen[-1].attempts
         seen.append(SeenAttempt(now, math.inf, None, None))
