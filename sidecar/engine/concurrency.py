@@ -72,7 +72,7 @@ STALL_PROBE_FACTOR: Final = 2.0
 not hold the others back."""
 PACE: Final = 1.2
 """Times the usual rate: how fast waiters are released. A recovering dependency is not hit by all of them at once."""
-PACE_AFTER_BRIEF_FAILURES: Final = 1.4
+PACE_AFTER_BRIEF_FAILURES: Final = 1.5
 """The same after failures for less than OUTAGE_SECONDS, which leave no queue at the dependency and may come again: who
 is not served before that is not served at all."""
 PACE_SECONDS: Final = 15.0
