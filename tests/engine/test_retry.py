@@ -464,6 +464,18 @@ def test_a_late_retry_that_is_not_worth_it_is_no_refusal_and_costs_no_token() ->
     assert sum(destination.tally.refusals.values()) == 0
 
 
+def test_where_nothing_at_all_is_answered_what_is_late_is_not_tried_again() -> None:
+    destination = destination_with()
+    destination.tally.requests[Result.SUCCESS] = 10_000
+    flying = [in_flight(destination) for _ in range(5)]
+
+    verdict = flying[0].on_late(2.0)
+    flying[1].on_status(2.1, 200, None)
+
+    assert verdict is DELIVER
+    assert isinstance(flying[2].on_late(2.2), Retry)
+
+
 def test_a_late_retry_that_has_won_pays_for_the_next_one() -> None:
     exchange = both()
     exchange.on_status(2.2, 200, None)
