@@ -91,6 +91,22 @@ def test_a_retry_that_may_not_leave_any_more_delivers_what_was_kept() -> None:
     assert host.said == [("send", 1, 0.0), ("deliver", 1, Refusal.DRAINING, 0.0125)]
 
 
+def test_a_late_attempt_is_awaited_alone_if_its_retry_may_not_leave_any_more() -> None:
+    it = destination()
+    host = Transcript(it)
+    host.driver.begin(0.0)
+    host.driver.on_timer(host.timer_at)  # late
+
+    it.draining = True
+    host.driver.on_timer(host.timer_at)  # the back-off is over
+    awaited = (host.driver.phase, host.driver.elder, host.timer_at)
+    host.driver.on_status(1, 1.5, 200)
+
+    assert awaited == (DriverPhase.IN_FLIGHT, 0, 10.0)
+    assert host.said == [("send", 1, 0.0), ("deliver", 1, Refusal.DRAINING, 1.5)]
+    assert it.limiter.in_flight == 0
+
+
 def test_a_late_attempt_goes_on_beside_its_retry_and_wins_if_it_is_answered_first() -> None:
     it = destination()
     host = Transcript(it)

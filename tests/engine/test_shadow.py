@@ -163,6 +163,7 @@ def test_a_retry_beside_an_attempt_that_was_answered_well_would_have_saved_nothi
     pair.status(200, now=3.0)
 
     assert pair.shadow.last_day(3.0) == {"retry": 1, "saved": 0, "refused": 0, "timeout": 0}
+    assert pair.shadow.destination.lateness.seconds == 1.25 * 3.0
 
 
 def test_a_retry_beside_an_attempt_that_failed_would_have_saved_the_request() -> None:
