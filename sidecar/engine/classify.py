@@ -1,6 +1,6 @@
 """Outcome to FailureClass, by the policy: the one table of what is worth another attempt.
 
-The judgement (`retry.Exchange`) and every forecast of it ask here.
+The judgement (`RetryState`) and every forecast of it ask here.
 """
 
 from typing import Final
