@@ -189,7 +189,9 @@ def _rules(turn: Turn, way: Way) -> list[str]:
 
 
 def _ending(turn: Turn, outcome: Outcome) -> str:
-    return str(outcome) if turn.late_after is None else f"is late after {Duration(round(turn.late_after, 3))}"
+    if turn.late_after is not None:
+        return f"is late after {Duration(round(turn.late_after, 3))}"
+    return str(outcome) if turn.ends or outcome.fault is not None else "is not answered in time"
 
 
 def _delivered(expected: Forecast) -> str:

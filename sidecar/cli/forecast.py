@@ -77,6 +77,8 @@ class Turn:
     perhaps: Refusal | None
     settings: tuple[str, ...]
     late_after: float | None = None
+    ends: bool = True
+    """Whether it comes to its outcome before the deadline, and before another one of the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,7 @@ def forecast(way: Way, until: float, body_bytes: int, outcome: Outcome) -> Forec
         waits = None if step.delay is None else (step.delay, step.delay if other.delay is None else other.delay)
         perhaps = other.refusal if step.refusal is None and step.delay is not None else None
         settings = _deciding(outcome, step)
-        turns.append(Turn(number, waits, step.refusal, perhaps, settings, step.late_after))
+        turns.append(Turn(number, waits, step.refusal, perhaps, settings, step.late_after, number in shortest.ended))
     return Forecast(turns, shortest.delivered, shortest.status, (shortest.seconds, longest.seconds))
 
 
@@ -235,7 +237,7 @@ class _Run:
         self.seconds = 0.0
         self._outcome = outcome
         self._ends: dict[int, float] = {}
-        self._ended: set[int] = set()
+        self.ended: set[int] = set()
         self._armed = math.inf
         destination = Destination(way.name, way.governing, lambda: roll, 0.0)
         now = began = way.policy.budget.window
@@ -271,7 +273,7 @@ class _Run:
         """The end."""
         del now
         self.delivered = number
-        if number in self._ended:
+        if number in self.ended:
             self.status = self._outcome.status if self._outcome.fault is None else _BAD_GATEWAY
         else:
             self.status = _GATEWAY_TIMEOUT
@@ -291,7 +293,7 @@ class _Run:
         current = max(self.steps)
         if at <= self._armed:
             del self._ends[number]
-            self._ended.add(number)
+            self.ended.add(number)
             outcome = self._outcome
             if outcome.fault is not None:
                 sent = outcome.fault is not Fault.CONNECT_FAILURE

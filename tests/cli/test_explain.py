@@ -39,6 +39,14 @@ def test_each_attempt_names_the_rule_that_decides_and_where_it_is_written() -> N
     ]
 
 
+def test_an_attempt_that_is_not_over_in_time_is_not_said_to_be_answered() -> None:
+    output = explain("GET", "http://payments/x", "--status", "200", "--took", "2m").output
+
+    assert "attempt 1 is late after 2s: retry beside it after 0s to 25ms" in output
+    assert "answers 200" not in output
+    assert "The caller gets a 504 after 1m, with x-sidecar-attempts: 2" in output
+
+
 def test_an_unsafe_write_is_sent_once_and_says_why() -> None:
     output = explain("POST", "http://payments/x", "--status", "503", "--header", "Idempotency-Key: 1").output
 
