@@ -1133,6 +1133,10 @@ class Call:
 ENDINGS = ("200", "500", "503", "503 wish", "429 wish", "reset", "connect", "timeout", "protocol", "slow", "stale")
 
 
+LONGEST_WAIT_SECONDS = 1.0
+"""Of a granted retry in an `Outage`: its Retry-After, the jitter, and a timer that is late."""
+
+
 class Outage(RuleBasedStateMachine):
     """A host that serves bursts of every kind of request from a destination that fails in every way."""
 
@@ -1300,7 +1304,8 @@ class Outage(RuleBasedStateMachine):
     def check_the_budget(self) -> None:
         """Of all attempts, of whatever kind, and of those that are granted and have not left yet."""
         since = self.now - self.policy.budget.window
-        requests = sum(at > since - ROUNDING for at in self.originals)
+        paying = since - LONGEST_WAIT_SECONDS  # a retry is paid for at the decision, and leaves that much later at most
+        requests = sum(at > paying - ROUNDING for at in self.originals)
         pending = sum(call.granted_at > since + ROUNDING for call in self.paused)
         attempts = sum(at > since + ROUNDING for at in self.attempts) + pending
         floor = self.policy.budget.min_retries + FREE_RECONNECTS
