@@ -34,7 +34,7 @@ class LateRetryAllowance:
     def withdraw(self, requests: int, *, alone: bool) -> bool:
         """Pay for one late retry. False, and nothing spent, if it is not worth it.
 
-        `requests`: so many have there been so far. `alone`: no other attempt is in flight. That counts while there were
+        `requests`: so many have there been so far. `alone`: no other attempt is awaited. That counts while there were
         few: where others are under way as well, it is more likely that they take long.
         """
         self._balance = min(self._balance + RETRY_SHARE * (requests - self._counted), MAX_RETRIES)

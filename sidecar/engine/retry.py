@@ -366,7 +366,7 @@ class RetryState:
         limiter, allowance = destination.limiter, destination.late_retries
         if limiter.silent_since(self.attempt_began):
             return DELIVER
-        if not allowance.withdraw(destination.tally.requests_total, alone=limiter.in_flight <= 1):
+        if not allowance.withdraw(destination.tally.requests_total, alone=limiter.awaited <= 1):
             return DELIVER
         verdict = self._judge(now, "timeout", None, sent=True)
         if not isinstance(verdict, Retry):

@@ -496,6 +496,20 @@ def test_a_late_retry_that_the_budget_refuses_is_paid_for_by_nothing_else() -> N
     assert destination.late_retries.withdraw(0, alone=True)
 
 
+def test_an_elder_that_was_called_off_is_no_sign_that_requests_take_long() -> None:
+    destination = destination_with()
+    exchange = both(destination)
+    exchange.on_status(2.2, 200, None)  # the retry has won; the elder's slot is orphaned
+    orphaned = destination.limiter.orphaned
+    later = RetryState(destination, 3.0, IDEMPOTENT)
+    later.admit(3.0)
+
+    verdict = later.on_late(5.0)
+
+    assert orphaned == 1
+    assert isinstance(verdict, Retry)
+
+
 def test_the_elder_is_answered_first_and_the_retry_called_off() -> None:
     exchange = both()
 
