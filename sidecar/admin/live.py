@@ -120,6 +120,7 @@ class Live:
             "event_loop_lag": round(state.event_loop_lag, 4),
             "connections": {"downstream": connections.downstream, "tunnels": connections.tunnels},
             "rejections": {reason: count for reason, count in state.rejections.items() if count},
+            "bypassing": {name: count for name, count in connections.bypassing.items() if count},
             "undeclared": {method: count for method, count in state.undeclared.items() if count},
             "log_lines_dropped": dict(state.log_lines_dropped),
             "left_out": sorted(self._history.left_out),

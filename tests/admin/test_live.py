@@ -70,6 +70,7 @@ def test_now_tells_the_verdict_and_each_destination_with_the_counts_of_metrics()
     assert now["headline"]["words"] == "payments is failing: 1 of 4 requests"
     assert now["headline"]["towards"] == ["payments"]
     assert now["undeclared"] == {"POST": 5}
+    assert now["bypassing"] == {"payments": 1}
     assert payments["level"] == "failing"
     assert payments["requests"] == scene.payments.tally.requests_total == 4
     assert payments["attempts"] == scene.payments.tally.attempts_total == 4

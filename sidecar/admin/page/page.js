@@ -185,6 +185,9 @@ function drawVerdict() {
   document.body.dataset.noticed = String(notices.length > 0);
   $("notice").hidden = notices.length === 0;
   say($("notice"), notices.join("\n"));
+  const bypassing = Object.entries(now.bypassing);
+  $("bypassing").hidden = bypassing.length === 0;
+  say($("bypassing"), `Past the sidecar: ${bypassing.map(([name, some]) => `${name} (${count(some)} connections)`).join(", ")}.`);
   const undeclared = Object.values(now.undeclared).reduce((sum, some) => sum + some, 0);
   $("undeclared").hidden = undeclared === 0;
   say($("undeclared"), `${count(undeclared)} writes on routes that no description declares, since the start.`);
