@@ -85,8 +85,8 @@ _FAST_FAULTS: Final = frozenset({Fault.CONNECT_FAILURE, Fault.RESET, Fault.PROTO
 class RetryState:
     """One request and its attempts. The host calls in the order in which things happen, and does what it is told.
 
-    `replayable`, `committed` and `host` (its own object, unused here) are the host's to set; for a route of its own
-    also `policy`, `lateness` and `deadline`, straight after construction. All instants are monotonic seconds.
+    `replayable`, `committed`, `elsewhere` and `host` (its own object, unused here) are the host's to set; for a route
+    of its own also `policy`, `lateness` and `deadline`, straight after construction. Instants are monotonic seconds.
     `repeatable_until` is the last instant at which a request that may have been executed may be sent again: infinity
     for an idempotent method, minus infinity for an unsafe one.
 
@@ -113,6 +113,7 @@ class RetryState:
         "deadline",
         "destination",
         "elder",
+        "elsewhere",
         "host",
         "lateness",
         "policy",
@@ -143,6 +144,8 @@ class RetryState:
         self.repeatable_until = repeatable_until
         self.attempts = 0
         self.replayable = True
+        self.elsewhere = False
+        """Whether a retry would go to another address: it is not as late only because this attempt is."""
         self.committed = False
         self.elder: LateAttempt | None = None
         self._state = _NEW
@@ -351,7 +354,8 @@ class RetryState:
 
         A Retry: it goes beside this attempt, which is the elder from now on. Otherwise leave it running to the
         deadline: its answer may still come, and the dependency's work on it is not wasted. No retry is wanted where
-        nothing at all was answered meanwhile, and where late retries do not help: it would be as late.
+        nothing at all was answered meanwhile, and where late retries do not help: it would be as late. That they do not
+        is said of one address: a retry that goes elsewhere is not rationed.
         """
         destination = self.destination
         if not self._is_late:
@@ -366,11 +370,13 @@ class RetryState:
         limiter, allowance = destination.limiter, destination.late_retries
         if limiter.silent_since(self.attempt_began):
             return DELIVER
-        if not allowance.withdraw(destination.tally.requests_total, alone=limiter.awaited <= 1):
+        rationed = not self.elsewhere
+        if rationed and not allowance.withdraw(destination.tally.requests_total, alone=limiter.awaited <= 1):
             return DELIVER
         verdict = self._judge(now, "timeout", None, sent=True)
         if not isinstance(verdict, Retry):
-            allowance.refund()
+            if rationed:
+                allowance.refund()
         else:
             self.elder = LateAttempt(self.attempt_number, self._kind, self._generation, self.attempt_began)
         return verdict
@@ -380,7 +386,8 @@ class RetryState:
         assert self.elder is not None
         elder, self.elder = self.elder, None
         self._count_elder(elder, _FAULT, now)
-        self.destination.late_retries.refund()
+        if not self.elsewhere:
+            self.destination.late_retries.refund()
         self.destination.limiter.released()
         self.destination.breaker.inconclusive(elder.generation, now)
 

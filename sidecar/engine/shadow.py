@@ -241,6 +241,7 @@ class ShadowExchange:
         """Copy to the shadow what the host has set on the real exchange."""
         real, twin = self._real, self._twin
         twin.replayable = real.replayable
+        twin.elsewhere = real.elsewhere
         twin.committed = real.committed
         twin.attempt_began = real.attempt_began if twin.attempts else twin.attempt_began
         twin.deadline = real.deadline - real.policy.timeout + twin.policy.timeout

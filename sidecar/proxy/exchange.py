@@ -538,6 +538,7 @@ class Exchange:
                 return
             self._overdue = True
             engine.replayable = self._body is None or self._body.replayable
+            engine.elsewhere = self._elsewhere()
             verdict = engine.on_late(now)
             if self._observer is not None:
                 self._observer.on_slow(now, verdict)

@@ -559,6 +559,7 @@ class Fleet:
         if now < call.late_at:
             self._agenda.at(min(call.late_at, call.deadline), self._late, call, ticket)
             return
+        call.elsewhere = call.address is not None  # set only where there is a choice
         verdict = call.on_late(now)
         if call.address is not None:
             call.address.record_timeout(call.attempt_began, now)

@@ -182,8 +182,8 @@ def test_other_moods_have_it_too(open_page: Open, scheme: str) -> None:
     with shown(state) as stand:
         stand.turn(lambda: call(state, "payments", 503, 12))
         state.destinations["ledger"].tally.requests[Result.SUCCESS] += 50
-        state.destinations["ledger"].attempts_lately.total += 200
-        state.destinations["ledger"].requests_lately.total += 50
+        state.destinations["ledger"].attempts_lately.newest += 200
+        state.destinations["ledger"].requests_lately.newest += 50
         stand.turn()
         look = open_page(stand, color_scheme=scheme)
         amplifying = look.page.get_attribute("body", "data-level"), look.faint()

@@ -484,6 +484,19 @@ def test_a_late_retry_that_has_won_pays_for_the_next_one() -> None:
     assert isinstance(in_flight(exchange.destination).on_late(4.0), Retry)
 
 
+def test_a_late_retry_that_goes_elsewhere_is_not_rationed() -> None:
+    budget = BudgetPolicy(ratio=1.0, burst=10, min_retries=10)
+    destination = destination_with(DestinationPolicy(timeout=10.0, budget=budget))
+    late(destination)
+    here, elsewhere = in_flight(destination), in_flight(destination)
+    elsewhere.elsewhere = True
+
+    verdicts = here.on_late(2.0), elsewhere.on_late(2.0)
+
+    assert verdicts[0] is DELIVER
+    assert isinstance(verdicts[1], Retry)
+
+
 def test_a_late_retry_that_the_budget_refuses_is_paid_for_by_nothing_else() -> None:
     destination = destination_with()
     exchange = in_flight(destination)
