@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.governance.documents.rules import RULES
 from sidecar.wire.reader import RequestReader, ResponseReader
 from sidecar.wire.shapes import RequestShape, ResponseShape
 from tests.ambiguity import superlinear
@@ -32,7 +31,6 @@ class Expression:
 
 MADE = {
     "sidecar/governance/documents/decoder.py": "the patterns of Meta(pattern=…), which are walked below",
-    "sidecar/governance/documents/rules.py": "the marks of RULES, which are walked below",
     "sidecar/review/codeowners.py": "of a repository's CODEOWNERS, in a command that ends",
     "sidecar/review/surfaces.py": "of the globs of the platform's gate.yaml, in a command that ends",
     "sidecar/wire/shapes.py": "made of the heads that were met, some of which are tried below",
@@ -126,11 +124,6 @@ def test_no_expression_takes_more_than_linear_time(expression: Expression) -> No
     linear = not superlinear(expression.pattern, expression.flags, search=expression.anywhere)
 
     assert linear or expression.place.partition(":")[0] in EXCUSED, expression.pattern
-
-
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
-def test_no_mark_of_a_rule_takes_more_than_linear_time(rule) -> None:  # type: ignore[no-untyped-def]
-    assert not superlinear(rule.mark.pattern, rule.mark.flags, search=True)
 
 
 REQUESTS = [

@@ -151,6 +151,72 @@ def test_a_private_name_is_not_used_outside_its_package() -> None:
     assert set(foreign) == PRIVATE_OF_LIBRARIES
 
 
+SEARCHES = {"startswith", "endswith", "find", "rfind", "index", "partition", "rpartition", "split", "replace"}
+SEARCHES |= {"removeprefix", "removesuffix", "search", "match", "fullmatch", "findall", "finditer"}
+MESSAGES = {"rule", "message", "msg", "problem", "args"}
+"""Attributes of findings and errors that hold English text."""
+UNPARSED_PACKAGES = ("admin", "app", "cli", "governance", "migration", "review")
+
+
+def is_message(node: ast.AST, errors: set[str]) -> bool:
+    """Whether an expression is the text of an error or finding: `str(error)`, `error.rule`, `error.args[0]`."""
+    match node:
+        case ast.Call(func=ast.Name(id="str" | "repr"), args=[ast.Name(id=name)]):
+            return name in errors
+        case ast.Attribute(attr=attribute):
+            return attribute in MESSAGES
+        case ast.Subscript(value=inner) | ast.Call(func=ast.Attribute(value=inner, attr="lower" | "casefold")):
+            return is_message(inner, errors)
+    return False
+
+
+def message_searches(tree: ast.AST) -> Iterator[int]:
+    """The lines in which the text of an error or finding is searched for a word."""
+    errors = {node.name for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.name} | {"finding"}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Compare(ops=[ast.In() | ast.NotIn()], comparators=[text]) if is_message(text, errors):
+                yield node.lineno
+            case ast.Compare(left=text, ops=[ast.Eq() | ast.NotEq()], comparators=[ast.Constant(value=str())]) if (
+                is_message(text, errors)
+            ):
+                yield node.lineno
+            case ast.Call(func=ast.Attribute(value=text, attr=name)) if name in SEARCHES and is_message(text, errors):
+                yield node.lineno
+            case ast.Call(func=ast.Attribute(attr=name), args=arguments) if name in SEARCHES:
+                if any(is_message(argument, errors) for argument in arguments):
+                    yield node.lineno
+
+
+@pytest.mark.parametrize("package", UNPARSED_PACKAGES)
+def test_no_message_is_searched_for_its_meaning(package: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in sorted((ROOT / "sidecar" / package).rglob("*.py"))
+        for line in message_searches(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "if 'not known' in str(error): pass",
+        "if error.rule.startswith('must be'): pass",
+        "kind = re.search('guardrail', finding.rule)",
+        "kind = MARK.search(finding.rule)",
+        "if str(error).lower().startswith('no'): pass",
+        "if error.args[0] == 'gone': pass",
+        "if 'x' not in finding.rule: pass",
+    ],
+)
+def test_a_search_of_a_message_is_seen(line: str) -> None:
+    source = f"try:\n    run()\nexcept ValueError as error:\n    {line}\n"
+
+    assert list(message_searches(ast.parse(source))) == [4]
+
+
 RIDDLES = re.compile(r"\b(somebody|anybody|whoever|goodbye)\b", re.IGNORECASE)
 PLAIN_PACKAGES = ("admin", "app", "demo", "engine", "proxy", "simulator", "telemetry", "watch", "wire")
 """Packages whose docstrings are in plain technical English."""

@@ -5,6 +5,7 @@ every host and cannot be lifted by any document.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -21,18 +22,41 @@ BUDGET_RATIO_CEILING = 1.0
 BACKOFF_BASE_FLOOR = 0.001
 
 
+class PolicyFault(Enum):
+    """The kind of rule that a policy breaks."""
+
+    BOUNDS = "bounds"
+    """A number, or a code, outside of a range."""
+    VALUE = "value"
+    """A word that is not allowed there."""
+
+
 class InvalidPolicy(ValueError):
     """A value no engine may run on. `field` is its dotted path, `rule` what it breaks, `value` what was given.
 
-    `others` are the fields that the rule is about as well, by dotted path: a rule between two of them.
+    `code` is the kind of the rule. `others` are the fields that the rule is about as well, by dotted path: a rule
+    between two of them, given with `{}` in the place of each.
     """
 
-    def __init__(self, field: str, rule: str, value: object, others: tuple[str, ...] = ()) -> None:
-        super().__init__(f"{field}: {rule}, got {value!r}")
+    def __init__(
+        self,
+        field: str,
+        rule: str,
+        value: object,
+        others: tuple[str, ...] = (),
+        code: PolicyFault = PolicyFault.BOUNDS,
+    ) -> None:
         self.field = field
-        self.rule = rule
+        self.rule = rule.format(*others)
         self.value = value
         self.others = others
+        self.code = code
+        self._template = rule
+        super().__init__(f"{field}: {self.rule}, got {value!r}")
+
+    def rule_about(self, others: Sequence[str]) -> str:
+        """The rule with other words in the place of `others`: where each of them stands, say."""
+        return self._template.format(*others)
 
 
 def require(
@@ -41,10 +65,11 @@ def require(
     rule: str,
     value: object,
     others: tuple[str, ...] = (),
+    code: PolicyFault = PolicyFault.BOUNDS,
 ) -> None:
     """Raise InvalidPolicy unless `holds`."""
     if not holds:
-        raise InvalidPolicy(field, rule, value, others)
+        raise InvalidPolicy(field, rule, value, others, code)
 
 
 class LimitKind(Enum):
@@ -66,7 +91,7 @@ class BackoffPolicy:
         require(
             self.max >= self.base,
             "retry.backoff.max",
-            "must be at least retry.backoff.base",
+            "must be at least {}",
             self.max,
             ("retry.backoff.base",),
         )
@@ -116,9 +141,10 @@ class RetryPolicy:
                 "must be 408, 425, 429 or 5xx",
                 status,
             )
-        require(Fault.PROTOCOL not in self.faults, "retry.faults", "must not name protocol", "protocol")
+        word = PolicyFault.VALUE
+        require(Fault.PROTOCOL not in self.faults, "retry.faults", "must not name protocol", "protocol", code=word)
         unsafe = sorted(self.methods - IDEMPOTENT_METHODS)
-        require(not unsafe, "retry.methods", "must be idempotent", ", ".join(unsafe))
+        require(not unsafe, "retry.methods", "must be idempotent", ", ".join(unsafe), code=word)
         require(0 < self.window <= 3600, "retry.window", "must be over 0s and at most 1h", self.window)
         require(self.min_remaining >= 0, "retry.min_remaining", "must not be negative", self.min_remaining)
         require(self.replay_buffer_bytes >= 0, "retry.replay_buffer", "must not be negative", self.replay_buffer_bytes)
@@ -172,7 +198,7 @@ class BreakerPolicy:
         require(
             self.open <= self.max_open <= 300,
             "breaker.max_open",
-            "must be between breaker.open and 5m",
+            "must be between {} and 5m",
             self.max_open,
             ("breaker.open",),
         )
@@ -198,7 +224,7 @@ class ConcurrencyPolicy:
         require(
             self.max_in_flight >= self.min_in_flight,
             "concurrency.max_in_flight",
-            "must be at least concurrency.min_in_flight",
+            "must be at least {}",
             self.max_in_flight,
             ("concurrency.min_in_flight",),
         )

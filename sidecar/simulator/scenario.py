@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.governance.documents.decoder import Decoder
 from sidecar.governance.documents.document import DestinationName
-from sidecar.governance.documents.finding import Finding, InvalidDocument
+from sidecar.governance.documents.finding import Finding, InvalidDocument, RuleId
 from sidecar.governance.documents.mapping import Document
 from sidecar.governance.documents.units import Duration
 from sidecar.governance.documents.yaml import Path as Place
@@ -303,7 +303,9 @@ def load(file: Path) -> Scenario:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise InvalidDocument([Finding(str(file), None, "", f"can not be read: {error.strerror or error}")]) from None
+        raise InvalidDocument(
+            [Finding(str(file), None, "", f"can not be read: {error.strerror or error}", rule_id=RuleId.UNREADABLE)]
+        ) from None
     tree = parse(content, str(file))
     decoder = Decoder(tree, findings)
     document = decoder.document(ScenarioDocument, {"services": {}})

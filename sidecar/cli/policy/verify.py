@@ -8,7 +8,7 @@ import click
 
 from sidecar.cli.ending import give_up
 from sidecar.governance.documents.document import PolicySettings
-from sidecar.governance.documents.finding import Finding, InvalidDocument
+from sidecar.governance.documents.finding import Finding, InvalidDocument, RuleId
 from sidecar.governance.documents.public_key import PublicKey
 from sidecar.governance.policy import bootstrap
 from sidecar.governance.policy.authority import authority_from
@@ -76,5 +76,7 @@ def _keys(file: Path) -> tuple[dict[str, PublicKey], int]:
     if findings:
         raise InvalidDocument(findings)
     if settings is None or not settings.keys:
-        raise InvalidDocument([Finding(str(file), None, "policy.keys", "is required: the file pins no keys")])
+        raise InvalidDocument(
+            [Finding(str(file), None, "policy.keys", "is required: the file pins no keys", rule_id=RuleId.REQUIRED)]
+        )
     return dict(settings.keys), settings.required

@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 from msgspec import UNSET
 
 from sidecar.governance.documents.document import DestinationEntry, SidecarDocument
-from sidecar.governance.documents.finding import Finding, dotted, shown
+from sidecar.governance.documents.finding import Finding, RuleId, dotted, shown
 from sidecar.governance.documents.yaml import Path, Tree
 from sidecar.net import LINK_LOCAL, Address, AddressRange, Endpoint, HostPort, canonical_host, link_local
 
@@ -90,7 +90,7 @@ def check_hosts(sidecar: SidecarDocument, tree: Tree, findings: list[Finding]) -
             if host in first:
                 hint = "" if path[-1] == "hosts" else "; name its `hosts`"
                 rule = f"must not claim a host that {first[host].place} has{hint}"
-                findings.append(tree.finding(path, rule, shown(host), item=claim.at))
+                findings.append(tree.finding(path, rule, shown(host), item=claim.at, rule_id=RuleId.DUPLICATE))
             first.setdefault(host, claim)
 
 
@@ -103,7 +103,8 @@ def check_listeners(sidecar: SidecarDocument, tree: Tree, findings: list[Finding
         earlier = next((other for other in others if other.thing.overlaps(claim.thing)), None)
         if earlier is not None:
             rule = f"must not listen where {earlier.place} does ({earlier.thing})"
-            findings.append(tree.finding(claim.path, rule, shown(claim.thing), item=claim.at))
+            thing = shown(claim.thing)
+            findings.append(tree.finding(claim.path, rule, thing, item=claim.at, rule_id=RuleId.DUPLICATE))
         others.append(claim)
     ours = {(claim.thing.host, claim.thing.port): claim for claim in claims if claim.thing.port != 0}
     if sidecar.ingress is not UNSET:

@@ -14,7 +14,15 @@ from typing import Any, Final, Protocol, TypeVar, cast
 import msgspec
 from msgspec import inspect
 
-from sidecar.governance.documents.finding import FINDINGS_CEILING, Finding, InvalidDocument, shown, unknown
+from sidecar.governance.documents.finding import (
+    FINDINGS_CEILING,
+    BrokenRule,
+    Finding,
+    InvalidDocument,
+    RuleId,
+    shown,
+    unknown,
+)
 from sidecar.governance.documents.yaml import Path, Tree
 
 LIST_CEILING = 1000
@@ -49,8 +57,8 @@ INVALID: Final = Absence.INVALID
 class Decoder:
     """Decodes one tree; findings are added to the list it was given.
 
-    Text types may carry `Meta(extra={"rule": …})`: what to say when their pattern does not match. Lists are sets in
-    every document: an item named twice is a finding. Raises InvalidDocument at FINDINGS_CEILING findings.
+    Text types may carry `Meta(extra={"rule": …, "rule_id": …})`: the finding when their pattern does not match. Lists
+    are sets in every document: an item named twice is a finding. Raises InvalidDocument at FINDINGS_CEILING findings.
     """
 
     def __init__(self, tree: Tree, findings: list[Finding]) -> None:
@@ -80,11 +88,11 @@ class Decoder:
             case inspect.CustomType(cls=cls):
                 return self._written(value, cast("type[Written]", cls), path)
             case inspect.Metadata(type=inspect.StrType() as text, extra=extra):
-                return self._text(value, text, path, None if extra is None else str(extra["rule"]))
+                return self._text(value, text, path, extra or {})
             case inspect.Metadata(type=inner):
                 return self.value(value, inner, path)
             case inspect.StrType():
-                return self._text(value, info, path, None)
+                return self._text(value, info, path, {})
             case inspect.BoolType():
                 return value if isinstance(value, bool) else self.broken(path, "must be true or false", value)
             case inspect.IntType() | inspect.FloatType():
@@ -101,13 +109,13 @@ class Decoder:
             case _:
                 raise TypeError(f"no way to decode {info}")
 
-    def broken(self, path: Path, rule: str, value: object) -> Absence:
+    def broken(self, path: Path, rule: str, value: object, rule_id: RuleId = RuleId.VALUE) -> Absence:
         """Add the finding that `value`, which stands at `path`, breaks `rule`."""
-        return self._find(self.tree.finding(path, rule, shown(value)))
+        return self._find(self.tree.finding(path, rule, shown(value), rule_id=rule_id))
 
-    def lacking(self, path: Path, rule: str) -> Absence:
+    def lacking(self, path: Path, rule: str, rule_id: RuleId = RuleId.VALUE) -> Absence:
         """Add the finding that something about `path` itself breaks `rule`."""
-        return self._find(self.tree.finding(path, rule))
+        return self._find(self.tree.finding(path, rule, rule_id=rule_id))
 
     def _find(self, finding: Finding) -> Absence:
         self._findings.append(finding)
@@ -123,14 +131,14 @@ class Decoder:
         for key, entry in value.items():
             here = (*path, key)
             if key not in fields:
-                self.lacking(here, unknown(key, fields))
+                self.lacking(here, unknown(key, fields), RuleId.UNKNOWN)
                 continue
             decoded = self.value(entry, fields[key].type, here)
             if decoded is not INVALID:
                 given[key] = decoded
         for name, field in fields.items():
             if field.required and name not in value:
-                self.lacking((*path, name), "is required")
+                self.lacking((*path, name), "is required", RuleId.REQUIRED)
         if any(field.required and name not in given for name, field in fields.items()):
             return INVALID
         return info.cls(**{fields[word].name: value for word, value in given.items()})
@@ -151,14 +159,14 @@ class Decoder:
         if not isinstance(value, list):
             return self.broken(path, "must be a list", value)
         if len(value) < (info.min_length or 0):
-            return self.broken(path, f"must have {info.min_length} or more entries", value)
+            return self.broken(path, f"must have {info.min_length} or more entries", value, RuleId.BOUNDS)
         if len(value) > LIST_CEILING:
             return self.broken(path, f"must have at most {LIST_CEILING} entries", value)
         decoded: list[object] = []
         for index, entry in enumerate(value):
             item = self.value(entry, info.item_type, (*path, index))
             if item in decoded:
-                self.broken((*path, index), "must not be named twice", entry)
+                self.broken((*path, index), "must not be named twice", entry, RuleId.DUPLICATE)
             elif item is not INVALID:
                 decoded.append(item)
         return decoded
@@ -176,19 +184,21 @@ class Decoder:
     def _written(self, value: object, cls: type[Written], path: Path) -> object:
         try:
             return cls.parse(value)
+        except BrokenRule as error:
+            return self.broken(path, str(error), value, error.rule_id)
         except ValueError as error:
             return self.broken(path, str(error), value)
 
-    def _text(self, value: object, info: inspect.StrType, path: Path, rule: str | None) -> object:
+    def _text(self, value: object, info: inspect.StrType, path: Path, extra: Mapping[str, Any]) -> object:
         if not isinstance(value, str):
             return self.broken(path, "must be text", value)
         least = info.min_length or 0
         if len(value.strip()) < least:
-            return self.broken(
-                path, "must not be empty" if least == 1 else f"must have {least} characters or more", value
-            )
+            rule = "must not be empty" if least == 1 else f"must have {least} characters or more"
+            return self.broken(path, rule, value, RuleId.BOUNDS)
         if info.pattern is not None and not re.search(info.pattern, value):
-            return self.broken(path, rule or f"must match {info.pattern}", value)
+            rule = extra.get("rule", f"must match {info.pattern}")
+            return self.broken(path, rule, value, extra.get("rule_id", RuleId.VALUE))
         return value
 
     def _number(self, value: object, info: inspect.IntType | inspect.FloatType, path: Path) -> object:
@@ -196,9 +206,9 @@ class Decoder:
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
             return self.broken(path, "must be a whole number" if whole else "must be a number", value)
         if info.ge is not None and info.le is not None and not info.ge <= value <= info.le:
-            return self.broken(path, f"must be between {info.ge} and {info.le}", value)
+            return self.broken(path, f"must be between {info.ge} and {info.le}", value, RuleId.BOUNDS)
         if info.ge is not None and value < info.ge:
-            return self.broken(path, f"must be at least {info.ge}", value)
+            return self.broken(path, f"must be at least {info.ge}", value, RuleId.BOUNDS)
         return value if whole else float(value)
 
     def _word(self, value: object, words: Iterable[object], path: Path) -> object:

@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 from sidecar.engine.destination import UNLISTED
 from sidecar.governance.documents.decoder import Decoder
 from sidecar.governance.documents.egress_keys import IdempotencyKeySettings, check_egress_keys
-from sidecar.governance.documents.finding import Finding, dotted
+from sidecar.governance.documents.finding import Finding, RuleId, dotted
 from sidecar.governance.documents.ingress_routes import (
     IngressKeySettings,
     IngressRouteEntry,
@@ -55,7 +55,10 @@ ExceptedService = Annotated[
     str,
     Meta(
         pattern=r"\A[A-Za-z0-9][A-Za-z0-9._/-]{0,252}\Z",
-        extra={"rule": "must be the name of one service: an exception is never for all of them"},
+        extra={
+            "rule": "must be the name of one service: an exception is never for all of them",
+            "rule_id": RuleId.EXCEPTION_SCOPE,
+        },
     ),
 ]
 
@@ -304,7 +307,7 @@ def read_policy(tree: Tree, findings: list[Finding]) -> PolicyDocument | None:
         window = policy.rollout.abort_when.window
         if not Duration(1) <= window <= Duration(3600):
             path = ("rollout", "abort_when", "window")
-            decoder.broken(path, "must be between 1s and 1h", tree.at(path))
+            decoder.broken(path, "must be between 1s and 1h", tree.at(path), RuleId.BOUNDS)
     return policy
 
 
@@ -330,9 +333,14 @@ def read_sidecar(tree: Tree, findings: list[Finding]) -> SidecarDocument | None:
     if sidecar.policy is not UNSET:
         _check_policy_settings(sidecar.policy, decoder, tree)
     if sidecar.drain > 3600:
-        decoder.broken(("drain",), "must be at most 1h", tree.at(("drain",)))
+        decoder.broken(("drain",), "must be at most 1h", tree.at(("drain",)), RuleId.BOUNDS)
     if sidecar.minimum_drain > sidecar.drain:
-        decoder.broken(("minimum_drain",), f"must be at most drain, {sidecar.drain:g}s", tree.at(("minimum_drain",)))
+        decoder.broken(
+            ("minimum_drain",),
+            f"must be at most drain, {sidecar.drain:g}s",
+            tree.at(("minimum_drain",)),
+            RuleId.BOUNDS,
+        )
     return sidecar
 
 
@@ -388,13 +396,12 @@ def _check_policy_settings(settings: PolicySettings, decoder: Decoder, tree: Tre
     for word, least, most in (("poll", Duration(1), Duration(86400)), ("timeout", Duration(0.1), Duration(60))):
         seconds: Duration = getattr(settings, word)
         if not least <= seconds <= most:
-            decoder.broken((*here, word), f"must be between {least} and {most}", tree.at((*here, word)))
+            decoder.broken((*here, word), f"must be between {least} and {most}", tree.at((*here, word)), RuleId.BOUNDS)
     if (*here, "required") in tree.lines and not settings.keys:
         decoder.lacking((*here, "required"), "goes with keys only")
     elif settings.keys and settings.required > len(settings.keys):
-        decoder.broken(
-            (*here, "required"), f"must be at most the number of keys ({len(settings.keys)})", settings.required
-        )
+        rule = f"must be at most the number of keys ({len(settings.keys)})"
+        decoder.broken((*here, "required"), rule, settings.required, RuleId.BOUNDS)
     named: dict[PublicKey, str] = {}
     for name, key in settings.keys.items():
         if key in named:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from sidecar.governance.documents.decoder import Decoder
+from sidecar.governance.documents.finding import RuleId
 from sidecar.governance.documents.ingress_routes import FieldName
 from sidecar.governance.documents.json_pointer import JsonPointer
 from sidecar.governance.documents.key_presets import PRESETS, KeyCharset, PresetName
@@ -82,10 +83,10 @@ def check_egress_keys(settings: IdempotencyKeySettings, here: Path, decoder: Dec
     terms = settings.with_preset
     if terms.max_length < _HEXADECIMAL_CHARACTERS:
         rule = f"must be at least {_HEXADECIMAL_CHARACTERS}: a key of the sidecar's own is a UUID"
-        decoder.broken((*here, "max_length"), rule, terms.max_length)
+        decoder.broken((*here, "max_length"), rule, terms.max_length, RuleId.BOUNDS)
     elif terms.charset == "uuid" and terms.max_length < _UUID_CHARACTERS:
         rule = f"must be at least {_UUID_CHARACTERS} where charset is uuid: so long is one with its hyphens"
-        decoder.broken((*here, "max_length"), rule, terms.max_length)
+        decoder.broken((*here, "max_length"), rule, terms.max_length, RuleId.BOUNDS)
     for word in ("location", "key_from"):
         written = getattr(settings, word)
         if written is not UNSET and written.startswith("/"):

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from enum import StrEnum
 
 from sidecar.net import redacted
 
@@ -13,11 +14,36 @@ FINDINGS_CEILING = 100
 """Enough to mend a document by; more of them only cost time."""
 
 
+class RuleId(StrEnum):
+    """The kinds of rules that documents break: stable, since tools count, silence and link findings by them.
+
+    `rules.py` says of each what it is about. The review of API descriptions has kinds of its own.
+    """
+
+    UNREADABLE = "unreadable"
+    GUARDRAIL = "guardrail"
+    EXCEPTION_CEILING = "exception-ceiling"
+    EXCEPTION_APPROVAL = "exception-approval"
+    EXCEPTION_TERM = "exception-term"
+    EXCEPTION_SCOPE = "exception-scope"
+    UNKNOWN = "unknown"
+    REQUIRED = "required"
+    DUPLICATE = "duplicate"
+    UNIT = "unit"
+    SYNTAX = "syntax"
+    VERSION = "version"
+    BOUNDS = "bounds"
+    EXCEPTION_LIFE = "exception-life"
+    POLICY_LIFE = "policy-life"
+    POLICY_ELSEWHERE = "policy-elsewhere"
+    VALUE = "value"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One broken rule. `line` is None for the file as a whole; `value` is what was given, None when nothing was.
 
-    `rule_id` is the stable id of the rule where whoever found it knows it.
+    `rule_id` is the stable id of the kind of rule: one of RuleId, or of the review of API descriptions.
     """
 
     file: str
@@ -25,13 +51,29 @@ class Finding:
     field: str
     rule: str
     value: str | None = None
-    rule_id: str = ""
+    rule_id: str = RuleId.VALUE
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
         field = f" {self.field}:" if self.field else ""
         value = "" if self.value is None else f", got {self.value}"
         return f"{place}:{field} {self.rule}{value}"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleBreach:
+    """A rule that a value breaks, in words, and its kind."""
+
+    rule: str
+    rule_id: RuleId
+
+
+class BrokenRule(ValueError):
+    """A written form that can not be read. The text is the rule that it breaks, `rule_id` the kind of that rule."""
+
+    def __init__(self, rule: str, rule_id: RuleId) -> None:
+        super().__init__(rule)
+        self.rule_id = rule_id
 
 
 class InvalidDocument(ValueError):

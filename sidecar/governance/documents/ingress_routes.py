@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType, field
 
 from sidecar.governance.documents.decoder import Decoder
+from sidecar.governance.documents.finding import RuleId
 from sidecar.governance.documents.json_pointer import JsonPointer
 from sidecar.governance.documents.mapping import Document
 from sidecar.governance.documents.route_match import RouteMatch, RouteName
@@ -179,7 +180,9 @@ def check_key_settings(settings: IngressKeySettings, here: Path, decoder: Decode
     if settings.store.password_file is not UNSET and kinds and kinds[0] in ("sqlite", "memory"):
         decoder.lacking((*here, "store", "password_file"), "goes with redis or postgres")
     if not 5 <= settings.lease <= 600:
-        decoder.broken((*here, "lease"), "must be between 5s and 10m", str(settings.lease))
+        decoder.broken((*here, "lease"), "must be between 5s and 10m", str(settings.lease), RuleId.BOUNDS)
     for word, most in (("max_request", 64 << 20), ("max_response", 16 << 20)):
         if not 1 <= getattr(settings, word) <= most:
-            decoder.broken((*here, word), f"must be between 1B and {Size(most)}", str(getattr(settings, word)))
+            decoder.broken(
+                (*here, word), f"must be between 1B and {Size(most)}", str(getattr(settings, word)), RuleId.BOUNDS
+            )

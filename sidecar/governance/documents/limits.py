@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from sidecar.engine.policy import require
+from sidecar.engine.policy import PolicyFault, require
 from sidecar.governance.documents.units import Duration, Size
 
 _KIB = 1 << 10
@@ -42,7 +42,10 @@ class WireLimits:
         for name in LIMIT_BOUNDS:
             value = getattr(self, name)
             others = ("head_bytes",) if name == "target_bytes" else ()
-            require(value is None or self._within(name, value), name, f"must be {limit_rule(name)}", value, others)
+            code = PolicyFault.BOUNDS if LIMIT_BOUNDS[name][1] is not None else PolicyFault.VALUE
+            require(
+                value is None or self._within(name, value), name, f"must be {limit_rule(name)}", value, others, code
+            )
 
     def _within(self, name: str, value: float) -> bool:
         low, high = LIMIT_BOUNDS[name]

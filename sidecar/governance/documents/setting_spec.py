@@ -11,6 +11,7 @@ from typing import Any, Final
 from msgspec import UNSET, inspect
 
 from sidecar.governance.documents.bound import Bound
+from sidecar.governance.documents.finding import RuleBreach, RuleId
 from sidecar.governance.documents.units import Duration, Size
 
 
@@ -78,7 +79,7 @@ class SettingSpec:
     number that is meaningful and is never reached: a breaker that opens after a million failures. What is compiled in
     is not judged by it: the way to the service itself has no breaker.
     """
-    rule: Callable[[frozenset[object]], str | None] | None = None
+    rule: Callable[[frozenset[object]], RuleBreach | None] | None = None
     """The rule that a list breaks, beyond those of the engine."""
     guardrail: Bound | None = None
     """The built-in one, in force where the policy has none of its own for the setting."""
@@ -131,12 +132,12 @@ class SettingSpec:
             return {"minimum": least, "maximum": most, **self.schema}
         return self.schema
 
-    def ceiling_rule(self, value: object) -> str | None:
+    def ceiling_rule(self, value: object) -> RuleBreach | None:
         """The rule that `value` breaks whatever the guardrails say, apart from the engine's own, or None."""
         if self.ceiling is not None and isinstance(value, (int, float)):
             least, most = self.ceiling
             if not least <= value <= most:
-                return f"must be between {least} and {most}"
+                return RuleBreach(f"must be between {least} and {most}", RuleId.BOUNDS)
         if self.rule is not None and isinstance(value, frozenset):
             return self.rule(value)
         return None

@@ -19,6 +19,7 @@ from sidecar.engine.policy import (
     LimitKind,
 )
 from sidecar.governance.documents.bound import BUILT_IN, Bound
+from sidecar.governance.documents.finding import RuleBreach, RuleId
 from sidecar.governance.documents.mapping import Document
 from sidecar.governance.documents.route_match import RouteMatch, RouteName
 from sidecar.governance.documents.setting_spec import Binds, EngineForm, Looser, Section, SettingSpec
@@ -35,9 +36,9 @@ _FAULTS_FORM: Final = EngineForm(
 _MODE_FORM: Final = EngineForm(lambda word: word == "observe", lambda observe: "observe" if observe else "enforce")
 
 
-def _overload_rule(statuses: frozenset[object]) -> str | None:
+def _overload_rule(statuses: frozenset[object]) -> RuleBreach | None:
     if not (statuses & _NOT_5XX or OVERLOADED in statuses):
-        return f"must name {OVERLOADED}, the answer of a destination that has too much to do"
+        return RuleBreach(f"must name {OVERLOADED}, the answer of a destination that has too much to do", RuleId.VALUE)
     return None
 
 

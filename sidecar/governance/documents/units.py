@@ -4,6 +4,8 @@ import re
 from decimal import Decimal
 from typing import Self
 
+from sidecar.governance.documents.finding import BrokenRule, RuleId
+
 _DURATION = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)(ms|s|m|h)")
 _SIZE = re.compile(r"([0-9]{1,12})(B|KiB|MiB|GiB)")
 _SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
@@ -20,7 +22,7 @@ class Duration(float):
         """Read what was written. Raises ValueError with the rule it breaks; a bare number has no unit."""
         match = _DURATION.fullmatch(written) if isinstance(written, str) else None
         if match is None:
-            raise ValueError("must be a duration with its unit, like 250ms, 2s, 1m or 24h")
+            raise BrokenRule("must be a duration with its unit, like 250ms, 2s, 1m or 24h", RuleId.UNIT)
         return cls(Decimal(match[1]) * _SECONDS[match[2]])
 
     def __str__(self) -> str:
@@ -44,7 +46,7 @@ class Size(int):
             return cls(0)
         match = _SIZE.fullmatch(written) if isinstance(written, str) else None
         if match is None:
-            raise ValueError("must be a size with its unit, like 64KiB or 1MiB")
+            raise BrokenRule("must be a size with its unit, like 64KiB or 1MiB", RuleId.UNIT)
         return cls(int(match[1]) * _BYTES[match[2]])
 
     def __str__(self) -> str:
@@ -67,7 +69,7 @@ class BodyLimit(Size):
         try:
             return super().parse(written)
         except ValueError:
-            raise ValueError('must be "off" or a size with its unit, like 1MiB') from None
+            raise BrokenRule('must be "off" or a size with its unit, like 1MiB', RuleId.UNIT) from None
 
     @property
     def off(self) -> bool:

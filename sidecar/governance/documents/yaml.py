@@ -11,7 +11,7 @@ from typing import Any, NoReturn, cast
 
 import yaml
 
-from sidecar.governance.documents.finding import FINDINGS_CEILING, Finding, InvalidDocument, dotted, shown
+from sidecar.governance.documents.finding import FINDINGS_CEILING, Finding, InvalidDocument, RuleId, dotted, shown
 
 Path = tuple[str | int, ...]
 """Where a value stands: keys of mappings and indices of lists, from the root, which is ()."""
@@ -70,10 +70,18 @@ class Tree:
         by = self.given_by(path)
         return (self.file, self.line(path) or None) if by is None else (by, None)
 
-    def finding(self, path: Path, rule: str, value: str | None = None, *, item: Path | None = None) -> Finding:
+    def finding(
+        self,
+        path: Path,
+        rule: str,
+        value: str | None = None,
+        *,
+        item: Path | None = None,
+        rule_id: RuleId = RuleId.VALUE,
+    ) -> Finding:
         """The finding that what is at `path` breaks `rule`; `item` is the part of it that does, if not all of it."""
         file, line = self.place(path if item is None else item)
-        return Finding(file, line, dotted(path), rule, value)
+        return Finding(file, line, dotted(path), rule, value, rule_id)
 
     def line(self, path: Path) -> int:
         """The line of `path`, or of the nearest thing around it that was written."""
@@ -92,10 +100,10 @@ class Tree:
 def parse(content: bytes, file: str) -> Tree:
     """Read one document. `file` is its name in findings. Raises InvalidDocument with everything that is wrong."""
     if len(content) > SIZE_CEILING_BYTES:
-        raise InvalidDocument([Finding(file, None, "", "must be at most 1MiB", f"{len(content)} bytes")])
+        raise InvalidDocument([Finding(file, None, "", "must be at most 1MiB", f"{len(content)} bytes", RuleId.SYNTAX)])
     text = _decoded(content, file)
     tabs = [
-        Finding(file, number, "", "must be indented with spaces, not tabs")
+        Finding(file, number, "", "must be indented with spaces, not tabs", rule_id=RuleId.SYNTAX)
         for number, line in enumerate(text.splitlines(), start=1)
         if "\t" in line[: len(line) - len(line.lstrip())]
     ]
@@ -114,7 +122,7 @@ def _decoded(content: bytes, file: str) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise InvalidDocument(
-            [Finding(file, line, "", "must be UTF-8", f"byte 0x{content[error.start]:02x}")]
+            [Finding(file, line, "", "must be UTF-8", f"byte 0x{content[error.start]:02x}", RuleId.SYNTAX)]
         ) from None
 
 
@@ -137,7 +145,7 @@ class _Composer:
         next(self._events)
         event = next(self._events)
         if isinstance(event, yaml.StreamEndEvent):
-            self._fail(None, (), "must not be empty")
+            self._fail(None, (), "must not be empty", RuleId.BOUNDS)
         event = next(self._events)
         self._lines[()] = _line(event)
         value = self._value(event, (), _line(event))
@@ -193,7 +201,13 @@ class _Composer:
             key = self._key(event, path, line)
             entry = (*path, key)
             if key in mapping:
-                self._find(line, entry, f"must not be given twice; line {self._lines[entry]} has it already", None)
+                self._find(
+                    line,
+                    entry,
+                    f"must not be given twice; line {self._lines[entry]} has it already",
+                    None,
+                    RuleId.DUPLICATE,
+                )
             else:
                 self._lines[entry] = line
             value = self._value(next(self._events), entry, line)
@@ -237,7 +251,8 @@ class _Composer:
             return text
         if _INTEGER.fullmatch(text) or _DECIMAL.fullmatch(text):
             if len(text) > NUMBER_CHARACTERS_CEILING:
-                self._find(line, path, f"must be a number of at most {NUMBER_CHARACTERS_CEILING} characters", text)
+                rule = f"must be a number of at most {NUMBER_CHARACTERS_CEILING} characters"
+                self._find(line, path, rule, text, RuleId.VALUE)
                 return 0
             return float(text) if "." in text else int(text)
         for trap, rule in _TRAPS:
@@ -246,11 +261,13 @@ class _Composer:
                 break
         return text
 
-    def _find(self, line: int | None, path: Path, rule: str, value: str | None) -> None:
+    def _find(
+        self, line: int | None, path: Path, rule: str, value: str | None, rule_id: RuleId = RuleId.SYNTAX
+    ) -> None:
         cut = value if value is None or len(value) <= NUMBER_CHARACTERS_CEILING else shown(value)
-        self.findings.append(Finding(self._file, line, dotted(path), rule, cut))
+        self.findings.append(Finding(self._file, line, dotted(path), rule, cut, rule_id))
         if len(self.findings) >= FINDINGS_CEILING:
             raise InvalidDocument(self.findings)
 
-    def _fail(self, line: int | None, path: Path, rule: str) -> NoReturn:
-        raise InvalidDocument([*self.findings, Finding(self._file, line, dotted(path), rule)])
+    def _fail(self, line: int | None, path: Path, rule: str, rule_id: RuleId = RuleId.SYNTAX) -> NoReturn:
+        raise InvalidDocument([*self.findings, Finding(self._file, line, dotted(path), rule, rule_id=rule_id)])

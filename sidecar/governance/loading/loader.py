@@ -6,7 +6,6 @@ for this pod. Whatever goes wrong on the way is an InvalidDocument, and whoever 
 
 import asyncio
 import importlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from msgspec import UNSET
 
 from sidecar.governance.documents.directory import unread_documents
 from sidecar.governance.documents.document import PolicySettings
-from sidecar.governance.documents.finding import Finding, InvalidDocument
+from sidecar.governance.documents.finding import Finding, InvalidDocument, RuleId
 from sidecar.governance.documents.version import unfollowable
 from sidecar.governance.loading.mounts import mounted_by_themselves
 from sidecar.governance.loading.policy_address import Answer, PolicyAddress
@@ -268,12 +267,14 @@ class PolicyLoader:
         """Older rules come back under a higher version, or not at all: who replays them must not succeed."""
         assert self._memory is not None
         seen = self._memory.version
-        rule = unfollowable(candidate.version, seen)
+        rule, rule_id = unfollowable(candidate.version, seen), RuleId.BOUNDS
         if candidate.version < seen:
             rule = f"must not be lower than {seen}, the highest seen here (rollback)"
+            rule_id = RuleId.VALUE
         if rule is not None:
-            line = _version_line(delivery.content)
-            raise InvalidDocument([Finding(delivery.name, line, "version", rule, str(candidate.version))])
+            tree = candidate.documents.platform.tree
+            line = None if tree is None else tree.line(("version",))
+            raise InvalidDocument([Finding(delivery.name, line, "version", rule, str(candidate.version), rule_id)])
 
     # Deciding
 
@@ -490,7 +491,7 @@ def _absent(file: Path) -> bool:
 def _said(file: Path, reading: Reading) -> bytes:
     content = reading.contents[file]
     if isinstance(content, str):
-        raise InvalidDocument([Finding(str(file), None, "", f"can not be read: {content}")])
+        raise InvalidDocument([Finding(str(file), None, "", f"can not be read: {content}", rule_id=RuleId.UNREADABLE)])
     return content
 
 
@@ -514,7 +515,7 @@ def _local(file: Path, reading: Reading, *, signed: bool) -> Delivery:
     """The policy in a file. Raises Unreachable when it can not be read; without its signature it is a delivery."""
     content = reading.contents[file]
     if isinstance(content, str):
-        raise Unreachable([Finding(str(file), None, "", f"can not be read: {content}")])
+        raise Unreachable([Finding(str(file), None, "", f"can not be read: {content}", rule_id=RuleId.UNREADABLE)])
     beside = reading.contents[_beside(file)] if signed else None
     return Delivery(str(file), content, beside if isinstance(beside, bytes) else None)
 
@@ -535,9 +536,3 @@ def _address(bootstrap: Bootstrap, settings: PolicySettings, url: str) -> Policy
 
 def _poll(settings: PolicySettings) -> float | None:
     return None if settings.url is UNSET else float(settings.poll)
-
-
-def _version_line(content: bytes) -> int | None:
-    """Where the version stands, as it does in every policy that a person wrote."""
-    found = re.search(rb"^version:", content, re.MULTILINE)
-    return None if found is None else content.count(b"\n", 0, found.start()) + 1

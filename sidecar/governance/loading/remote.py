@@ -14,7 +14,7 @@ import aiohttp
 from yarl import URL
 
 from sidecar.governance.documents.file import read_regular
-from sidecar.governance.documents.finding import Finding, shown
+from sidecar.governance.documents.finding import Finding, RuleId, shown
 from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES
 from sidecar.governance.loading.bounded_connector import BoundedConnector, TooMuchSent
 from sidecar.governance.loading.policy_address import Answer, PolicyAddress
@@ -65,7 +65,7 @@ class Remote:
         except (ssl.SSLError, ValueError):
             raise _unreachable(str(ca), "must hold certificates in PEM") from None
         except OSError as error:
-            raise _unreachable(str(ca), f"can not be read: {_told(error)}") from None
+            raise _unreachable(str(ca), f"can not be read: {_told(error)}", rule_id=RuleId.UNREADABLE) from None
         return self._trust[1]
 
 
@@ -148,7 +148,7 @@ def _headers(token_file: Path | None) -> dict[str, str]:
         try:
             token = read_regular(token_file, TOKEN_CEILING_BYTES).decode("ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise _unreachable(str(token_file), f"can not be read: {_told(error)}") from None
+            raise _unreachable(str(token_file), f"can not be read: {_told(error)}", rule_id=RuleId.UNREADABLE) from None
         if not token or len(token) > TOKEN_CEILING_BYTES or not token.isprintable() or " " in token:
             raise _unreachable(str(token_file), "must hold one token, without blanks")
         headers["Authorization"] = f"Bearer {token}"
@@ -176,5 +176,5 @@ def _told(error: Exception) -> str:
     return redacted(str(error)) or type(error).__name__
 
 
-def _unreachable(name: str, rule: str, value: str | None = None) -> Unreachable:
-    return Unreachable([Finding(redacted(name), None, "", rule, None if value is None else shown(value))])
+def _unreachable(name: str, rule: str, value: str | None = None, *, rule_id: RuleId = RuleId.VALUE) -> Unreachable:
+    return Unreachable([Finding(redacted(name), None, "", rule, None if value is None else shown(value), rule_id)])

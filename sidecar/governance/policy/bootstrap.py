@@ -25,7 +25,7 @@ from sidecar.governance.documents.document import (
     SidecarDocument,
     read_sidecar,
 )
-from sidecar.governance.documents.finding import Finding, InvalidDocument
+from sidecar.governance.documents.finding import Finding, InvalidDocument, RuleId
 from sidecar.governance.documents.given import Given, overlaid
 from sidecar.governance.documents.ingress_routes import IngressRouteEntry, RouteTableDocument, check_routes
 from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES, Tree, parse
@@ -184,7 +184,9 @@ def read_route_file(file: Path, findings: list[Finding]) -> RouteEntries:
             content = stream.read(SIZE_CEILING_BYTES + 1)
         tree = parse(content, str(file))
     except OSError as error:
-        findings.append(Finding(str(file), None, "", f"can not be read: {error.strerror or error}"))
+        findings.append(
+            Finding(str(file), None, "", f"can not be read: {error.strerror or error}", rule_id=RuleId.UNREADABLE)
+        )
         return RouteEntries(file=file)
     except InvalidDocument as error:
         findings.extend(error.findings)

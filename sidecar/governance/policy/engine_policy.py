@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from sidecar.engine.policy import DestinationPolicy, InvalidPolicy, require
+from sidecar.governance.documents.finding import RuleBreach, RuleId
 from sidecar.governance.documents.settings import SETTINGS
 
 _USUAL = DestinationPolicy()
@@ -19,7 +20,7 @@ def policy_of(values: Mapping[str, Any]) -> DestinationPolicy:
     require(
         values["idempotency_key.retention"] > 0 or not values["idempotency_key.honours"],
         "idempotency_key.retention",
-        "must be over 0s where idempotency_key.honours is true: how long keys are kept",
+        "must be over 0s where {} is true: how long keys are kept",
         values["idempotency_key.retention"],
         ("idempotency_key.honours",),
     )
@@ -55,12 +56,12 @@ def _built(usual: Any, given: Mapping[str, Any]) -> Any:
     return type(usual)(**arguments)
 
 
-def engine_rule(setting: str, value: object) -> str | None:
+def engine_rule(setting: str, value: object) -> RuleBreach | None:
     """The rule that `value` breaks whatever the other settings and the guardrails are, or None."""
     if (rule := SETTINGS[setting].ceiling_rule(value)) is not None:
         return rule
     try:
         policy_of({**settings_of(_USUAL), setting: value})
     except InvalidPolicy as error:
-        return error.rule if error.field == setting and not error.others else None
+        return RuleBreach(error.rule, RuleId(error.code.value)) if error.field == setting and not error.others else None
     return None

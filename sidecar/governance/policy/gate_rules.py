@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import UNSET
 
 from sidecar.governance.documents.decoder import Decoder
-from sidecar.governance.documents.finding import Finding
+from sidecar.governance.documents.finding import Finding, RuleId
 from sidecar.governance.documents.gate import GateDocument, GateException, read_gate
 from sidecar.governance.documents.yaml import Tree, parse
 from sidecar.governance.policy.waivers import State, check_waiver, live, state_of
@@ -74,7 +74,7 @@ def _grants(document: GateDocument, tree: Tree, findings: list[Finding]) -> Iter
         path = ("exceptions", places[exception.id])
         before = len(findings)
         if exception.id in seen:
-            decoder.broken((*path, "id"), "must not be another exception's id", exception.id)
+            decoder.broken((*path, "id"), "must not be another exception's id", exception.id, RuleId.DUPLICATE)
         seen.add(exception.id)
         check_waiver(exception, path, decoder, hard=HARD)
         if len(findings) == before:

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType, inspect
 from sidecar.governance.documents.bound import Bound, members_of, written
 from sidecar.governance.documents.decoder import INVALID, Decoder
 from sidecar.governance.documents.document import Guardrail
-from sidecar.governance.documents.finding import Finding, unknown
+from sidecar.governance.documents.finding import Finding, RuleId, unknown
 from sidecar.governance.documents.setting_spec import Binds, SettingSpec
 from sidecar.governance.documents.settings import SETTINGS, held
 from sidecar.governance.documents.yaml import Path, Tree
@@ -45,7 +45,7 @@ def read_guardrails(guardrails: Mapping[str, Guardrail], tree: Tree, findings: l
     for setting, guardrail in guardrails.items():
         path: Path = ("guardrails", setting)
         if setting not in SETTINGS:
-            decoder.lacking(path, unknown(setting, SETTINGS))
+            decoder.lacking(path, unknown(setting, SETTINGS), RuleId.UNKNOWN)
             continue
         bound = _bound(guardrail, SETTINGS[setting], path, decoder, f"{tree.file}:{tree.line(path)}")
         built_in = SETTINGS[setting].guardrail
@@ -91,7 +91,7 @@ def _range(guardrail: Guardrail, spec: SettingSpec, path: Path, decoder: Decoder
     least = low if isinstance(low, (int, float)) else UNSET
     most = high if isinstance(high, (int, float)) else UNSET
     if least is not UNSET and most is not UNSET and least > most:
-        decoder.broken((*path, "min"), "must be at most max", guardrail.min)
+        decoder.broken((*path, "min"), "must be at most max", guardrail.min, RuleId.BOUNDS)
         return None
     return Bound(place, low=least, high=most)
 
@@ -112,9 +112,9 @@ def _reached(bound: Bound, guardrail: Guardrail, setting: str, path: Path, decod
             ends[word] = end
     floor, ceiling = ends["floor"], ends["ceiling"]
     if floor is not UNSET and bound.low is not UNSET and floor > bound.low:
-        decoder.broken((*path, "floor"), "must be at most min", guardrail.floor)
+        decoder.broken((*path, "floor"), "must be at most min", guardrail.floor, RuleId.BOUNDS)
     if ceiling is not UNSET and bound.high is not UNSET and ceiling < bound.high:
-        decoder.broken((*path, "ceiling"), "must be at least max", guardrail.ceiling)
+        decoder.broken((*path, "ceiling"), "must be at least max", guardrail.ceiling, RuleId.BOUNDS)
     built_in = BASELINE_GUARDRAILS.get(setting)
     if ceiling is UNSET and built_in is not None and built_in.ceiling is not UNSET:
         ceiling = built_in.ceiling if bound.high is UNSET else max(built_in.ceiling, bound.high)

@@ -10,7 +10,7 @@ from msgspec import UNSET, structs
 from sidecar.engine.policy import InvalidPolicy
 from sidecar.governance.documents.bound import Bound, written
 from sidecar.governance.documents.document import INGRESS_NAME, LimitSettings, Rollout, read_policy
-from sidecar.governance.documents.finding import Finding, InvalidDocument, dotted, shown
+from sidecar.governance.documents.finding import Finding, InvalidDocument, RuleId, dotted, shown
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.governance.documents.settings import Settings
 from sidecar.governance.documents.sidecar_version import SidecarVersion
@@ -138,7 +138,9 @@ def _limits(settings: LimitSettings, tree: Tree, findings: list[Finding]) -> Wir
             cause = error.field if error.field in given else next(name for name in error.others if name in given)
             path = ("limits", cause)
             rule = error.rule if cause == error.field else f"{error.field} {error.rule}"
-            findings.append(Finding(tree.file, tree.line(path), dotted(path), rule, shown(tree.at(path))))
+            findings.append(
+                Finding(tree.file, tree.line(path), dotted(path), rule, shown(tree.at(path)), RuleId(error.code.value))
+            )
             del given[cause]
 
 

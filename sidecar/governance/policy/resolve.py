@@ -12,7 +12,7 @@ from typing import Final
 
 from sidecar.engine.policy import DestinationPolicy, InvalidPolicy
 from sidecar.governance.documents.bound import Bound, written
-from sidecar.governance.documents.finding import Finding, shown
+from sidecar.governance.documents.finding import Finding, RuleBreach, RuleId, shown
 from sidecar.governance.documents.setting_spec import Binds
 from sidecar.governance.documents.settings import SETTINGS, Settings, given, held
 from sidecar.governance.documents.yaml import Path, Tree
@@ -135,13 +135,14 @@ class Resolution:
                     continue
                 elif ruling.reason:
                     rule = f"{rule}; {ruling.reason}"
-            if rule is None and layer.source is not Source.BASELINE:
-                rule = SETTINGS[setting].ceiling_rule(asked)
-            if rule is None:
+            breach = None if rule is None else RuleBreach(rule, RuleId.GUARDRAIL)
+            if breach is None and layer.source is not Source.BASELINE:
+                breach = SETTINGS[setting].ceiling_rule(asked)
+            if breach is None:
                 values[setting] = asked
                 provenance[setting] = origin
             else:
-                findings.append(_finding(layer, setting, rule, None if bound is None else bound.culprit(asked)))
+                findings.append(_finding(layer, setting, breach, None if bound is None else bound.culprit(asked)))
         told: set[str] = set()
         while True:
             try:
@@ -187,23 +188,23 @@ def _engine_finding(
     values: Mapping[str, object],
     provenance: Mapping[str, Origin],
 ) -> Finding:
+    kind = RuleId(error.code.value)
     if cause == error.field:
-        rule = error.rule
-        for other in error.others:
-            rule = rule.replace(other, f"{other} ({provenance[other].value}, {provenance[other].place})")
-        return _finding(layer, cause, rule, error.value)
+        others = [f"{other} ({provenance[other].value}, {provenance[other].place})" for other in error.others]
+        rule = error.rule_about(others)
+        return _finding(layer, cause, RuleBreach(rule, kind), error.value)
     origin = provenance[error.field]
-    return _finding(layer, cause, f"{error.field} ({origin.value}, {origin.place}) {error.rule}")
+    return _finding(layer, cause, RuleBreach(f"{error.field} ({origin.value}, {origin.place}) {error.rule}", kind))
 
 
-def _finding(layer: Layer, setting: str, rule: str, culprit: object = None) -> Finding:
+def _finding(layer: Layer, setting: str, breach: RuleBreach, culprit: object = None) -> Finding:
     """A finding about `setting`, at the one item of a list that is the culprit when there is one."""
     path = layer.path(setting)
     value = layer.tree.at(path)
     if isinstance(value, list) and culprit in value:
         path = (*path, value.index(culprit))
         value = culprit
-    return layer.tree.finding(path, rule, shown(value))
+    return layer.tree.finding(path, breach.rule, shown(value), rule_id=breach.rule_id)
 
 
 _BUILT_IN = settings_of(DestinationPolicy())

@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.documents.bound import Bound
-from sidecar.governance.documents.finding import Finding, dotted
+from sidecar.governance.documents.finding import Finding, RuleId, dotted
 from sidecar.governance.documents.route_match import RouteMatch
 from sidecar.governance.documents.settings import RouteSettings
 from sidecar.governance.documents.yaml import Path, Tree
@@ -64,7 +64,9 @@ def platform_routes(
             findings.extend(wrong)
             yield PlatformRoute(route.name, route.match, layer, resolution, tuple(wrong))
         else:
-            findings.append(Finding(tree.file, tree.line(at), dotted((*at, "match")), "is required"))
+            findings.append(
+                Finding(tree.file, tree.line(at), dotted((*at, "match")), "is required", rule_id=RuleId.REQUIRED)
+            )
 
 
 def routes_in_force(
@@ -99,7 +101,7 @@ def routes_in_force(
         at = ("destinations", destination, "routes", index)
         if not isinstance(added.match, RouteMatch):
             rule = "is required: the platform has no route of this name"
-            findings.append(Finding(tree.file, tree.line(at), dotted((*at, "match")), rule))
+            findings.append(Finding(tree.file, tree.line(at), dotted((*at, "match")), rule, rule_id=RuleId.REQUIRED))
             continue
         layer = Layer(Source.OVERRIDE, added.settings, tree, at)
         resolution = below.under(layer, bounds, findings, exemptions)

@@ -23,7 +23,7 @@ from sidecar.governance.documents.document import (
 )
 from sidecar.governance.documents.egress_keys import IdempotencyKeySettings
 from sidecar.governance.documents.file import read_regular
-from sidecar.governance.documents.finding import Finding, InvalidDocument, dotted, shown
+from sidecar.governance.documents.finding import Finding, InvalidDocument, RuleId, dotted, shown
 from sidecar.governance.documents.key_presets import PRESETS
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.governance.documents.settings import KeySettings, Settings
@@ -214,6 +214,7 @@ class Snapshot:
                         f"{where}.{setting}",
                         f"{asked.value} is set aside: {excepted.grant} is not live before {begin}; "
                         f"in force is {resolution.provenance[setting].value}",
+                        rule_id=RuleId.EXCEPTION_LIFE,
                     )
 
     @property
@@ -460,7 +461,7 @@ def _beyond_preset(
         if each.policy.honours_keys and each.policy.key_retention > published:
             rule = f"must be at most the {Duration(published)} for which {key.preset} keeps keys ({origin.place})"
             field, setting = dotted(path), "idempotency_key.retention"
-            yield Finding(*tree.place(path), field, f"{setting} {rule}", shown(origin.value))
+            yield Finding(*tree.place(path), field, f"{setting} {rule}", shown(origin.value), RuleId.BOUNDS)
             return
 
 
@@ -558,5 +559,7 @@ def _read(file: Path, findings: list[Finding]) -> bytes | None:
     try:
         return read_regular(file, SIZE_CEILING_BYTES)
     except OSError as error:
-        findings.append(Finding(str(file), None, "", f"can not be read: {error.strerror or error}"))
+        findings.append(
+            Finding(str(file), None, "", f"can not be read: {error.strerror or error}", rule_id=RuleId.UNREADABLE)
+        )
         return None

@@ -16,7 +16,7 @@ from msgspec import UNSET
 from sidecar.governance.documents.bound import Bound, written
 from sidecar.governance.documents.decoder import INVALID, Decoder
 from sidecar.governance.documents.document import PolicyException
-from sidecar.governance.documents.finding import Finding, dotted, unknown
+from sidecar.governance.documents.finding import Finding, RuleId, dotted, unknown
 from sidecar.governance.documents.settings import SETTINGS, held
 from sidecar.governance.documents.yaml import Path, Tree
 from sidecar.governance.policy.engine_policy import engine_rule
@@ -114,10 +114,11 @@ def check_waiver(exception: Waiver, path: Path, decoder: Decoder, *, hard: str |
     _check_approval(exception, (*path, "approved_by"), decoder, hard=hard)
     longest = LONGEST if hard is None else LONGEST_HARD
     if exception.expires <= exception.not_before:
-        decoder.broken((*path, "expires"), "must be after not_before", exception.expires.isoformat())
+        rule = "must be after not_before"
+        decoder.broken((*path, "expires"), rule, exception.expires.isoformat(), RuleId.EXCEPTION_TERM)
     elif exception.expires - exception.not_before > longest:
         rule = f"must be at most {longest.days} days after not_before" + ("" if hard is None else f": {hard}")
-        decoder.broken((*path, "expires"), rule, exception.expires.isoformat())
+        decoder.broken((*path, "expires"), rule, exception.expires.isoformat(), RuleId.EXCEPTION_TERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,7 @@ def read_exceptions(
         places.remove((path, exception.id))
         before = len(findings)
         if exception.id in seen:
-            decoder.broken((*path, "id"), "must not be another exception's id", exception.id)
+            decoder.broken((*path, "id"), "must not be another exception's id", exception.id, RuleId.DUPLICATE)
         seen.add(exception.id)
         value = _check(exception, bounds, path, decoder)
         if len(findings) == before and services_of(exception):
@@ -241,11 +242,12 @@ def _places(tree: Tree) -> Iterator[tuple[Path, object]]:
 def _check(exception: PolicyException, bounds: Mapping[str, Bound], path: Path, decoder: Decoder) -> object:
     """The value, as the setting has it; INVALID with a finding when it can not be."""
     if ((*path, "service") in decoder.tree.lines) == ((*path, "services") in decoder.tree.lines):
-        decoder.lacking(path, "must name service or services, one of them")
+        decoder.lacking(path, "must name service or services, one of them", RuleId.EXCEPTION_SCOPE)
     bound = bounds.get(exception.setting)
     value: object = INVALID
     if exception.setting not in SETTINGS:
-        decoder.lacking((*path, "setting"), f"{exception.setting} {unknown(exception.setting, SETTINGS)}")
+        rule = f"{exception.setting} {unknown(exception.setting, SETTINGS)}"
+        decoder.lacking((*path, "setting"), rule, RuleId.UNKNOWN)
     else:
         value = _value(exception, bound, (*path, "value"), decoder)
     hard = f"the guardrail is hard ({bound.place})" if bound is not None and bound.hard else None
@@ -259,17 +261,19 @@ def _value(exception: PolicyException, bound: Bound | None, path: Path, decoder:
         return INVALID
     value = held(decoded)
     rule = None if bound is None else bound.out_of_reach(value)
-    rule = rule or engine_rule(exception.setting, value)
-    return value if rule is None else decoder.broken(path, rule, exception.value)
+    if rule is not None:
+        return decoder.broken(path, rule, exception.value, RuleId.EXCEPTION_CEILING)
+    broken = engine_rule(exception.setting, value)
+    return value if broken is None else decoder.broken(path, broken.rule, exception.value, broken.rule_id)
 
 
 def _check_approval(exception: Waiver, path: Path, decoder: Decoder, *, hard: str | None) -> None:
     approvers = {_person(name): name for name in exception.approved_by}
     owner = approvers.get(_person(exception.owner))
     if owner is not None:
-        decoder.broken(path, "must not be approved by its owner", owner)
+        decoder.broken(path, "must not be approved by its owner", owner, RuleId.EXCEPTION_APPROVAL)
     elif hard is not None and len(approvers) < APPROVERS_HARD:
-        decoder.broken(path, f"must name two people: {hard}", exception.approved_by)
+        decoder.broken(path, f"must name two people: {hard}", exception.approved_by, RuleId.EXCEPTION_APPROVAL)
 
 
 def _person(name: str) -> str:

@@ -19,7 +19,7 @@ from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.documents.bound import written
 from sidecar.governance.documents.directory import GATE_NAME
 from sidecar.governance.documents.document import AuthorityDocument, PolicyDocument, SidecarDocument
-from sidecar.governance.documents.finding import Finding, InvalidDocument
+from sidecar.governance.documents.finding import Finding, InvalidDocument, RuleId
 from sidecar.governance.documents.gate import GateDocument
 from sidecar.governance.documents.yaml import parse
 from sidecar.governance.policy.authority import Authority, authority_from
@@ -178,12 +178,22 @@ class _Bench:
         for grant in rules.grants:
             life = life_rule(grant.exception, "the rule", self._now)
             if life is not None:
-                self._notes.append(Finding(grant.file, grant.line, f"exceptions ({grant.exception.id})", life))
+                self._notes.append(
+                    Finding(
+                        grant.file,
+                        grant.line,
+                        f"exceptions ({grant.exception.id})",
+                        life,
+                        rule_id=RuleId.EXCEPTION_LIFE,
+                    )
+                )
         return Judged(candidate.name, DocumentKind.GATE, _gate_summary(rules))
 
     def _other(self, candidate: Candidate) -> Judged:
         if candidate.named:
-            self._findings.append(Finding(candidate.name, 1, "", f"is {DocumentKind.OTHER.value}"))
+            self._findings.append(
+                Finding(candidate.name, 1, "", f"is {DocumentKind.OTHER.value}", rule_id=RuleId.UNKNOWN)
+            )
         return Judged(candidate.name, DocumentKind.OTHER)
 
     def _authority(self, candidate: Candidate) -> Judged:
@@ -240,7 +250,9 @@ class _Bench:
             tree = bootstrap.policy_tree
             where = "the policy is not among these files" if named is None else f"there is no {named} here"
             rule = f"overrides are judged by the built-in guardrails only: {where}"
-            self._notes.append(Finding(tree.file, tree.line(("policy",)), "policy", rule))
+            self._notes.append(
+                Finding(tree.file, tree.line(("policy",)), "policy", rule, rule_id=RuleId.POLICY_ELSEWHERE)
+            )
         return None
 
 
@@ -290,7 +302,7 @@ def _expiry_note(platform: Platform, now: datetime) -> Iterator[Finding]:
         rule = f"ends in {span_text(left)}: publish its successor before"
     else:
         return
-    yield Finding(platform.tree.file, platform.tree.line(("expires",)), "expires", rule)
+    yield Finding(platform.tree.file, platform.tree.line(("expires",)), "expires", rule, rule_id=RuleId.POLICY_LIFE)
 
 
 def _timeout_notes(policy: DestinationPolicy, provenance: Mapping[str, Origin]) -> Iterator[Finding]:
@@ -317,7 +329,7 @@ def _grant_notes(platform: Platform, users: Sequence[Snapshot], now: datetime) -
     """What is to be known about each exception. `users` are the services whose sidecar files are here too."""
     for grant in platform.grants:
         for field, rule in _grant_rules(grant, platform, users, now):
-            yield Finding(grant.file, grant.line, field, rule)
+            yield Finding(grant.file, grant.line, field, rule, rule_id=RuleId.EXCEPTION_LIFE)
 
 
 def _grant_rules(

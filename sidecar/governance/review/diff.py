@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from sidecar.governance.documents.bound import Bound, written
 from sidecar.governance.documents.document import AbortCondition, PolicyException
-from sidecar.governance.documents.finding import Finding
+from sidecar.governance.documents.finding import Finding, RuleId
 from sidecar.governance.documents.limits import WireLimits, limit_text
 from sidecar.governance.documents.setting_spec import Looser
 from sidecar.governance.documents.settings import SETTINGS
@@ -85,10 +85,11 @@ def compare(old: Platform, new: Platform, now: datetime) -> Comparison:
         rule = f"must rise: it was {old.version}, and a lower version is refused as a rollback"
     elif new.version == old.version and comparison.loosens:
         rule = f"must rise: the policy is loosened, and {old.version} was its version before"
+    rule_id = RuleId.BOUNDS if rule is None else RuleId.VERSION
     rule = rule or unfollowable(new.version, old.version)
     if rule is None or new.tree is None:
         return comparison
-    finding = Finding(new.tree.file, new.tree.line(("version",)), "version", rule, str(new.version))
+    finding = Finding(new.tree.file, new.tree.line(("version",)), "version", rule, str(new.version), rule_id)
     return Comparison(old.version, new.version, changes, (finding,))
 
 

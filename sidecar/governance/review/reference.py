@@ -55,7 +55,9 @@ def reference() -> str:
 
 def bounds_of(setting: str) -> str:
     """What the engine says that a setting may be, whatever the others are; a dash where it says nothing."""
-    rules = dict.fromkeys(rule for value in _extremes(setting) if (rule := engine_rule(setting, value)) is not None)
+    rules = dict.fromkeys(
+        broken.rule for value in _extremes(setting) if (broken := engine_rule(setting, value)) is not None
+    )
     return "; ".join(rule.removeprefix("must ").removeprefix("be ") for rule in rules) or _words(SETTINGS[setting].type)
 
 

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from sidecar import __version__
 from sidecar.governance.documents.finding import Finding
-from sidecar.governance.documents.rules import RULES, rule_of
+from sidecar.governance.documents.rules import RULES
 from sidecar.governance.review.check import DocumentKind, Judged, Judgement
 
 
@@ -46,7 +46,7 @@ class ReportTool:
 
     def rule_id(self, finding: Finding) -> str:
         """The id of the rule that a finding is about."""
-        return finding.rule_id or rule_of(finding).id
+        return finding.rule_id
 
 
 class ReportFormat(Protocol):

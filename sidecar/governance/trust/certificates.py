@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from sidecar.governance.documents.file import read_regular
-from sidecar.governance.documents.finding import Finding, InvalidDocument, shown
+from sidecar.governance.documents.finding import Finding, InvalidDocument, RuleId, shown
 from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES
 
 
@@ -28,9 +28,9 @@ class CertificateFile:
     line: int | None = field(compare=False)
     field: str = field(compare=False)
 
-    def finding(self, rule: str) -> Finding:
+    def finding(self, rule: str, rule_id: RuleId = RuleId.VALUE) -> Finding:
         """What is wrong with it, told of the document that names it."""
-        return Finding(self.document, self.line, self.field, rule, shown(self.written))
+        return Finding(self.document, self.line, self.field, rule, shown(self.written), rule_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ def _read(file: CertificateFile, findings: list[Finding]) -> bytes | None:
     try:
         content = read_regular(file.path, SIZE_CEILING_BYTES)
     except OSError as error:
-        findings.append(file.finding(f"can not be read: {error.strerror or error}"))
+        findings.append(file.finding(f"can not be read: {error.strerror or error}", RuleId.UNREADABLE))
         return None
     if len(content) > SIZE_CEILING_BYTES:
         findings.append(file.finding(f"must not be larger than {SIZE_CEILING_BYTES >> 20}MiB"))

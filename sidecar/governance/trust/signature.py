@@ -20,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from sidecar.governance.documents.finding import Finding, InvalidDocument
+from sidecar.governance.documents.finding import Finding, InvalidDocument, RuleId
 from sidecar.governance.documents.public_key import PublicKey
 from sidecar.governance.trust.verification import verified
 
@@ -113,7 +113,9 @@ def require(
 def read(content: bytes, file: str) -> list[Signature]:
     """The lines of a signature file. Raises InvalidDocument when one is none."""
     if len(content) > SIZE_CEILING_BYTES:
-        raise InvalidDocument([Finding(file, None, "", "must be at most 64KiB", f"{len(content)} bytes")])
+        raise InvalidDocument(
+            [Finding(file, None, "", "must be at most 64KiB", f"{len(content)} bytes", RuleId.BOUNDS)]
+        )
     lines = content.split(b"\n")
     if lines[-1] == b"":
         del lines[-1]

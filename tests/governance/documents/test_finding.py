@@ -1,4 +1,7 @@
+import pytest
+
 from sidecar.governance.documents.finding import SHOWN_CHARACTERS, Finding, InvalidDocument, dotted, shown, unknown
+from tests.fakes.documents import SIDECAR, Loading
 
 
 def test_the_secrets_of_a_url_are_not_in_a_finding() -> None:
@@ -49,3 +52,25 @@ def test_a_control_character_can_not_reach_a_terminal() -> None:
 def test_an_unknown_word_is_answered_with_the_nearest_known_one() -> None:
     assert unknown("retires", ["retry", "retries", "budget"]) == "is not known; did you mean retries?"
     assert unknown("zzz", ["retry", "budget"]) == "is not known"
+
+
+KINDS = [
+    ("budget: {ratio: 0.35}", "guardrail"),
+    ("budget: {ratoi: 0.1}", "unknown"),
+    ("timeout: 3", "unit"),
+    ("timeout: 2h", "bounds"),
+    ("breaker: {statuses: [500]}", "value"),
+    ("retry: {methods: [POST]}", "value"),
+    ("retry: {statuses: [200]}", "guardrail"),
+    ("retry: {faults: [reset, reset]}", "duplicate"),
+    ("timeout: yes", "syntax"),
+    ("concurrency: {limit: none}", "value"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "identity"), KINDS)
+def test_a_finding_carries_the_kind_of_its_rule(overrides: str, identity: str, loading: Loading) -> None:
+    with pytest.raises(InvalidDocument) as refused:
+        loading(sidecar=f"{SIDECAR}    overrides: {{{overrides}}}\n")
+
+    assert [str(finding.rule_id) for finding in refused.value.findings] == [identity]

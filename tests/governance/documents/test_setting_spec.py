@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.engine.policy import DestinationPolicy
-from sidecar.governance.documents.finding import InvalidDocument
+from sidecar.governance.documents.finding import InvalidDocument, RuleBreach, RuleId
 from sidecar.governance.documents.settings import SETTINGS
 from sidecar.governance.documents.units import Duration, Size
 from sidecar.governance.policy.engine_policy import engine_rule, settings_of
@@ -41,7 +41,7 @@ def test_what_is_built_in_is_within_and_the_ends_may_be_said(setting: str) -> No
     assert SETTINGS[setting].ceiling_rule(settings_of(DestinationPolicy())[setting]) is None
     assert SETTINGS[setting].ceiling_rule(least) is None
     assert SETTINGS[setting].ceiling_rule(most) is None
-    assert SETTINGS[setting].ceiling_rule(most + 1) == f"must be between {least} and {most}"
+    assert SETTINGS[setting].ceiling_rule(most + 1) == RuleBreach(f"must be between {least} and {most}", RuleId.BOUNDS)
 
 
 @pytest.mark.parametrize(("setting", "bound"), BASELINE_GUARDRAILS.items())

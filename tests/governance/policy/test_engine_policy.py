@@ -24,7 +24,9 @@ def test_settings_and_policy_are_the_same_said_in_two_ways() -> None:
     ],
 )
 def test_the_engine_says_what_a_setting_may_be(setting: str, value: object, rule: str | None) -> None:
-    assert engine_rule(setting, value) == rule
+    breach = engine_rule(setting, value)
+
+    assert (None if breach is None else breach.rule) == rule
 
 
 def test_a_rule_between_two_settings_is_not_the_setting_s_own() -> None:

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.governance.documents.rules import rule_of
 from sidecar.governance.review.check import Candidate, DocumentKind, Judgement, judge, kind_of
 from tests.fakes.documents import EXCEPTION, NOW, OVERRIDE, POLICY, SIDECAR
 
@@ -171,7 +170,7 @@ def test_a_policy_near_its_own_end_is_a_note_and_no_finding(day: datetime, told:
 
     assert judgement.findings == ()
     assert notes(judgement) == [f"policy.yaml:3: expires: {rule}" for rule in told]
-    assert {rule_of(note).id for note in judgement.notes} <= {"policy-life"}
+    assert {note.rule_id for note in judgement.notes} <= {"policy-life"}
 
 
 # Authorities

@@ -1,13 +1,14 @@
 import json
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from jsonschema import Draft4Validator
 
-from sidecar.governance.documents.finding import Finding
+from sidecar.governance.documents.finding import Finding, RuleId
 from sidecar.governance.documents.rules import RULES
 from sidecar.governance.review.check import DocumentKind, Judged, Judgement
 from sidecar.governance.review.reports import FORMATS, ReportTool, as_github, as_json, as_junit, as_sarif
@@ -27,10 +28,19 @@ class Validate {
 }
 """
 
-RATIO = Finding("conf dir/policy.yaml", 9, "defaults.budget.ratio", "must be at most 0.2 (guardrail, p.yaml:4)", "5")
-GONE = Finding("sidecar.yaml", None, "", "can not be read: gone")
-NASTY = Finding("a,b:c%\n.yaml", 1, 'x<&>"\x01]]>', "is not known", '"\u2028<script>\udcff"')
-NOTE = Finding("sidecar.yaml", 3, "exceptions[0] (EX-1)", "is over since 2026-12-05: take it out")
+RATIO = Finding(
+    "conf dir/policy.yaml",
+    9,
+    "defaults.budget.ratio",
+    "must be at most 0.2 (guardrail, p.yaml:4)",
+    "5",
+    RuleId.GUARDRAIL,
+)
+GONE = Finding("sidecar.yaml", None, "", "can not be read: gone", rule_id=RuleId.UNREADABLE)
+NASTY = Finding("a,b:c%\n.yaml", 1, 'x<&>"\x01]]>', "is not known", '"\u2028<script>\udcff"', RuleId.UNKNOWN)
+NOTE = Finding(
+    "sidecar.yaml", 3, "exceptions[0] (EX-1)", "is over since 2026-12-05: take it out", rule_id=RuleId.EXCEPTION_LIFE
+)
 
 JUDGEMENTS = {
     "nothing wrong": Judgement(
@@ -77,7 +87,7 @@ def test_a_sarif_result_says_where_and_which_rule() -> None:
 
 
 def test_a_sarif_fingerprint_survives_a_move_to_another_line() -> None:
-    moved = Finding(RATIO.file, 12, RATIO.field, RATIO.rule, RATIO.value)
+    moved = replace(RATIO, line=12)
 
     prints = [
         json.loads(as_sarif(Judgement((), (finding,), ())))["runs"][0]["results"][0]["partialFingerprints"]
@@ -133,7 +143,7 @@ def test_an_absolute_path_below_the_repository_is_written_from_its_root(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    inside = Finding(str(tmp_path / "policy.yaml"), 1, "version", "is required")
+    inside = Finding(str(tmp_path / "policy.yaml"), 1, "version", "is required", rule_id=RuleId.REQUIRED)
 
     assert "file=policy.yaml,line=1" in as_github(Judgement((), (inside,), ()))
     assert '"uri": "policy.yaml"' in as_sarif(Judgement((), (inside,), ()))
