@@ -81,7 +81,11 @@ SIDECAR_MEANINGS: Final[Mapping[str, str]] = {
     "egress": "The shared listeners, and what becomes of calls no destination is for.",
     "egress.listen": "Where the service's calls come in.",
     "egress.unlisted": "Whether a call through HTTP_PROXY to a host that no destination names is forwarded or refused.",
-    "egress.connect": "Whether CONNECT is tunnelled, counted and not governed, or refused.",
+    "egress.connect": (
+        "Whether CONNECT is tunnelled, counted and not governed, or refused: always, or to governed hosts alone."
+    ),
+    "egress.transparent": "Takes connections that the rules of `sidecar intercept` redirect; absent, there are none.",
+    "egress.transparent.listen": "Where they are redirected to: the port of `sidecar intercept --to`.",
     "egress.allow": (
         "Addresses that may be called though they are refused by default: link-local ones, where clouds serve "
         "credentials, and, with its port, where the sidecar's own admin plane listens."
