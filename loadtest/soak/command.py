@@ -33,6 +33,10 @@ START_WITHIN: Final = 20.0
 STAGE_WITHIN: Final = 300.0
 WARM_UP_BYTES: Final = 8 * MEGABYTE
 SPARE_FILES: Final = 200
+SETTLED_SECONDS: Final = 1.0
+"""A proxy that takes no more memory for so long has started: it may load parts of itself after its first answer."""
+SETTLES_WITHIN: Final = 10.0
+STEADY_BYTES: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +112,25 @@ async def run(subject: Subject, chosen: Sequence[str], size: Size) -> list[Outco
             command = subject.command(Path(scratch), port, origin.port)
             with Child(subject.name, command, core=cores.proxy, log=Path(scratch) / "output.log") as child:
                 await loop.run_in_executor(None, child.first_answer, port, WORKLOADS["get"].request(), START_WITHIN)
-                soaked = Soaked(port, Meter(child.pid), origin, size)
+                meter = Meter(child.pid)
+                await _settle(meter)
+                soaked = Soaked(port, meter, origin, size)
                 await _warm_up(soaked)
                 for name in chosen:
                     outcomes.append(await _outcome(name, soaked))
                     click.echo(_line(outcomes[-1]), err=True)
     return outcomes
+
+
+async def _settle(meter: Meter) -> None:
+    """Return when its memory has been steady for SETTLED_SECONDS, after SETTLES_WITHIN seconds at the latest."""
+    began = since = perf_counter()
+    level = meter.memory().rss_bytes
+    while perf_counter() - since < SETTLED_SECONDS and perf_counter() - began < SETTLES_WITHIN:
+        await asyncio.sleep(0.1)
+        now = meter.memory().rss_bytes
+        if abs(now - level) > STEADY_BYTES:
+            level, since = now, perf_counter()
 
 
 async def _warm_up(soaked: Soaked) -> None:

@@ -30,7 +30,8 @@ async def test_ten_thousand_hosts_and_paths_make_the_series_of_one_destination(t
             after = series_of(await asyncio.to_thread(sidecar.get, "/metrics"))
 
     added = after.keys() - before.keys()
-    each = [name for name in before if 'destination="payments"' in name]
+    # Past the sidecar is counted towards addresses that are known beforehand, which strangers' are not.
+    each = [name for name in before if 'destination="payments"' in name and not name.startswith("sidecar_bypass_")]
     counted = [
         value for name, value in after.items() if re.match(r'sidecar_requests_total\{destination="unlisted"', name)
     ]
