@@ -58,7 +58,8 @@ def _played(scenario: Scenario, library: Library, seed: int, factor: float, tell
         for number, ended, status in report["requests"]:
             planned[number].ended, planned[number].status = ended, status
     late = max(report["late"] for report in reports)
-    return Run(scenario, library.name, seed, figures(scenario, planned, attempts), late)
+    cpu = sum(report["cpu"] for report in reports) / len(planned)
+    return Run(scenario, library.name, seed, figures(scenario, planned, attempts), late, cpu)
 
 
 def _child(children: ExitStack, folder: Path, name: str, module: str, arguments: list[str]) -> Child:

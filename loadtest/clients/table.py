@@ -12,6 +12,8 @@ from loadtest.clients.libraries import LIBRARIES
 from loadtest.storm.stage import Run
 from loadtest.storm.table import COLUMNS, LEGEND, cells
 
+CPU_LEGEND = "cpu ms: processor time of the callers for each request, all that they do"
+
 
 def report(runs: Sequence[Run], failures: Iterable[str]) -> RenderableType:
     """A table for each scenario."""
@@ -19,7 +21,7 @@ def report(runs: Sequence[Run], failures: Iterable[str]) -> RenderableType:
     return Group(
         *(_table(group) for group in grouped),
         *(Text(failure, style="bold red") for failure in failures),
-        Text("\n".join(LEGEND)),
+        Text("\n".join((*LEGEND, CPU_LEGEND))),
     )
 
 
@@ -30,7 +32,9 @@ def _table(runs: Sequence[Run]) -> Table:
     table.add_column("", no_wrap=True)
     for column in COLUMNS:
         table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("cpu ms", justify="right", no_wrap=True)
     for run in runs:
         ours = run.subject.startswith("sidecar-")
-        table.add_row(LIBRARIES[run.subject].title, *cells(run), style="bold" if ours else "")
+        cpu = "" if run.cpu is None else f"{run.cpu * 1000:.2f}"
+        table.add_row(LIBRARIES[run.subject].title, *cells(run), cpu, style="bold" if ours else "")
     return table

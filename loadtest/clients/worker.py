@@ -8,6 +8,7 @@ came of it so far.
 import asyncio
 import gc
 import sys
+from time import process_time
 
 import uvloop
 
@@ -26,14 +27,20 @@ class Worker:
         self._traffic = traffic
         self._planned = planned
         self._sending: asyncio.Task[None] | None = None
+        self._cpu = 0.0
 
     def begin(self, zero: float) -> None:
         """Begin to send at `zero`."""
+        self._cpu = process_time()
         self._sending = asyncio.get_running_loop().create_task(self._traffic.send(self._planned, zero))
 
     def report(self) -> dict[str, object]:
-        """`ended`: all have; `late`: see Traffic; `requests`: the number, end and status of each."""
+        """`ended`: all have; `late`: see Traffic; `requests`: the number, end and status of each.
+
+        `cpu`: processor seconds since `begin`.
+        """
         return {
+            "cpu": process_time() - self._cpu,
             "ended": self._sending is not None and self._sending.done(),
             "late": self._traffic.latest,
             "requests": [[request.number, request.ended, request.status] for request in self._planned],

@@ -32,6 +32,7 @@ def record(
                 "seed": run.seed,
                 "seconds": run.scenario.seconds,
                 "generator_late": run.late,
+                "client_cpu": run.cpu,
                 **asdict(run.figures),
             }
             for run in runs

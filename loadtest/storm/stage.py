@@ -33,13 +33,18 @@ Tell = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a subject did in a scenario. `late`: seconds by which the worst request left too late."""
+    """What a subject did in a scenario.
+
+    `late`: seconds by which the worst request left too late. `cpu`: processor seconds of those who called, a request;
+    None where they were not measured.
+    """
 
     scenario: Scenario
     subject: str
     seed: int
     figures: Figures
     late: float
+    cpu: float | None = None
 
 
 class FailedError(Exception):

@@ -60,6 +60,7 @@ LIBRARIES = {
     library.name: library
     for library in (
         Library("none", "no retries", OURS, "none:once"),
+        Library("httpx", "httpx, no retries", "httpx", "alone:httpx_"),
         Library("tenacity", "tenacity", "tenacity", "tenacity:coroutines"),
         Library("stamina", "stamina", "stamina", "stamina:coroutines"),
         Library("urllib3", "urllib3 Retry", "urllib3", "urllib3:threads"),

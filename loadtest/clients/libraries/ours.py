@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import aiohttp
-import httpx
 import requests
 import urllib3
 
 from loadtest.clients.libraries import RETRIED_STATUSES, RetriedError
+from loadtest.clients.libraries.alone import httpx_of, unbounded
 from loadtest.clients.libraries.threaded import THREADS, threaded
 from loadtest.storm.client import BODY, HOST, Client, Doors
 from loadtest.storm.scenario import Scenario
@@ -45,22 +45,6 @@ class _Coroutines:
             return await self.destination.call_async(ask, idempotent=not post, classify=_classify)
         except CallFailed as error:
             return _status(error)
-
-
-@dataclass(frozen=True, slots=True)
-class _Httpx:
-    client: httpx.AsyncClient
-    url: str
-
-    async def get_answer(self, number: int, _destination: int, *, post: bool) -> int:
-        content = BODY if post else None
-        try:
-            answer = await self.client.request(
-                "POST" if post else "GET", self.url, content=content, headers={ID_HEADER: str(number)}
-            )
-        except httpx.HTTPError as error:
-            raise OSError(str(error)) from error
-        return answer.status_code
 
 
 class _Aiohttp:
@@ -115,9 +99,7 @@ def threads(scenario: Scenario, port: int, _doors: Doors) -> Client:
 
 def httpx_(scenario: Scenario, port: int, _doors: Doors) -> Client:
     """See `Start`."""
-    unbounded = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    transport = AsyncRetryTransport(_retries(scenario, port), httpx.AsyncHTTPTransport(limits=unbounded))
-    return _Httpx(httpx.AsyncClient(transport=transport, timeout=None, trust_env=False), _url(port))
+    return httpx_of(AsyncRetryTransport(_retries(scenario, port), unbounded()), port)
 
 
 def aiohttp_(scenario: Scenario, port: int, _doors: Doors) -> Client:
