@@ -10,9 +10,9 @@ from sidecar.proxy.replies import TYPE_PREFIX
 from tests.public_words import GOLDEN, SECTIONS, problem_words, public_words, recorded, written
 
 LOST = (
-    "{} public words are gone from the code: a removal or a new name breaks those who use the old one. Keep the old word "
-    "working beside the new one. Only where a release is meant to break it: take its line out of tests/public_words.txt "
-    "and say so in CHANGELOG.md under Removed.\n{}"
+    "{} public words are gone from the code: a removal or a new name breaks those who use the old one. Keep the old "
+    "word working beside the new one. Only where a release is meant to break it: take its line out of "
+    "tests/public_words.txt, and say so in CHANGELOG.md under Removed.\n{}"
 )
 ADDED = (
     "{} public words are not recorded. They stay for good once they are released: when their names are right, record "
