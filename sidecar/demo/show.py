@@ -15,9 +15,8 @@ from sidecar.demo.observation import Observation
 from sidecar.demo.reading import SideReading, read_destination
 from sidecar.demo.screen import DemoScreen
 from sidecar.demo.script import Script
-from sidecar.demo.stage import Child, Stage, StageError, free_ports, is_free
+from sidecar.demo.stage import ADMIN_PORT, Child, Stage, StageError, choose_admin_port, free_ports
 
-ADMIN_PORT = 16000
 FRAME = 0.25
 LINE = 1.0
 LIGHT_RATE = 20.0
@@ -96,12 +95,8 @@ class Show:
             self._stage.check()
 
     def _ports(self) -> tuple[int, int, int]:
-        egress, payments, admin = free_ports(3)
-        if self._admin_port is not None:
-            if not is_free(self._admin_port):
-                raise StageError(f"--admin-port: 127.0.0.1:{self._admin_port} is in use")
-            return self._admin_port, egress, payments
-        return (ADMIN_PORT if is_free(ADMIN_PORT) else admin), egress, payments
+        egress, payments = free_ports(2)
+        return choose_admin_port(self._admin_port), egress, payments
 
     async def _traffic(self, name: str, port: int, arguments: list[str], side: Observation) -> Child:
         common = ["--port", str(port), "--seed", str(self._seed), "--deadline", str(self._script.deadline)]

@@ -13,6 +13,8 @@ from typing import Any
 
 from sidecar.demo.reading import fetch
 
+ADMIN_PORT = 16000
+"""The usual port of a sidecar's admin."""
 START_SECONDS = 20.0
 """A cold interpreter on a busy machine is slow to start."""
 END_SECONDS = 3.0
@@ -173,6 +175,15 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def choose_admin_port(wanted: int | None) -> int:
+    """The port asked for, else the usual one if it is free, else any. Raises StageError if `wanted` is in use."""
+    if wanted is not None:
+        if not is_free(wanted):
+            raise StageError(f"--admin-port: 127.0.0.1:{wanted} is in use")
+        return wanted
+    return ADMIN_PORT if is_free(ADMIN_PORT) else free_ports(1)[0]
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:
