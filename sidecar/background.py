@@ -14,7 +14,7 @@ LONGEST_PAUSE_SECONDS: Final = 60.0
 
 
 class TaskEndLog(Protocol):
-    """Where an end is told: a level of `logging`, the event, and its fields."""
+    """The log of an end: a level of `logging`, the event, and its fields."""
 
     def __call__(self, level: int, event: str, **fields: object) -> object:
         """Write one line."""
@@ -32,7 +32,7 @@ class BackgroundTasks:
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.failures: dict[str, int] = dict.fromkeys(names, 0)
-        """How often each of them has ended by itself, since the start."""
+        """The number of times that each of them has ended by itself, since the start."""
         self._tell = tell
         self._sleep = sleep
         self._clock = clock or asyncio.get_running_loop().time
@@ -76,7 +76,7 @@ class BackgroundTasks:
             self._ended(name, reason, again_in=None)
 
     async def _outcome(self, work: Awaitable[object]) -> str | None:
-        """Why `work` failed; None when it did not. Raises CancelledError only where this very task is cancelled."""
+        """The reason why `work` failed; None when it did not. Raises CancelledError when this task is cancelled."""
         try:
             await work
         except asyncio.CancelledError:

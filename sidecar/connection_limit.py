@@ -1,4 +1,4 @@
-"""How many connections a control listener holds, and how long one may take to ask: files are not to be used up by them.
+"""A bound on the connections of a control listener, and on the seconds of each until it asks: files must not run out.
 
 Idle and half-sent connections can hold no place for good. A newcomer to a full listener takes the place of the one that
 has waited longest without being answered, so that the kubelet's probes get through when clients hold all connections.

@@ -1,4 +1,4 @@
-"""Where to listen and whom to call: `127.0.0.1:16001`, `http://payments:8080`, and names of hosts."""
+"""Addresses to listen at and to call: `127.0.0.1:16001`, `http://payments:8080`, and names of hosts."""
 
 import re
 import socket
@@ -31,7 +31,7 @@ LINK_LOCAL: Final[tuple[IpNetwork, ...]] = (
     IPv6Network("fe80::/10"),
     IPv6Network("fd00:ec2::254/128"),
 )
-"""Where clouds serve a machine its credentials, among others: RFC 3927, RFC 4291 §2.5.6, and EC2's address for IPv6."""
+"""Addresses of a cloud's credentials, among others: RFC 3927, RFC 4291 §2.5.6, and EC2's address for IPv6."""
 
 
 class Address(str):
@@ -235,7 +235,7 @@ class PolicyUrl(str):
 
 
 class ReceiverUrl(str):
-    """Where traces are sent to: an address with its whole path."""
+    """The receiver of traces: an address with its whole path."""
 
     __slots__ = ()
 

@@ -77,7 +77,7 @@ class Guard:
         return response
 
     def refusal(self, request: web.Request) -> web.Response | None:
-        """Why this request gets no view, None when it may."""
+        """The answer that refuses this request; None when it is admitted."""
         host = request.headers.get(hdrs.HOST, "")
         if not self._is_ours(host):
             return problem(HTTPStatus.MISDIRECTED_REQUEST, f"this sidecar is not called {host[:100]!r}")

@@ -35,7 +35,7 @@ CONTENT_SECURITY_POLICY: Final = (
 MAX_VIEWERS: Final = 16
 STALLED_SECONDS: Final = 20.0
 RETRY_MS: Final = 1000
-"""How soon a browser asks again when the stream has ended."""
+"""Milliseconds after which a browser asks again when the stream has ended."""
 
 
 class LivePage:

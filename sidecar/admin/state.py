@@ -30,7 +30,7 @@ class AdminState(MetricsSource, Protocol):
         """The last fifteen minutes."""
 
     def ready(self) -> Sequence[str]:
-        """Why it is not ready, one sentence each; empty when it is."""
+        """The reasons why it is not ready, one sentence each; empty when it is."""
 
     def warnings(self) -> Sequence[str]:
         """Warnings for an operator that do not make it unready, one sentence each."""

@@ -143,7 +143,7 @@ class RouteTable:
         return {name: route.pool.sockets for name, route in self.routes.items() if route.role is Role.EGRESS}
 
     def interception_ports(self) -> frozenset[int]:
-        """Where connections come in that were going to others."""
+        """The ports of listeners for intercepted connections."""
         return frozenset(each.address.port for each in self.listeners.values() if each.transparent)
 
     def every_route(self) -> list[Route]:

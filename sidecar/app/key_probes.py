@@ -26,7 +26,7 @@ AT_ONCE: Final = 4
 MOST_WAITING: Final = 1000
 """Keys that are being asked for. One beyond it waits for the next request that carries it."""
 BY: Final = "probe"
-"""Who resolved it, in the journal."""
+"""The resolver's name in the journal."""
 _USER_AGENT: Final = "retry-sidecar-probe"
 
 

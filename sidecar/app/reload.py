@@ -105,7 +105,7 @@ class PolicyInForce:
         )
 
     def uses(self) -> Mapping[str, int]:
-        """How many requests each exception of the policy let through otherwise, by its id."""
+        """The number of requests that each exception of the policy changed the outcome of, by its id."""
         routes = self._route_table.routes
         requests = {name: route.destination.tally.requests_total for name, route in routes.items()}
         return self._uses.settle(self.snapshot, requests)

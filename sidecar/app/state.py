@@ -29,7 +29,7 @@ UNMANAGED: Final = (
 
 
 class Phase(Enum):
-    """How far the process is in its life, and why it is not ready then; empty when it is."""
+    """The phase of the process; the value says why it is not ready then, and is empty when it is."""
 
     STARTING = "starting: not every port is bound yet"
     SERVING = ""
@@ -62,7 +62,7 @@ class RunningState:
         self._background = background
 
     def ready(self) -> Sequence[str]:
-        """Why it is not ready, one sentence each; empty when it is."""
+        """The reasons why it is not ready, one sentence each; empty when it is."""
         return [self.phase.value] if self.phase.value else []
 
     @property
@@ -92,7 +92,7 @@ class RunningState:
 
     @property
     def reloads(self) -> metrics_source.PolicyReloads:
-        """How loading it went."""
+        """The results of loading the policy."""
         reloads = self._policy.updater.reloads
         return metrics_source.PolicyReloads(
             reloads.successes, reloads.failures, reloads.in_force_since, reloads.last_error
@@ -100,7 +100,7 @@ class RunningState:
 
     @property
     def standing(self) -> PolicyStanding:
-        """How the policy in force came to be."""
+        """The origin of the policy in force."""
         updater = self._policy.updater
         loaded = updater.loaded
         expires = loaded.snapshot.expires
@@ -154,7 +154,7 @@ class RunningState:
 
     @property
     def certificates(self) -> metrics_source.CertificateRenewals:
-        """How reading certificates again went."""
+        """The results of reading certificates again."""
         store = self._certificates
         error = "\n".join(map(str, store.findings)) or None
         return metrics_source.CertificateRenewals(store.successes, store.failures, error)
@@ -226,7 +226,7 @@ class RunningState:
 
     @property
     def background_failures(self) -> Mapping[str, int]:
-        """How often each task that goes on beside requests has ended by itself."""
+        """Failures of each background task since the start, by its name."""
         return self._background.failures
 
     @property

@@ -162,7 +162,7 @@ def log_options(command: F) -> F:
 
 
 def boot_source(context: click.Context, config: Path | None, *, optional: bool) -> BootSource:
-    """What the command was told. Ends it where that is nothing."""
+    """The command's flags and variables as a BootSource. Ends the command where they name nothing to call."""
     given: list[Given] = context.meta.get(_GIVEN, [])
     if config is None and optional:
         raise click.UsageError(f"{_named(context, 'config_optional')} goes with --config: it says what may be missing")

@@ -1,4 +1,4 @@
-"""How a command ends that can not do its job: one message on standard error, and exit code 2."""
+"""The end of a command that can not do its job: one message on standard error, and exit code 2."""
 
 import sys
 from typing import NoReturn

@@ -25,7 +25,7 @@ from sidecar.wire.reader import RequestReader
 from sidecar.wire.retry_after import parse_retry_after
 
 _SHOWN_SECONDS: Final = 0.5
-"""What takes less is not worth a word."""
+"""Shorter waits are not shown."""
 _FAULTS: Final = [fault.value for fault in Fault]
 _MEANING: Final = {
     FailureClass.TRANSIENT: "another attempt may fare better",

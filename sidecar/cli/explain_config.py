@@ -81,7 +81,7 @@ def explain_config(
 
 
 def _start(context: click.Context, config: Path | None, *, there: bool) -> Iterator[ConfigValue]:
-    """What is no setting of the sidecar file."""
+    """The options of the start that are no settings of the sidecar file."""
     for option in context.command.params:
         if not isinstance(option, click.Option) or option.name is None or option.name == "form":
             continue

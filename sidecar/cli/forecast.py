@@ -1,4 +1,4 @@
-"""What would happen to a request, asked of the engine itself, with dice that show the least and the most."""
+"""Forecasts of a request, made by the engine itself, with dice that show the least and the most."""
 
 import difflib
 import math
@@ -44,7 +44,7 @@ DECIDING: Final[dict[Refusal, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What every attempt comes to: a status with its Retry-After in seconds, or a fault. `took` is in seconds."""
+    """The assumed outcome of every attempt: a status with its Retry-After, or a fault. Times are in seconds."""
 
     status: int | None
     fault: Fault | None
@@ -57,7 +57,7 @@ class Outcome:
         return f"answers {self.status}" if self.fault is None else f"ends in {self.fault.value}"
 
     def class_under(self, policy: RetryPolicy) -> FailureClass | None:
-        """What it means for the next attempt; None for an answer that is no failure."""
+        """The failure class under `policy`; None for an answer that is no failure."""
         if self.fault is not None:
             return classify(policy, self.fault)
         return classify(policy, self.status) if self.status is not None and self.status >= 400 else None
@@ -96,16 +96,16 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Where a request is sent: a destination's name, its policy, and the origins of its numbers."""
+    """The way of a request: a destination's name, its policy, and the origins of its numbers."""
 
     name: str
     because: str
     policy: DestinationPolicy
     provenance: dict[str, Origin]
     dialect: KeyDialect | None = None
-    """How writes without a key are given one; None where the destination does not honour keys."""
+    """The form of the keys that writes without one are given; None where the destination does not honour keys."""
     destination_policy: DestinationPolicy | None = None
-    """Where `policy` is of a route: what budget, breaker and limit are governed by."""
+    """The destination's policy where `policy` is of a route: budget, breaker and limit are governed by it."""
 
     @property
     def governing(self) -> DestinationPolicy:
@@ -162,7 +162,7 @@ def _path(target: bytes) -> bytes:
 
 
 def repeatable(head: RequestHead, way: Way) -> tuple[float, str]:
-    """How long after its start the request may be sent again though it may have been executed, and why, in words."""
+    """The seconds after its start until which a request that may have run is sent again, and why, in words."""
     method = head.method.decode("ascii")
     if way.dialect is not None and way.dialect.in_body and head.method in UNSAFE_METHODS:
         return _repeatable_by_body(head, way, way.dialect)

@@ -34,7 +34,7 @@ DIRECT: Final = "direct"
 UTILISATIONS: Final = "50,60,70,80,90,95"
 BLIPS: Final = "1,2,3,5,8,13"
 NOWHERE: Final = "http://127.0.0.1:1"
-"""Where a destination of a simulation would be, which nobody calls."""
+"""The endpoint of every destination of a simulation; it is never called."""
 
 T = TypeVar("T")
 
@@ -175,7 +175,7 @@ def _found(scenario: Path) -> Path:
 
 
 def _contenders(scenario: Scenario, policy: Path | None, against: str | None) -> list[Contender]:
-    """What is simulated, the policy first. Raises InvalidDocument."""
+    """The policies to simulate, the one of the scenario first. Raises InvalidDocument."""
     file = policy or scenario.policy
     first = Contender(str(file or "baseline"), _policies(scenario, file))
     contenders = [first]
@@ -190,7 +190,7 @@ def _contenders(scenario: Scenario, policy: Path | None, against: str | None) ->
 
 
 def _policies(scenario: Scenario, file: Path | None) -> dict[tuple[str, str], DestinationPolicy]:
-    """What each service is governed by towards each that it calls, resolved as `sidecar run` resolves it."""
+    """The policy of each service towards each that it calls, resolved as `sidecar run` resolves it."""
     now = datetime.now(UTC)
     return {
         (name, callee): from_flags(name, [f"{callee}={NOWHERE}"], None, file, now).destinations[callee].policy

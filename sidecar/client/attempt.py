@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 
 class Attempt:
-    """What a function needs to know to make the attempt.
+    """The facts that a function needs to make the attempt.
 
     `number` counts from 1. `deadline` is the instant at which the call ends, on the monotonic clock of `time`.
     `idempotency_key` is the call's key, the same for all its attempts, or None.

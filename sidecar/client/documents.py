@@ -14,7 +14,7 @@ from sidecar.governance.policy.snapshot import Snapshot, compiled, local_deliver
 from sidecar.governance.policy.snapshot import load as load_snapshot
 
 VALUES: str = "values"
-"""What findings call a document that was given as values."""
+"""The name of a document in findings that was given as values."""
 
 
 def load(sidecar_file: str | Path, *, observer: CallObserver | None = None) -> Retries:

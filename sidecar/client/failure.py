@@ -1,4 +1,4 @@
-"""What an attempt came to, in the engine's terms."""
+"""The outcome of an attempt, in the engine's terms."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the HTTP adapters share: what a request's method and key allow, and what a response means."""
+"""The common part of the HTTP adapters: what a request's method and key allow, and what a response means."""
 
 from collections.abc import Iterable
 from time import time

@@ -1,4 +1,4 @@
-"""What a program may want to hear of its calls while they happen. Counts are read from the engine instead."""
+"""Events of calls for a program that wants to hear of them. Counts are read from the engine instead."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""What makes a call safe to repeat."""
+"""The conditions under which a call is safe to repeat."""
 
 import math
 from dataclasses import dataclass

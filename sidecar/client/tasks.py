@@ -30,7 +30,7 @@ class Wakener:
             self._loop.call_soon_threadsafe(self._event.set)
 
     def clear(self) -> None:
-        """What was told so far is being seen to."""
+        """Forget the news so far; `wait` waits for the next."""
         self._event.clear()
 
     async def wait(self) -> None:

@@ -59,7 +59,7 @@ class SceneFigures(Shares):
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """How one trouble ended for the callers. `seconds` after its end all was well; None: never while it was watched."""
+    """The end of one trouble for the callers: all was well `seconds` after it. None: never while it was watched."""
 
     trouble: ScriptPhase
     seconds: float | None
@@ -88,7 +88,7 @@ class Figures(Shares):
 
     @property
     def last_recovery(self) -> Recovery | None:
-        """How the last trouble ended; None if the script has none."""
+        """The end of the last trouble; None if the script has none."""
         return self.recoveries[-1] if self.recoveries else None
 
 
@@ -137,7 +137,7 @@ def figures(side: Observation, script: Script) -> Figures:
 
 
 def recovery(side: Observation, script: Script, trouble: ScriptPhase, ended: float) -> Recovery:
-    """How `trouble`, which ended at `ended`, went on for the callers until the next one began or the script ended.
+    """The recovery from `trouble`, which ended at `ended`, until the next one began or the script ended.
 
     Recovered is the beginning of the first second from which on every second (moved on by slots) has at least `WELL` of
     its requests succeed. The slot before the next trouble is left out: its requests may still be on their way then.

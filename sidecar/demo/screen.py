@@ -61,7 +61,7 @@ def now_of(side: Observation, seconds: float) -> Now:
 
 
 def condition(side: Observation, now: Now, script: Script, seconds: float) -> tuple[str, str]:
-    """How the side is, in words, and the colour of it."""
+    """The condition of the side, in words, and the colour of it."""
     if side.phase is not ScriptPhase.HEALTHY:
         return side.phase.value, COLOUR[side.phase]
     if now.success is None or now.success >= WELL:

@@ -41,7 +41,7 @@ class Script:
 
     @property
     def seconds(self) -> float:
-        """How long requests are sent."""
+        """The seconds for which requests are sent."""
         return sum(scene.seconds for scene in self.scenes)
 
     @property
@@ -57,7 +57,7 @@ class Script:
         return instants
 
     def number_at(self, at: float) -> int:
-        """Which scene is on, `at` seconds after the start; the last one from its beginning on."""
+        """The number of the scene that is on, `at` seconds after the start; the last one from its beginning on."""
         return max(number for number, begin in enumerate(self.begins()) if begin <= max(at, 0.0))
 
     def phase_at(self, at: float) -> ScriptPhase:

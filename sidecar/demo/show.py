@@ -25,7 +25,7 @@ LIGHT_RATE = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where to look, as ports of 127.0.0.1."""
+    """The pages to open, as ports of 127.0.0.1."""
 
     admin: int
     payments: int  # the dependency through the sidecar

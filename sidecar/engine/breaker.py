@@ -73,7 +73,7 @@ class Breaker:
         self._probes = 0
         self.generation = 0
         self.transitions = dict.fromkeys(BreakerState, 0)
-        """How often each state was entered since the start."""
+        """The number of times that each state was entered since the start."""
         self.journal: deque[tuple[float, BreakerState]] = deque(maxlen=JOURNAL_LENGTH)
         """The latest of these transitions, with their instants, the newest last."""
 

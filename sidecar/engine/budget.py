@@ -83,7 +83,7 @@ class RetryBudget:
         self._retries.add(now)
 
     def balance(self, now: float) -> float:
-        """How many retries could be paid for now, by both lines; never negative."""
+        """The number of retries that could be paid for now, by both lines; never negative."""
         policy = self._policy
         requests = self.requests_in_window(now)
         retries = self.retries_in_window(now)
@@ -148,5 +148,5 @@ class NestedBudget(RetryBudget):
         self._whole.depart(withdrawn_at, now)
 
     def balance(self, now: float) -> float:
-        """How many retries both could pay for now."""
+        """The number of retries that both could pay for now."""
         return min(super().balance(now), self._whole.balance(now))

@@ -93,7 +93,7 @@ _NEVER: Final = math.inf
 
 
 class LimitState(Enum):
-    """How much evidence of trouble there is. The limit is `max_in_flight` while OPEN."""
+    """The state of the limit, by the evidence of trouble. The limit is `max_in_flight` while OPEN."""
 
     OPEN = "open"
     WATCH = "watch"
@@ -370,7 +370,7 @@ class ConcurrencyLimit:
 
     @property
     def orphaned(self) -> int:
-        """How many of the slots taken are orphaned, as of the last `reclaim`."""
+        """The number of slots taken that are orphaned, as of the last `reclaim`."""
         return len(self._orphans)
 
     @property

@@ -89,7 +89,7 @@ class Driver:
         self._late = False
         """The current attempt is late, and the engine has been asked about it."""
         self._refusal: Refusal | None = None
-        """Why the retry of a late attempt was refused."""
+        """The reason why the retry of a late attempt was refused."""
 
     @property
     def elder(self) -> int:

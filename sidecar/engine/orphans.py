@@ -43,7 +43,7 @@ class OrphanedSlots:
         heappush(self._heap, (now + seconds, now))
 
     def reclaim(self, last_good: float, now: float) -> int:
-        """How many slots are given back: all orphaned before the last good answer, else one per interval.
+        """The number of slots to give back: all orphaned before the last good answer, else one per interval.
 
         And each after as long again as it was taken before: callers that are always gone too early halve what is let
         through, and no more.

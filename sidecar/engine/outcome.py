@@ -21,7 +21,7 @@ class FailureClass(Enum):
 
 
 class AttemptKind(IntEnum):
-    """Why an attempt was made. The number indexes the tallies; `label` is the word that is shown."""
+    """The cause of an attempt. The number indexes the tallies; `label` is the word that is shown."""
 
     FIRST = 0
     RETRY = 1
@@ -34,7 +34,7 @@ class AttemptKind(IntEnum):
 
 
 class Result(IntEnum):
-    """How an attempt or a whole request ended. The number indexes the tallies; `label` is the word that is shown."""
+    """The end of an attempt or a whole request. The number indexes the tallies; `label` is the word that is shown."""
 
     SUCCESS = 0
     CLIENT_ERROR = 1

@@ -73,7 +73,7 @@ def require(
 
 
 class LimitKind(Enum):
-    """How a destination's in-flight limit is set."""
+    """The kinds of in-flight limits."""
 
     ADAPTIVE = "adaptive"
     FIXED = "fixed"
@@ -211,7 +211,7 @@ class BreakerPolicy:
 
 @dataclass(frozen=True, slots=True)
 class ConcurrencyPolicy:
-    """How many attempts may be in flight at once, and how many originals may wait for a place."""
+    """The bounds on attempts in flight at once, and on originals that wait for a place."""
 
     limit: LimitKind = LimitKind.ADAPTIVE
     initial: int = 20

@@ -18,7 +18,7 @@ from sidecar.engine.pushback import pushed_back, too_long
 from sidecar.engine.verdict import AWAIT, DELIVER, REFUSED, Refusal, Retry, Verdict
 
 UPLOAD_SLOT_SECONDS: Final = 1.0
-"""How long an attempt whose request body is still being read may hold a slot: beyond that the client sets the pace."""
+"""The seconds for which an attempt whose request body is still being read may hold a slot: then the client is slow."""
 
 
 class Admission(Enum):
@@ -29,7 +29,7 @@ class Admission(Enum):
 
 
 class RequestState(IntEnum):
-    """Where an exchange stands, apart from an elder attempt that may be in flight beside it."""
+    """The phase of an exchange, apart from an elder attempt that may be in flight beside it."""
 
     NEW = 0
     WAITING = 1

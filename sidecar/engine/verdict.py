@@ -5,7 +5,7 @@ from enum import Enum
 
 
 class Refusal(Enum):
-    """Why a wanted retry was not made, in the order the reasons are checked; the same word everywhere it is told."""
+    """The reason why a wanted retry was not made, in the order of the checks; the same word everywhere it is told."""
 
     COMMITTED = "committed"
     PEER_REFUSED = "peer_refused"

@@ -44,7 +44,7 @@ class WaitQueue(deque[Waiter]):
     def __init__(self) -> None:
         super().__init__()
         self.answer_seconds = 0.0
-        """How long an answer usually takes, as far as is known."""
+        """The usual seconds until an answer, as far as is known."""
         self._expiring = 0  # so many at the head have less than MIN_REMAINING_SHARE of their time
         self._trend = 0.0  # additions minus takes, and
         self._seen = 0.0  # additions plus takes, both decayed

@@ -7,7 +7,7 @@ BUCKETS: Final = 10
 
 
 class Window:
-    """How often something happened in the last `buckets` buckets of `width` seconds, the newest still filling.
+    """A count over the last `buckets` buckets of `width` seconds, the newest still filling.
 
     A clock that stands still or steps back counts into the newest bucket.
     """

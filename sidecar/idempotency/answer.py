@@ -47,10 +47,10 @@ class AnswerSeal(Protocol):
     """Encrypts what is kept. `key` is the digest that the record is known by; an answer opens under no other."""
 
     def seal(self, answer: bytes, key: bytes) -> bytes:
-        """What is stored."""
+        """The sealed form of an answer, to be stored."""
 
     def open(self, stored: bytes, key: bytes) -> bytes:
-        """What was sealed. Raises UnreadableAnswer."""
+        """The answer that was sealed. Raises UnreadableAnswer."""
 
 
 _encode = msgpack.Encoder().encode
@@ -76,7 +76,7 @@ def encode_answer(answer: StoredAnswer, key: bytes, seal: AnswerSeal | None) -> 
 
 
 def decode_answer(stored: bytes, key: bytes, seal: AnswerSeal | None) -> StoredAnswer | None:
-    """What `encode_answer` wrote; None for an answer that was erased. Raises UnreadableAnswer."""
+    """The answer of `encode_answer`; None for one that was erased. Raises UnreadableAnswer."""
     if not stored:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What operators do with keys: look at one, list those whose outcome is unknown, settle them, erase what they hold."""
+"""The operators' work on keys: look at one, list those whose outcome is unknown, settle them, erase what they hold."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ _MOST_LISTED = 100_000
 
 
 class NoSuchKey(Exception):
-    """What was named is no key, no route, or nothing is known of it; the text says which."""
+    """The named key, route or record does not exist; the text says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyResolution:
-    """How an unknown outcome ended. `by` is a person, `why` how they know; the answer is what retries get."""
+    """The end of an unknown outcome. `by` is a person, `why` how they know; the answer is what retries get."""
 
     applied: bool
     by: str

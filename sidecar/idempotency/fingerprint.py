@@ -1,4 +1,4 @@
-"""What a request asks for, as a digest: the same key with another is refused instead of answered wrongly."""
+"""The digest of a request's meaning: the same key with another is refused instead of answered wrongly."""
 
 import json
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class RequestBody:
 
     @property
     def document(self) -> object:
-        """What is in it; None when it is not JSON, as also for `null`."""
+        """The JSON value of the body; None when it is not JSON, as also for `null`."""
         self._parse()
         return None if self._parsed is _NO_JSON else self._parsed
 

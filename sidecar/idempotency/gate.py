@@ -31,7 +31,7 @@ _MOST_WITHDRAWALS: Final = 1000
 
 
 class KeyOutcome(Enum):
-    """What became of a request on a route with a contract, and of its run. Labels of metrics."""
+    """The fate of a request on a route with a contract, and of its run. Labels of metrics."""
 
     NEW = "new"
     REPLAYED = "replayed"
@@ -51,7 +51,7 @@ class KeyOutcome(Enum):
     RELEASED = "released"
     UNKNOWN = "unknown"
     UNSETTLED = "unsettled"
-    """How the run ended could not be written down: it becomes unknown when its lease lapses."""
+    """The end of the run could not be written down: the key becomes unknown when its lease lapses."""
 
 
 class ProbeOutcome(Enum):
@@ -224,7 +224,7 @@ class IngressGate:
 
     @property
     def counts(self) -> Mapping[str, Mapping[KeyOutcome, int]]:
-        """What became of requests since the start, by the name of their route."""
+        """Counts of requests by outcome since the start, by the name of their route."""
         return self._counts
 
     def count(self, route: IngressRoute, outcome: KeyOutcome) -> None:

@@ -1,4 +1,4 @@
-"""What happened to one key: a short list of entries, each with the digest of all before it."""
+"""The history of one key: a short list of entries, each with the digest of all before it."""
 
 from collections.abc import Iterable
 from hashlib import sha256

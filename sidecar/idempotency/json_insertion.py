@@ -40,7 +40,7 @@ def _inserted(text: str, tokens: tuple[str, ...], written: str) -> str | None:
 
 
 def _member(text: str, at: int, name: str) -> tuple[int | None, bool]:
-    """Where the value of a member begins in the object that begins at `at`, and whether that has no members at all."""
+    """The index of a member's value in the object that begins at `at`, and whether that has no members at all."""
     at = _after_space(text, at + 1)
     if text[at] == "}":
         return None, True

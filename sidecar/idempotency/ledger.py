@@ -23,7 +23,7 @@ from sidecar.idempotency.record import TOMBSTONE, KeyRecord, KeyState
 
 
 class LedgerRuling(Enum):
-    """What became of an event. The first six answer a claim."""
+    """The result of an event. The first six answer a claim."""
 
     GRANTED = "granted"
     """The request is to be run, by whoever asked."""
@@ -118,7 +118,7 @@ class Applied:
 
 
 def apply(record: KeyRecord | None, event: Event, now: float) -> Applied:
-    """What `event` makes of `record` (None: nothing is known of the key) at `now`, by the store's clock."""
+    """The record that `event` leads to from `record` (None: an unknown key) at `now`, by the store's clock."""
     if record is not None:
         now = max(now, record.at)
         record = _aged(record, now)
@@ -232,7 +232,7 @@ def _settle(
 
 
 def _found(record: KeyRecord | None, held: KeyRecord) -> KeyRecord | None:
-    """What is in the store, or, where the store has lost it, what its holder knows: a failover may forget a second."""
+    """The record of the store, or the holder's where the store has lost it: a failover may forget a second."""
     return held if record is None else record
 
 

@@ -26,7 +26,7 @@ ANSWERS: Final[Mapping[str, int]] = {
     "body_too_large": 413,
     "store_unavailable": 503,
 }
-"""What is answered instead of running a request, by reason: `urn:retry-sidecar:problem:REASON`."""
+"""The answers that stand in place of a run, by reason: `urn:retry-sidecar:problem:REASON`."""
 
 
 def partner_contract(routes: Sequence[IngressRoute], max_request_bytes: int) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class ContractChange:
 
 
 def contract_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[ContractChange]:
-    """What differs, the breaking differences and the others. Raises ValueError for what is no such document."""
+    """The differences, the breaking ones and the others. Raises ValueError for what is no such document."""
     before, after = _routes(old), _routes(new)
     for name, route in before.items():
         if name not in after:

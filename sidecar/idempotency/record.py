@@ -1,4 +1,4 @@
-"""What is known of one key, and how it is written down."""
+"""The record of one key, and its written form."""
 
 from enum import Enum
 from typing import Final
@@ -13,7 +13,7 @@ RELEASED_SECONDS: Final = 3600.0
 
 
 class KeyState(Enum):
-    """Where a key stands. A key that nothing is known of is new."""
+    """The state of a key. A key without a record is new."""
 
     IN_FLIGHT = "in_flight"
     """The service may be running it; by its lease somebody still watches."""

@@ -67,7 +67,7 @@ class Register:
         raise AssertionError
 
     async def read(self, key: bytes) -> KeyRecord | None:
-        """What is known of a key. Raises StoreUnavailable."""
+        """The record of a key; None for an unknown one. Raises StoreUnavailable."""
         sent = self._clock()
         try:
             async with asyncio.timeout(self._timeout):

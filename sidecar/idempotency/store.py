@@ -1,4 +1,4 @@
-"""Where records are kept: one way in for all stores, which changes a record only if nobody changed it in between."""
+"""The interface of all stores of records: a record is only changed if it is unchanged since it was read."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class UnfitStore(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Swapped:
-    """What came of a swap: `done`, or the record that stood in its way. `now` is the store's clock, in seconds."""
+    """The result of a swap: `done`, or the record that stood in its way. `now` is the store's clock, in seconds."""
 
     done: bool
     current: KeyRecord | None

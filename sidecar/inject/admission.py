@@ -25,7 +25,7 @@ _TOLD_CHARACTERS: Final = 500
 
 
 class AdmissionOutcome(Enum):
-    """What became of a pod; the value of a label."""
+    """The outcome for a pod; the value of a label."""
 
     INJECTED = "injected"
     UNCHANGED = "unchanged"
@@ -39,7 +39,7 @@ class AdmissionOutcome(Enum):
 
 
 class NotReviewable(ValueError):
-    """What came in is no AdmissionReview that could be answered; the message is the rule it breaks."""
+    """The body is no AdmissionReview that could be answered; the message is the rule it breaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,5 +157,5 @@ def _answer(
 
 
 def _text(said: str) -> str:
-    """What a pod says, as text that can be logged: JSON may hold half of a surrogate pair, and any length."""
+    """A pod's text in a form that can be logged: JSON may hold half of a surrogate pair, and any length."""
     return said[:_TOLD_CHARACTERS].encode("utf-8", "replace").decode()

@@ -28,7 +28,7 @@ _PODS: Final[dict[tuple[str, str], Path]] = {
     ("batch", "Job"): _TEMPLATE,
     ("batch", "CronJob"): ("spec", "jobTemplate", "spec", "template"),
 }
-"""Where each kind has its pod, by group and kind."""
+"""The path of the pod in each kind, by group and kind."""
 _LIST_ENDING: Final = "List"
 
 
@@ -176,7 +176,7 @@ def _documents(content: bytes, file: str) -> Iterator[tuple[int, str]]:
 
 
 def _starts(text: str, file: str) -> Iterator[int]:
-    """Where documents begin. Raises InvalidDocument for what is not YAML, or deeper than any manifest."""
+    """The offsets at which documents begin. Raises InvalidDocument for what is not YAML, or too deep."""
     depth = 0
     try:
         loader: Any = _LOADER(text)

@@ -84,7 +84,7 @@ def line_of(text: str, path: Path) -> int:
 
 
 def text_of(text: str, path: Path, other: Plain) -> str | None:
-    """How a document writes the scalar at a path, where that is not had again by replacing `other` in its place."""
+    """The text of the scalar at a path, where it is not had again by replacing `other` in its place."""
     edit = _Edit(text)
     node = edit.node(path)
     if not isinstance(node, yaml.ScalarNode):
@@ -136,7 +136,7 @@ class _Edit:
         return line + 1
 
     def node(self, path: Path) -> Any:
-        """What is at a path. Raises NoSuchPath, and NotRewritable where it is written elsewhere."""
+        """The node at a path. Raises NoSuchPath, and NotRewritable where it is written elsewhere."""
         node = self._root
         for step in path:
             parent = node
@@ -221,7 +221,7 @@ class _Edit:
     # Places
 
     def end(self, node: Any) -> int:
-        """Where the node ends, without the blanks and comments behind it."""
+        """The offset of the node's end, without the blanks and comments behind it."""
         if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
             last = node.value[-1]
             return self._pair_end(last) if isinstance(node, yaml.MappingNode) else self.end(last)

@@ -94,7 +94,7 @@ def position(items: list[Plain], step: Step) -> int:
 
 
 def at(value: Plain, path: Path) -> Plain:
-    """What is at a path. Raises NoSuchPath."""
+    """The value at a path. Raises NoSuchPath."""
     for step in path:
         if isinstance(value, list):
             value = value[position(value, step)]

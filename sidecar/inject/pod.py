@@ -43,7 +43,7 @@ METRICS_PORT: Final = 16002
 INGRESS_PORT: Final = 16006
 _UID: Final = 65532
 _GRACE_SECONDS: Final = 30
-"""What Kubernetes waits after SIGTERM where a pod says nothing."""
+"""Kubernetes' wait after SIGTERM where a pod gives none."""
 
 _CONFIG: Final = "retry-sidecar-config"
 _PLATFORM: Final = "retry-sidecar-platform"
@@ -65,7 +65,7 @@ _ANNOTATIONS: Path = ("metadata", "annotations")
 
 @dataclass(slots=True)
 class Injection:
-    """What becomes of a pod: `operations`, unless there are `problems`. `skipped` says why it is left as it is."""
+    """The change to a pod: `operations`, unless there are `problems`. `skipped` says why it is left as it is."""
 
     operations: list[Operation] = field(default_factory=list)
     problems: list[PodProblem] = field(default_factory=list)
@@ -549,7 +549,7 @@ class _Injector:
 
 
 def _undone(pod: Plain, record: _Record) -> list[Operation]:
-    """What takes an injection out, the last change first."""
+    """The operations that take an injection out, the last change first."""
     created = {tuple(path) for path in record.created}
     operations: list[Operation] = []
 
@@ -634,7 +634,7 @@ def _service(pod: Plain, name: str) -> str:
 
 
 def _at(value: Plain, path: Path) -> Plain:
-    """What is at a path; None where nothing is."""
+    """The value at a path; None where there is none."""
     try:
         return at(value, path)
     except NoSuchPath:

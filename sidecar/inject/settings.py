@@ -64,7 +64,7 @@ class ContainerResources(Document, frozen=True, kw_only=True):
 
 
 class PolicyReference(Document, frozen=True, kw_only=True):
-    """Where the policy is, for sidecars that no authority binds: in a ConfigMap of the pod's namespace, or at a URL."""
+    """The place of the policy, for sidecars that no authority binds: a ConfigMap of the pod's namespace, or a URL."""
 
     config_map: ObjectName | UnsetType = UNSET
     key: ConfigMapKey = "policy.yaml"

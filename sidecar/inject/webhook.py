@@ -55,7 +55,7 @@ class WebhookFiles:
 
 
 class WebhookMetrics:
-    """What the webhook counts."""
+    """The webhook's counters."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""What a workload's annotations say about its sidecar."""
+"""A workload's annotations about its sidecar."""
 
 import re
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ class Workload:
 
 
 def annotation(name: str) -> Path:
-    """Where an annotation of ours stands in a pod."""
+    """The path of one of our annotations in a pod."""
     return (*_ANNOTATIONS, PREFIX + name)
 
 

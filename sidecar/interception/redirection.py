@@ -1,4 +1,4 @@
-"""What is redirected, and the rules that say so: as a script of nft, or as input of iptables-restore."""
+"""Redirected traffic, and the rules for it: as a script of nft, or as input of iptables-restore."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

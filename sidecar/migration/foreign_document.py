@@ -142,7 +142,7 @@ class ForeignValue:
         return None
 
     def at(self, *steps: str) -> "ForeignValue | None":
-        """What stands under `steps`, one below the other."""
+        """The value under `steps`, one below the other; None where there is none."""
         value: ForeignValue | None = self
         for step in steps:
             value = None if value is None else value.get(step)

@@ -13,7 +13,7 @@ from sidecar.migration.translation import ImportedDestination, ImportedRoute, Tr
 DIALECT: Final = "istio"
 
 _DEFAULT_CONDITIONS: Final = "connect-failure,refused-stream,unavailable,cancelled,503"
-"""What Istio retries where `retryOn` is left out; 503 stands in its list of retriable statuses."""
+"""Istio's conditions where `retryOn` is left out; 503 stands in its list of retriable statuses."""
 _DEFAULT_ATTEMPTS: Final = 2
 _WITHOUT_LIMIT: Final = 100
 

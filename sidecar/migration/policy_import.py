@@ -36,7 +36,7 @@ DIALECTS: Final[Mapping[str, ForeignDialect]] = {
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What files come to. `policy` and `sidecar` are documents that `sidecar policy check` accepts."""
+    """The result of an import. `policy` and `sidecar` are documents that `sidecar policy check` accepts."""
 
     policy: str
     sidecar: str
@@ -47,7 +47,7 @@ class Imported:
 
     @property
     def unsafe(self) -> tuple[Note, ...]:
-        """What was unsafe in the original."""
+        """The notes about what was unsafe in the original."""
         return tuple(note for note in self.notes if note.kind is NoteKind.UNSAFE)
 
     @property

@@ -27,7 +27,7 @@ _UNSENT: Final = {"connect-failure", "refused-stream", "reset-before-request"}
 
 @dataclass(slots=True)
 class RetryConditions:
-    """What a list of words comes to. `left` has the words without translation, each with the reason."""
+    """The translation of a list of words. `left` has the words without one, each with the reason."""
 
     statuses: list[int] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What a foreign configuration comes to: settings by destination, and a note for every line that was looked at.
+"""The translation of a foreign configuration: settings by destination, and a note for every line that was looked at.
 
 Nothing passes a guardrail: a value beyond one is brought back to it, and its note says so. Where two foreign lines
 speak of one setting, the more careful value is kept, whatever their order.
@@ -39,7 +39,7 @@ _OF_A_CALL: Final = ("timeout", "per_attempt_timeout", "idle_timeout", "retry.")
 
 
 class NoteKind(StrEnum):
-    """What became of a foreign line. The words are interface."""
+    """The fate of a foreign line. The words are interface."""
 
     TRANSLATED = "translated"
     ADJUSTED = "adjusted"

@@ -1,4 +1,4 @@
-"""Which protocol a connection to an endpoint speaks: chosen after the TLS handshake (ALPN), or by configuration.
+"""The protocol of a connection to an endpoint: chosen after the TLS handshake (ALPN), or by configuration.
 
 A codec is a class of connections that offer streams (`stream.UpstreamConnection`). To add one is to name it here; the
 pool and the exchange know streams only.

@@ -1,4 +1,4 @@
-"""Where an exchange stands, what can happen to it there, and where it stands then.
+"""The table of an exchange: its phases, the events that can happen in each, and the phases that follow.
 
 An attempt that is late is the *elder* once its retry is granted: it goes on beside it, whatever the phase of the retry.
 CONNECTING, SENT and BACKING_OFF are the retry's then, and a RESPONSE, a MALFORMED_RESPONSE or a LOST may be the
@@ -12,7 +12,7 @@ from typing import Final
 
 
 class ExchangePhase(IntEnum):
-    """Where an exchange stands."""
+    """The phase of an exchange."""
 
     WAITING = 0
     """The original asks for admission, or waits for it."""

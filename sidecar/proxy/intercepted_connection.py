@@ -114,7 +114,7 @@ class InterceptedConnection(asyncio.Protocol):
         self._context = context
         self._listener = listener
         self._original: Address | None = None
-        """Where it was going; None where it would come back to the sidecar."""
+        """The original destination; None where it would come back to the sidecar."""
         self._loop = "nothing redirected it: this port is for the rules of sidecar intercept"
         self._data = b""
         self._counted = False

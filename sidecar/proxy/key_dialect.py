@@ -1,4 +1,4 @@
-"""How a destination that honours idempotency keys wants them: where the key stands, what it is made of, what it may be.
+"""The form of idempotency keys at a destination that honours them: their place, their source, their bounds.
 
 A write without a key gets one before its first attempt; all its attempts carry it, so that the destination executes
 them once. A key of the service's own is never replaced. The key is a UUIDv4 (RFC 9562 §5.4), which protects the
@@ -110,7 +110,7 @@ class KeyDialect:
 
     @property
     def place(self) -> str:
-        """Where the key stands, in words."""
+        """The place of the key, in words."""
         if self._location is None:
             return f"the header {self._name.decode('ascii')}"
         return f"the field /{'/'.join(self._location)} of its JSON body"

@@ -1,4 +1,4 @@
-"""Where a connection was going before a rule of netfilter redirected it to this sidecar."""
+"""The address that a connection was going to before a rule of netfilter redirected it to this sidecar."""
 
 import socket
 import struct

@@ -267,7 +267,7 @@ class EndpointPool:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """Where connections are made."""
+        """The event loop of the connections."""
         return self._context.loop
 
     @property
@@ -492,7 +492,7 @@ class Pool(P2CBalancer[ResolvedAddress]):
 
 
 def _literal(endpoint: Endpoint) -> AddrInfoType | None:
-    """Where to connect when the endpoint's host is an address already; None when it is a name."""
+    """The address to connect to when the endpoint's host is an address already; None when it is a name."""
     try:
         version = ip_address(endpoint.host).version
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which destination a request is for: by the port it came in on, by its absolute target, or by its Host."""
+"""The choice of the destination of a request: by the port it came in on, by its absolute target, or by its Host."""
 
 from collections.abc import Mapping
 from copy import copy

@@ -11,7 +11,7 @@ _HEADER: Final = struct.Struct("=IHHII")  # struct nlmsghdr
 _REQUEST: Final = struct.Struct("=BBBBI")  # struct inet_diag_req_v2 up to its socket id
 _NO_COOKIE: Final = b"\xff" * 8
 _UID_AT: Final = 16 + 4 + 48 + 12
-"""Where idiag_uid stands in an answer: after the header, four bytes, the socket id, expires, rqueue and wqueue."""
+"""The offset of idiag_uid in an answer: after the header, four bytes, the socket id, expires, rqueue and wqueue."""
 _ANSWER_BYTES: Final = 4096
 
 

@@ -142,7 +142,7 @@ def failure_of(error: BaseException) -> HandshakeFailure:
 
 
 def refused_late(error: BaseException | None) -> HandshakeFailure | None:
-    """Why an endpoint ended a connection of TLS 1.3, which is open for us before it has looked at our certificate.
+    """The reason why an endpoint ended a connection of TLS 1.3, open for us before it has looked at our certificate.
 
     None for an end that is not about the certificate. The alert proves nothing about the request: an endpoint may send
     it after having read and executed what came with the end of the handshake.

@@ -399,7 +399,7 @@ class Upstream(asyncio.Protocol):
             receiver.on_body(self, payload)
 
     def _read_what_is_left(self) -> None:
-        """Where an endpoint answers an upload early and closes, our next write fails with the answer still to be read.
+        """Read the answer that an endpoint sent to an upload before it closed: our next write fails with it unread.
 
         No end is read from here: after a failed write a clean end can not be told from a reset.
         """

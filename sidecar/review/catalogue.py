@@ -20,7 +20,7 @@ class GateFindingKind:
 
     @property
     def advice(self) -> str:
-        """What mends it, as reports call it."""
+        """The remedy, as reports call it."""
         return self.mend
 
     @property

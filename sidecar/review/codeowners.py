@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 PLACES: Final = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS", ".gitlab/CODEOWNERS")
-"""Where it is looked for, in this order, below the root of the repository."""
+"""The places of the file below the root of the repository, in the order in which they are looked at."""
 
 _SECTION: Final = re.compile(r"\^?\[[^\]]+\](\[[0-9]+\])?")
 

@@ -59,7 +59,7 @@ class Declaration(Document, frozen=True, kw_only=True):
 
 
 def declaration_of(operation: ApiOperation, findings: list[Finding]) -> Declaration | None:
-    """What the operation declares; None when it is nothing, or, with findings, nothing that can be understood."""
+    """The operation's declaration; None when there is none, or, with findings, none that can be understood."""
     written = operation.node.get("x-idempotency")
     if written is None:
         return None

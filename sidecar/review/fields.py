@@ -18,7 +18,7 @@ _PLACES: Final = {"header": "header", "query": "query", "path": "path", "cookie"
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """Why a field proves nothing: the broken rule, and where to look."""
+    """The reason why a field proves nothing: the broken rule, and where to look."""
 
     rule: str
     file: str
@@ -26,7 +26,7 @@ class Lack:
 
 
 def lack_of_field(operation: ApiOperation, written: str) -> Lack | None:
-    """Why the field `written` is not surely part of every request, or tells nothing apart; None when it is proof.
+    """The reason why the field `written` is not surely in every request, or tells nothing apart; None for a proof.
 
     `/reference` and `/event/id` are JSON pointers into the body (RFC 6901), `header:webhook-id`, `query:ref` and
     `path:id` name parameters.
@@ -42,7 +42,7 @@ def lack_of_field(operation: ApiOperation, written: str) -> Lack | None:
 
 
 def lack_of_schema(schema: Target | None, operation: ApiOperation, *, text: bool = False) -> str | None:
-    """Why values of a schema can not tell requests apart; None when they can. With `text` they must be text."""
+    """The reason why values of a schema can not tell requests apart; None when they can. With `text`: must be text."""
     if schema is None:
         return None
     return _Reading(operation).sameness(schema, text=text)
@@ -90,7 +90,7 @@ class _Reading:
         self._beside_counts = operation.dialect not in {Dialect.SWAGGER_2, Dialect.OPENAPI_3_0}
 
     def lack(self, schema: Target, steps: list[str]) -> str | None:
-        """Why the field at `steps` is no proof: a clause that follows the field's name."""
+        """The reason why the field at `steps` is no proof: a clause that follows the field's name."""
         step, *rest = steps
         if not self._required(schema, step, 0):
             fields = self._fields(schema, step, 0)
@@ -112,7 +112,7 @@ class _Reading:
         return None if sameness is None else f"which {sameness}"
 
     def sameness(self, schema: Target, *, text: bool = False) -> str | None:
-        """Why its values can not tell requests apart: a clause."""
+        """The reason why its values can not tell requests apart: a clause."""
         here = self._followed(schema)
         value = here.value
         if not isinstance(value, dict):

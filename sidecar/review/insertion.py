@@ -16,7 +16,7 @@ from sidecar.review.source import DescriptionFile
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Plain = str | bool | int | dict[str, "Plain"] | list["Plain"]
-"""What is added."""
+"""The values that can be added."""
 
 
 class NotEditable(Exception):
@@ -160,7 +160,7 @@ def _key(key: str) -> str:
 
 
 def _end_of(node: Any) -> int:
-    """Where a node ends, without the white space and comments behind a block collection."""
+    """The offset of a node's end, without the white space and comments behind a block collection."""
     if isinstance(node, yaml.ScalarNode) or node.flow_style or not node.value:
         return int(node.end_mark.index)
     last = node.value[-1]

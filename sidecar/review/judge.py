@@ -73,12 +73,12 @@ class JudgedDescription:
 
     @property
     def errors(self) -> list[Finding]:
-        """What is refused."""
+        """The findings that refuse the description."""
         return [one.finding for one in self.findings if not one.note]
 
     @property
     def notes(self) -> list[Finding]:
-        """What is only said."""
+        """The findings that refuse nothing."""
         return [one.finding for one in self.findings if one.note]
 
     @property
@@ -93,7 +93,7 @@ class JudgedDescription:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What a description is judged by. `owners_path` gives its path in the repository, for CODEOWNERS."""
+    """The inputs of a judgement. `owners_path` gives a description's path in the repository, for CODEOWNERS."""
 
     rules: GateRules
     now: datetime
@@ -105,7 +105,7 @@ class Bench:
         return _Judging(self, library, path, before).description()
 
     def exception_notes(self, descriptions: Sequence[JudgedDescription]) -> list[GateFinding]:
-        """What is to be known about the exceptions: over, ending soon, or for no operation of these descriptions."""
+        """The notes about exceptions: over, ending soon, or for no operation of these descriptions."""
         names: set[str] = set()
         for description in descriptions:
             for judged in description.operations:

@@ -25,7 +25,7 @@ _WEBHOOK_WORDS: Final = ("webhooks", "x-webhooks")
 
 
 class Dialect(Enum):
-    """What a description is written in."""
+    """The languages of descriptions."""
 
     SWAGGER_2 = "Swagger 2.0"
     OPENAPI_3_0 = "OpenAPI 3.0"
@@ -35,7 +35,7 @@ class Dialect(Enum):
 
 
 class OperationKind(Enum):
-    """Who calls whom."""
+    """The direction of an operation: who calls whom."""
 
     REQUEST = "request"
     """Callers call the service."""
@@ -61,7 +61,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What a request carries. `schemas` has one schema for each media type that may be sent."""
+    """The content of a request. `schemas` has one schema for each media type that may be sent."""
 
     required: bool
     schemas: tuple[tuple[str, Target], ...]
@@ -105,7 +105,7 @@ class ApiOperation:
 
     @property
     def file(self) -> DescriptionFile:
-        """Where it is written."""
+        """The file in which it is written."""
         return self.where.file
 
     @property
@@ -130,7 +130,7 @@ class ApiOperation:
         return self.item.value.get(name) if isinstance(self.item.value, dict) else None
 
     def extension_line(self, name: str) -> int:
-        """Where `extension` is written, or the operation where it is not."""
+        """The line of `extension`, or of the operation where it is not written."""
         if name in self.node:
             return self.file.line(self.node, name)
         return self.line
@@ -180,7 +180,7 @@ class ApiOperation:
         return _mapping(responses, self.file, self.node, "responses", f"{self.key} responses")
 
     def text(self) -> str:
-        """What is said about it, for people."""
+        """Its summary and description, for people."""
         words = [self.node.get("summary"), self.node.get("description")]
         return " ".join(word for word in words if isinstance(word, str))
 
@@ -280,7 +280,7 @@ class ApiOperation:
 
 
 def dialect_of(value: object) -> Dialect | None:
-    """What a parsed document is written in; None when it is no description of an API."""
+    """The language of a parsed document; None when it is no description of an API."""
     if not isinstance(value, dict):
         return None
     if "swagger" in value:
@@ -406,11 +406,11 @@ class _Event(ApiOperation):
 
     @property
     def line(self) -> int:
-        """Where it is written."""
+        """The line at which it is written."""
         return self.where.file.line(self._written)
 
     def extension_line(self, name: str) -> int:
-        """Where `extension` is written, or the operation where it is not."""
+        """The line of `extension`, or of the operation where it is not written."""
         return self.where.file.line(self._written, name)
 
 

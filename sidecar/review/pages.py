@@ -7,7 +7,7 @@ from typing import Final
 from sidecar.review.catalogue import KINDS, GateFindingKind
 
 HEAD: Final = "openapi: 3.1.0\ninfo: {title: Payments, version: 1.0.0}\npaths:\n"
-"""What the examples stand below."""
+"""The lines above each example."""
 
 
 def page_of(kind: GateFindingKind) -> str:

@@ -1,4 +1,4 @@
-"""What each strategy has to show beside its label. A strategy without a lack is proven, as far as a description can."""
+"""The proof that each strategy needs beside its label. Without a lack it is proven, as far as a description can."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

@@ -21,7 +21,7 @@ CHAIN_CEILING: Final = 32
 """References that lead to references."""
 
 _UNREAD: Final = frozenset({"example", "examples", "default", "enum", "const"})
-"""Where `$ref` is a value of the API, and no reference of its description."""
+"""Keys under which `$ref` is a value of the API, and no reference of its description."""
 _NAMED: Final = frozenset(
     {
         "$defs",
@@ -52,7 +52,7 @@ _NAMED: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a reference means: `value`, in `file`, where further references are resolved against the URI `base`."""
+    """The value that a reference leads to, in `file`, where further references are resolved against the URI `base`."""
 
     value: Any
     file: DescriptionFile
@@ -85,7 +85,7 @@ class Library:
         return self._files
 
     def resolve(self, node: dict[str, Any], where: Target) -> Target:
-        """What the `$ref` of `node`, which stands in `where`, means in the end. Raises InvalidDocument."""
+        """The target of the `$ref` of `node`, which stands in `where`, after all references. Raises InvalidDocument."""
         here = Target(node, where.file, where.base)
         for _ in range(CHAIN_CEILING):
             if not isinstance(here.value, dict) or not isinstance(reference := here.value.get("$ref"), str):

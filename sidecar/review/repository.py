@@ -1,4 +1,4 @@
-"""Where descriptions come from: the working tree, or a commit of its git repository; and who owns them there."""
+"""The sources of descriptions: the working tree, or a commit of its git repository; and their owners there."""
 
 import os
 import re

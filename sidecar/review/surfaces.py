@@ -1,4 +1,4 @@
-"""Which rule an operation is under: by tag, path, words and `x-surface`, and whether it has an effect at all.
+"""The rule of an operation: by tag, path, words and `x-surface`, and whether it has an effect at all.
 
 A label may add to what an operation is taken for, and never take away: `x-surface` can name a rule that stands before
 the one that tags, paths and words find, `x-side-effect: false` is believed only where the rules' own `reads` agree.
@@ -22,7 +22,7 @@ _PARAMETER: Final = re.compile(r"\{[^{}]*\}")
 
 
 class RepetitionEffect(Enum):
-    """What repeating an operation does, as far as its description can be believed."""
+    """The effect of repeating an operation, as far as its description can be believed."""
 
     NONE = "none"
     """A safe method, or a read by the rules."""
@@ -69,7 +69,7 @@ class Surfaces:
         return self._labelled(label, found)
 
     def effect(self, operation: ApiOperation) -> RepetitionEffect:
-        """What a repetition of the operation does."""
+        """The effect of repeating the operation."""
         marked = operation.extension("x-side-effect")
         if operation.method in SAFE_METHODS:
             return RepetitionEffect.HIDDEN if marked is True or self._verb(operation) else RepetitionEffect.NONE

@@ -56,7 +56,7 @@ class Assertion:
         return cls(text.strip(), figure, service, relation, bound)
 
     def failure(self, outcome: RunOutcome) -> str | None:
-        """Why it does not hold, with the figure; None if it does. What never happened is later than any bound."""
+        """The reason why it does not hold, with the figure; None if it does. The time of no event is infinite."""
         value: float | None
         if self.service is None:
             value = getattr(outcome, self.figure)

@@ -69,7 +69,7 @@ def chart(
     blips: Sequence[float],
     words: Callable[[float], None],
 ) -> list[Cell]:
-    """Where this policy recovers, and where the outage outlives its cause: the scenario in small, at every place."""
+    """A map of recovery: the scenario in small at every place, and whether the outage ends with its cause there."""
     places = [(utilisation, blip) for utilisation in utilisations for blip in blips]
     small = scenario.shrunk(MAP_REQUESTS)
     cells = []

@@ -133,7 +133,7 @@ class Pod:
         self.choices = choices
         """Of endpoints, by destination; None where there is nothing to choose."""
         self.epoch = 0
-        """How often it was restarted: what began earlier is lost."""
+        """The number of restarts: what began earlier is lost."""
         self.down: Trouble | None = None
         self.backlog = 0
 
@@ -245,18 +245,18 @@ class Call(RetryState):
         self.dice = 1.0
         """From 0 to 1: which requests are slow, where some are."""
         self.ticket = 0
-        """Which attempt is listened to; a change makes everything void that was put down for the last one."""
+        """The number of the attempt that is listened to; a change voids all that was put down for the last one."""
         self.ended = False
         self.elder_ticket = _NO_TICKET
         """Of the late attempt that goes on beside its retry."""
         self.elder_address: EndpointHealth | None = None
         self.address: EndpointHealth | None = None
-        """Where an attempt is in flight, if there was a choice."""
+        """The address of the attempt in flight, if there was a choice."""
         self.tried: tuple[EndpointHealth, ...] = ()
         self.kept = 0
         """The status that is delivered if the retry may not leave after all."""
         self.refusal: Refusal | None = None
-        """Why the attempt in flight, which is late, has no retry beside it."""
+        """The reason why the attempt in flight, which is late, has no retry beside it."""
 
 
 class Fleet:

@@ -19,7 +19,7 @@ ROUNDING: Final = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """How callers were served: shares of 1, good answers per second, seconds. None where there was no good answer."""
+    """The service to callers: shares of 1, good answers per second, seconds. None where there was no good answer."""
 
     success: float
     throughput: float
@@ -47,7 +47,7 @@ class MissedBar:
 
 
 def served(outcome: RunOutcome) -> Served:
-    """How the callers from outside were served in a whole run."""
+    """The service to callers from outside in a whole run."""
     offered, good = sum(outcome.offered), sum(outcome.good)
     return Served(
         success=good / offered if offered else 1.0,

@@ -45,7 +45,7 @@ def slow_draws(trouble: Trouble, spread: str, random: Random) -> Iterator[tuple[
 
 
 class Cache:
-    """Which keys a service has to do its whole work for. Every request is for one of them, as likely as any other."""
+    """The keys that cost a service its whole work. Every request is for one of them, as likely as any other."""
 
     __slots__ = ("_draw", "_keys", "_miss", "_missing", "_random")
 
@@ -83,7 +83,7 @@ class Slowness:
 
 
 class Pace:
-    """How fast a service works at each instant. Where two troubles overlap, their speeds multiply."""
+    """The speed of a service at each instant. Where two troubles overlap, their speeds multiply."""
 
     __slots__ = ("_done", "_speeds", "_starts", "_unchanged")
 

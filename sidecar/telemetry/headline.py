@@ -26,7 +26,7 @@ HELD_ROWS: Final = 5
 
 
 class Level(Enum):
-    """How bad it is, the worst last."""
+    """The degree of trouble, the worst last."""
 
     IDLE = "idle"
     CALM = "calm"
@@ -71,7 +71,7 @@ class Standing:
 
     @property
     def level(self) -> Level:
-        """How bad it is here."""
+        """The degree of trouble here."""
         if self.amplification > AMPLIFYING and self.requests >= ENOUGH:
             return Level.AMPLIFYING
         if self.is_limiting:

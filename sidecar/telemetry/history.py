@@ -214,13 +214,13 @@ class History:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.row = 0
-        """How many rows have been taken: the number of the next one."""
+        """The number of rows taken, and so the number of the next one."""
         self.series: dict[str, Series] = {}
         self.exchanges: deque[Noted] = deque(maxlen=EXCHANGES)
         self.left_out: set[str] = set()
         """Destinations that have no series because there were too many."""
         self.noted = 0
-        """How many exchanges have been kept since the start, those that have made room since included."""
+        """The number of exchanges kept since the start, those that have made room since included."""
         self.noted_before = 0
         """`noted` as it was when the last row began."""
         self._noted_then = 0
@@ -329,7 +329,7 @@ class Sampler:
 
 
 def allowance(destination: Destination, now: float) -> float:
-    """How many retries the budget allows over its window at this traffic: ratio * requests + min_retries."""
+    """The retries that the budget allows over its window at this traffic: ratio * requests + min_retries."""
     budget = destination.policy.budget
     return budget.ratio * destination.budget.requests_in_window(now) + budget.min_retries
 

@@ -1,4 +1,4 @@
-"""How many log lines may be written: a token bucket, so that logging never becomes the outage."""
+"""A bound on log lines: a token bucket, so that logging never becomes the outage."""
 
 
 class LineLimit:

@@ -23,7 +23,7 @@ MESSAGES_BURST: Final = 100
 
 
 class Format(Enum):
-    """How a line looks."""
+    """The forms of a line."""
 
     JSON = "json"
     CONSOLE = "console"

@@ -1,4 +1,4 @@
-"""How late the event loop is: everything the sidecar does waits that long."""
+"""The lag of the event loop in seconds: everything the sidecar does waits that long."""
 
 import asyncio
 from collections import deque

@@ -26,7 +26,7 @@ class Connections:
 
 @dataclass(frozen=True, slots=True)
 class PolicyIdentity:
-    """Which policy is in force. `digest` is short and printable, of the exact bytes that were read."""
+    """The identity of the policy in force. `digest` is short and printable, of the exact bytes that were read."""
 
     version: int
     digest: str
@@ -34,7 +34,7 @@ class PolicyIdentity:
 
 @dataclass(frozen=True, slots=True)
 class PolicyReloads:
-    """How loading the policy went. `loaded_at` is the wall time (seconds since 1970) the policy in force was loaded.
+    """The results of loading the policy. `loaded_at` is the wall time (seconds since 1970) of loading the one in force.
 
     `error` is what was wrong at the last attempt, with file, line and field; None when it succeeded.
     """
@@ -56,7 +56,7 @@ class ExceptionLife:
 
 @dataclass(frozen=True, slots=True)
 class PolicyStanding:
-    """How the policy in force came to be: words of `governance.loading.standing`.
+    """The origin of the policy in force: words of `governance.loading.standing`.
 
     `source_age` is the seconds since its source was last found to say so; `expires` is wall time, None for never.
     `managed` is whether the platform's authority file names the source, and not the service's own file; `outdated`,
@@ -74,7 +74,7 @@ class PolicyStanding:
 
 @dataclass(frozen=True, slots=True)
 class CertificateRenewals:
-    """How reading certificates again went: certificates that were renewed, readings that found a bad one.
+    """The results of reading certificates again: those that were renewed, readings that found a bad one.
 
     `error` is what was wrong at the last reading, with file, line and field; None when nothing was.
     """
@@ -114,7 +114,7 @@ class MetricsSource(Protocol):
 
     @property
     def reloads(self) -> PolicyReloads:
-        """How loading it went."""
+        """The results of loading the policy."""
 
     @property
     def exceptions(self) -> Sequence[ExceptionLife]:
@@ -126,11 +126,11 @@ class MetricsSource(Protocol):
 
     @property
     def standing(self) -> PolicyStanding:
-        """How the policy in force came to be."""
+        """The origin of the policy in force."""
 
     @property
     def certificates(self) -> CertificateRenewals:
-        """How reading certificates again went."""
+        """The results of reading certificates again."""
 
     @property
     def key_outcomes(self) -> Mapping[str, Mapping[str, int]]:

@@ -11,7 +11,7 @@ ANY_REFUSAL: Final = "*"
 
 @dataclass(frozen=True, slots=True)
 class ScriptedAnswer:
-    """What the dependency does with one attempt: after `delay` seconds a `status`, or a `fault`: reset or hang."""
+    """The dependency's script for one attempt: after `delay` seconds a `status`, or a `fault`: reset or hang."""
 
     status: int | None
     fault: str | None
@@ -29,7 +29,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class CallExpectation:
-    """What has to come of one call.
+    """The expected result of one call.
 
     `outcome` is answer, fault, timeout or refused. `waits` bounds the seconds between the end of each attempt and the
     beginning of the next. `within` bounds the seconds that the call may take.

@@ -31,7 +31,7 @@ class BadClient(Exception):
 
 
 async def run_command(case: VectorCase, command: Sequence[str]) -> list[str]:
-    """What `command` does otherwise than `case` expects, one line each.
+    """The deviations of `command` from what `case` expects, one line each.
 
     Raises BadClient if it fails, takes too long, or writes something else, and OSError if it cannot be started.
     """

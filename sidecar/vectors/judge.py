@@ -36,7 +36,7 @@ class SeenCall:
 
 
 def shortcomings(case: VectorCase, seen: list[SeenCall], tolerance: float = TOLERANCE) -> list[str]:
-    """What is not as the case expects, one line each. None for a client that passes."""
+    """The deviations from what the case expects, one line each. None for a client that passes."""
     found = []
     for place, (call, did) in enumerate(zip(case.calls, seen, strict=True), 1):
         where = "" if len(case.calls) == 1 else f"call {place}: "

@@ -36,7 +36,7 @@ class Span:
 
     @property
     def seconds(self) -> float:
-        """How long."""
+        """The length in seconds."""
         return self.ends - self.begins
 
 

@@ -67,7 +67,7 @@ class Clock:
         return [first + number * step for number in range(max(0, count))]
 
     def tick(self, at: float) -> str:
-        """How one of them is written."""
+        """The written form of one value."""
         return self._at(at).strftime("%H:%M:%S" if at % 60 else "%H:%M")
 
 

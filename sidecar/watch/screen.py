@@ -43,7 +43,7 @@ LEAST_EXCHANGES: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """How the connection is: `lost_for` seconds without an answer, None while there is one; and why."""
+    """The state of the connection: `lost_for` seconds without an answer, None while there is one; and the reason."""
 
     address: str
     lost_for: float | None = None

@@ -1,4 +1,4 @@
-"""Where a message's body ends (RFC 9112 §6.3), decided once from its head."""
+"""The end of a message's body (RFC 9112 §6.3), decided once from its head."""
 
 from enum import IntEnum
 from typing import Final

@@ -1,4 +1,4 @@
-"""Why a TLS handshake failed, in one word: the same in the problem's `reason`, in the metric, in the log and in docs.
+"""The reason why a TLS handshake failed, in one word: the same in the problem's `reason`, metric, log and docs.
 
 Which word is decided by what OpenSSL says: the code of a failed verification, or the name of an error or alert.
 """

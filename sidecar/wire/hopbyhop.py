@@ -1,4 +1,4 @@
-"""Which fields stay on one hop, and which mean something to a proxy (RFC 9110 §7.6.1, RFC 9112 §6)."""
+"""The fields that stay on one hop, and those that mean something to a proxy (RFC 9110 §7.6.1, RFC 9112 §6)."""
 
 from typing import Final
 

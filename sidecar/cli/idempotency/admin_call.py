@@ -31,7 +31,7 @@ def admin_options(command: F) -> F:
 
 
 def key_options(command: F) -> F:
-    """How one key is named: by its id, or by its route, its text and its scope."""
+    """The options that name one key: its id, or its route, its text and its scope."""
     for option in (
         click.option(
             "--scope", multiple=True, metavar="HEADER:VALUE", help="A header of the route's scope, with its value."

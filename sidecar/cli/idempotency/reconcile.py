@@ -36,7 +36,7 @@ NO_KEY: Final = "the provider's row has nothing that could be a key"
 def differences(
     theirs: Iterable[tuple[int, str | None]], ours: Mapping[str, tuple[str, str | None]]
 ) -> list[KeyDifference]:
-    """What differs. `theirs` are rows with the ids of their keys; `ours` states and since when, by id."""
+    """The differences. `theirs` are rows with the ids of their keys; `ours` states and since when, by id."""
     found = []
     seen = set()
     for row, digest in theirs:

@@ -46,7 +46,7 @@ def check(*, files: tuple[Path, ...], form: str, now: datetime) -> None:
 
 
 def _read(files: tuple[Path, ...]) -> tuple[list[Candidate], list[str]]:
-    """What is to be judged, each file once, and a line for each that is not to be had."""
+    """The files to be judged, each once, and a line for each that can not be read."""
     candidates: dict[Path, Candidate] = {}
     lacking = []
     for file in files:

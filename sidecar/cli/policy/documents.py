@@ -33,7 +33,7 @@ def policy_in(file: Path, command: str) -> Platform:
 
 
 def snapshot_of(config: Path, policy: Path | None, authority: Path | None, now: datetime, command: str) -> Snapshot:
-    """What a sidecar file amounts to, under the policy that it or `authority` names, or under `policy` instead."""
+    """The snapshot of a sidecar file, under the policy that it or `authority` names, or under `policy` instead."""
     findings: list[Finding] = []
     try:
         bootstrap = from_file(config, content_of(config, command), findings)

@@ -14,7 +14,7 @@ BUILT_IN: Final = "built in"
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What one setting may be. UNSET bounds nothing. `place` says where it is written, for findings.
+    """The bounds of one setting. UNSET bounds nothing. `place` says where it is written, for findings.
 
     An exception reaches past `low` down to `floor` and past `high` up to `ceiling`, and no further. A `hard` one wants
     two approvers and a short life.

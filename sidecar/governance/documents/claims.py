@@ -174,7 +174,7 @@ def _listener(tree: Tree, path: Path, address: Address) -> Claim[Address]:
 
 
 def _item(tree: Tree, path: Path, thing: Address | AddressRange | HostPort | Endpoint) -> Path:
-    """Where in the list at `path` the thing is written, or `path` itself when it is not a list or not found."""
+    """The place of the thing in the list at `path`, or `path` itself when it is not a list or not found."""
     written = tree.at(path) if path in tree.lines else None
     if isinstance(written, list):
         for index, word in enumerate(written):

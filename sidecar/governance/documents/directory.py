@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final
 
 POLICY_NAME: Final = "policy.yaml"
-"""What the policy is called in a directory of which only the name is given."""
+"""The file of the policy in a directory of which only the name is given."""
 
 GATE_NAME: Final = "gate.yaml"
-"""What the rules of `sidecar gate` are called. They lie beside a policy and are no part of it."""
+"""The file of the rules of `sidecar gate`. It lies beside a policy and is no part of it."""
 
 _SUFFIXES: Final = (".yaml", ".yml")
 _LOOKED_AT: Final = 1000

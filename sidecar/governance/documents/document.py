@@ -173,7 +173,7 @@ class AdminSettings(Document, frozen=True, kw_only=True):
 
 
 class PolicySettings(Document, frozen=True, kw_only=True):
-    """Where the policy is: a file, a directory that holds it as policy.yaml, or an address. One of the three.
+    """The place of the policy: a file, a directory that holds it as policy.yaml, or an address. One of the three.
 
     Paths are relative to the folder of the sidecar file.
     """

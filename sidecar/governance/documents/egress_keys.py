@@ -36,7 +36,7 @@ KeySource = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class KeyTerms:
-    """How a destination wants keys. `location` and `key_from` are JSON pointers, or None and a header's name."""
+    """The form of a destination's keys. `location` and `key_from` are JSON pointers, or None and a header's name."""
 
     header: str
     quoted: bool

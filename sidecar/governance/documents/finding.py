@@ -1,4 +1,4 @@
-"""What is wrong with a document: file, line, field, rule and value, so that one reading is enough to mend it."""
+"""Findings about documents: file, line, field, rule and value, so that one reading is enough to mend it."""
 
 import json
 from collections.abc import Iterable, Sequence

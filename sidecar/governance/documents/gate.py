@@ -17,7 +17,7 @@ from sidecar.governance.documents.units import Duration
 from sidecar.governance.documents.yaml import Tree
 
 Strategy = Literal["key", "natural-key", "conditional", "event-id", "send-key", "ledger"]
-"""How an operation can be kept from a second effect. `none` is no strategy: it needs an exception."""
+"""The strategies that keep an operation from a second effect. `none` is no strategy: it needs an exception."""
 
 RuleName = Annotated[
     str,

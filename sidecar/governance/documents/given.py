@@ -13,7 +13,7 @@ from sidecar.governance.documents.finding import Finding, shown
 from sidecar.governance.documents.yaml import Path, Tree
 
 INGRESS_LISTEN: Final = "0.0.0.0:16006"
-"""Where ingress listens when only its app is given."""
+"""The ingress listener when only its app is given."""
 SERVICE: Final = "service"
 """The name of a service for which neither a file nor anything else gives one."""
 NO_FILE: Final = "flags and variables"

@@ -1,4 +1,4 @@
-"""How well-known APIs want idempotency keys, from what their makers publish: `idempotency_key: {preset: NAME}`.
+"""Idempotency keys of well-known APIs, from what their makers publish: `idempotency_key: {preset: NAME}`.
 
 A preset says where the key goes and what it may look like. Whether the destination honours keys, and for how long,
 stays a governed setting; the retention that is published bounds it. docs/idempotency.md has the table, with sources.
@@ -28,7 +28,7 @@ _DAY: Final = 86400.0
 
 @dataclass(frozen=True, slots=True)
 class KeyPreset:
-    """What one API publishes. `location` is a JSON pointer, or `header`; `max_length` is in characters.
+    """The published terms of one API. `location` is a JSON pointer, or `header`; `max_length` is in characters.
 
     `retention` is in seconds, None where it is not published, or differs from call to call.
     """

@@ -69,12 +69,12 @@ LIMIT_BOUNDS: Final[Mapping[str, tuple[float, float | None]]] = {
     "tunnel_idle_timeout": (0.0, _DAY),
     "dns_ttl": (1.0, _DAY),
 }
-"""What each limit may be, both included; but no time may be zero, and a target is no longer than its head."""
+"""The bounds of each limit, both included; but no time may be zero, and a target is no longer than its head."""
 _SECONDS: Final = frozenset(name for name, (low, _) in LIMIT_BOUNDS.items() if isinstance(low, float))
 
 
 def limit_rule(name: str) -> str:
-    """What the limit called `name` may be, in words that follow "must be"."""
+    """The bounds of the limit called `name`, in words that follow "must be"."""
     low, high = LIMIT_BOUNDS[name]
     if high is None:
         return "off, or a size"

@@ -24,7 +24,7 @@ KeyName = Annotated[
         extra={"rule": "must be a name of at most 63 letters, digits, '.', '_', '@' and '-'"},
     ),
 ]
-"""What a key is called in the sidecar file and in the lines of a signature file."""
+"""The name of a key in the sidecar file and in the lines of a signature file."""
 
 
 class PublicKey(str):

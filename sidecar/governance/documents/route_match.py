@@ -1,4 +1,4 @@
-"""Which requests a route is for: methods and a path template, as OpenAPI writes paths.
+"""The match of a route: methods and a path template, as OpenAPI writes paths.
 
 One matcher for the routes of ingress and those of destinations. A match costs time linear in the path, whatever the
 template: there is no backtracking that a long path could drive.
@@ -22,7 +22,7 @@ RouteName = Annotated[
         extra={"rule": "must be a name of at most 63 of a-z, 0-9, '-' and '_', beginning with a letter or digit"},
     ),
 ]
-"""What a route is called: its label in metrics, logs and explanations."""
+"""The name of a route: its label in metrics, logs and explanations."""
 
 MethodName = Annotated[
     str, Meta(pattern=r"\A[A-Z][A-Z-]{0,31}\Z", extra={"rule": "must be a method in upper case, like POST"})
@@ -72,7 +72,7 @@ class PathTemplate(str):
 
     @property
     def depth(self) -> int:
-        """How many pieces a path of this kind has, split at each `/`."""
+        """The number of pieces of a path of this kind, split at each `/`."""
         return len(self._segments) + 1
 
     @property

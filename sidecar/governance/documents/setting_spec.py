@@ -69,7 +69,7 @@ class SettingSpec:
     engine: str = ""
     """The field of DestinationPolicy that it sets, by dotted path; the setting's own path where it is left out."""
     form: EngineForm | None = None
-    """How the engine has it, where that does not follow from the type."""
+    """The engine's form of the value, where it does not follow from the type."""
     default: object = UNSET
     """The built-in value of a setting that the engine does not run on; all others have the engine's."""
     ceiling: tuple[float, float] | None = None
@@ -117,7 +117,7 @@ class SettingSpec:
 
     @property
     def engine_form(self) -> EngineForm:
-        """How the engine has its value."""
+        """The engine's form of its value."""
         if self.form is not None:
             return self.form
         if isinstance(self.type, inspect.CustomType):
@@ -143,7 +143,7 @@ class SettingSpec:
         return None
 
     def rank(self, value: object) -> float:
-        """Where `value` stands among the values there are, for comparison with another of the same setting."""
+        """The rank of `value` among the values there are, for comparison with another of the same setting."""
         if isinstance(value, (int, float)):
             return float(value)
         return float(self.words.index(value))

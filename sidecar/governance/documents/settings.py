@@ -428,7 +428,7 @@ class ContractSettings(Document, frozen=True, kw_only=True):
 
 
 class Settings(Document, frozen=True, kw_only=True):
-    """What one destination is governed by, as far as it is given: `defaults`, `overrides`."""
+    """The settings that are given for one destination: `defaults`, `overrides`."""
 
     timeout: Annotated[
         Duration | UnsetType,
@@ -511,7 +511,7 @@ class RouteSettings(Document, frozen=True, kw_only=True):
 
 
 class PlatformSettings(Settings, frozen=True, kw_only=True):
-    """What the platform says of one destination: settings, and routes with settings of their own."""
+    """The platform's settings for one destination, and routes with settings of their own."""
 
     routes: list[RouteSettings] = field(default_factory=list)
 
@@ -542,7 +542,7 @@ def _given(settings: Document, fields: Iterable[structs.FieldInfo], prefix: str)
 
 
 def _specs(cls: type[Struct], prefix: str) -> Iterator[SettingSpec | tuple[str, Section]]:
-    """What is given beside the fields of a mapping, in their order."""
+    """The specs beside the fields of a mapping, in their order."""
     hints = get_type_hints(cls, include_extras=True)
     described = inspect.type_info(cls)
     assert isinstance(described, inspect.StructType)

@@ -14,7 +14,7 @@ import yaml
 from sidecar.governance.documents.finding import FINDINGS_CEILING, Finding, InvalidDocument, RuleId, dotted, shown
 
 Path = tuple[str | int, ...]
-"""Where a value stands: keys of mappings and indices of lists, from the root, which is ()."""
+"""The place of a value: keys of mappings and indices of lists, from the root, which is ()."""
 
 SIZE_CEILING_BYTES = 1 << 20
 DEPTH_CEILING = 24
@@ -55,7 +55,7 @@ class Tree:
     value: object
     lines: Mapping[Path, int]
     given: Mapping[Path, str] = field(default_factory=dict)
-    """What flags and variables say instead of the file, each by its name; in `lines` it has line 0."""
+    """The values that flags and variables give instead of the file, each by its name; in `lines` it has line 0."""
 
     def given_by(self, path: Path) -> str | None:
         """The flag or variable that says what is at `path`, or the nearest thing around it; None where none does."""

@@ -37,7 +37,7 @@ _READINGS = 5
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What is to be in force, and how it came to be."""
+    """The snapshot to put in force, and its origin."""
 
     snapshot: Snapshot
     origin: PolicyOrigin
@@ -45,9 +45,9 @@ class Loaded:
     offered: int
     """The version the source offers; the one in force unless a rollout holds it back."""
     candidate: Snapshot | None
-    """What a dry run is about: judged, and not in force."""
+    """The snapshot of a dry run: judged, and not in force."""
     warnings: tuple[str, ...]
-    """What an operator should know for as long as it is in force, one line each."""
+    """Warnings for operators for as long as it is in force, one line each."""
     watched: tuple[Path, ...]
     """The files whose change is a reason to load again, as they were when `fingerprint` was taken."""
     fingerprint: str
@@ -59,7 +59,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class _Offer:
-    """What the source says, believed and judged."""
+    """The source's current version, verified and judged."""
 
     key: tuple[object, ...]
     delivery: Delivery
@@ -226,7 +226,7 @@ class PolicyLoader:
     async def _offered(
         self, bootstrap: Bootstrap, settings: PolicySettings, reading: Reading, key: tuple[object, ...]
     ) -> _Offer:
-        """What the source says now, believed and judged."""
+        """The source's current version, verified and judged."""
         known = self._offer
         if settings.url is UNSET:
             file = bootstrap.policy_file
@@ -313,7 +313,7 @@ class PolicyLoader:
     async def _older(
         self, bootstrap: Bootstrap, settings: PolicySettings, reading: Reading, state: RolloutState, offered: int
     ) -> Loaded:
-        """What is in force while a version is not for this pod: what was, or the `previous` that is named."""
+        """The snapshot in force while a version is not for this pod: the one before, or the named `previous`."""
         memory = self._memory
         assert memory is not None
         poll = _poll(settings)
@@ -447,7 +447,7 @@ class PolicyLoader:
         self._memory = recalled or Memory(source=source)
 
     async def _keep(self) -> None:
-        """What governs does not wait for a disk that is full; what can not be remembered is told."""
+        """Write the memory to the cache. A failure changes nothing about the policy in force; it becomes a warning."""
         if self._cache is None or self._memory is None:
             return
         try:

@@ -1,4 +1,4 @@
-"""Where a policy is asked for, and what is answered; apart from `remote`, which needs aiohttp."""
+"""The address of a policy, and the answer to it; apart from `remote`, which needs aiohttp."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from sidecar.governance.policy.delivery import Delivery
 
 @dataclass(frozen=True, slots=True)
 class PolicyAddress:
-    """Where to ask and how: seconds, files, and whether the signature beside the document is wanted as well."""
+    """The request for a policy: seconds, files, and whether the signature beside the document is wanted as well."""
 
     url: str
     timeout: float
@@ -19,7 +19,7 @@ class PolicyAddress:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the server has: a delivery, or None when it is what `etag` stands for."""
+    """The server's answer: a delivery, or None when it is the one that `etag` stands for."""
 
     delivery: Delivery | None
     etag: str | None

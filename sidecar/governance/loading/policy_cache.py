@@ -1,4 +1,4 @@
-"""What a sidecar remembers over a restart: the last good policy, the one before, and the highest version seen.
+"""A sidecar's memory over restarts: the last good policy, the one before, and the highest version seen.
 
 One file for each service, replaced whole: after a crash it says what it said before or after, never half of each. What
 it holds is believed no more than what the source says; it is verified and judged again when it is read.
@@ -83,7 +83,7 @@ class PolicyCache:
         self._file = folder / f"{quote(service, safe='')}.policy.json"
 
     def recall(self, source: str) -> Memory | None:
-        """What is remembered of this source; None when nothing is. Raises CacheFault."""
+        """The memory of this source; None when there is none. Raises CacheFault."""
         try:
             memory = msgspec.json.decode(read_regular(self._file, _SIZE_CEILING_BYTES), type=Memory)
         except FileNotFoundError:

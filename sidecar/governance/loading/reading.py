@@ -19,7 +19,7 @@ _TRIES = 10
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What each file said: its bytes, at most one more than a document may have, or as text why it can not be read."""
+    """The contents of each file: its bytes, at most one more than a document may have, or why it can not be read."""
 
     contents: Mapping[Path, bytes | str]
 
@@ -45,7 +45,7 @@ def read(files: Sequence[Path]) -> Reading:
 
 
 def _stamp(file: Path) -> tuple[object, ...]:
-    """Which file the path leads to, and when that was last written."""
+    """The identity of the file that the path leads to, and the time of its last change."""
     try:
         status = file.stat()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""How loading went, over the life of a process: counted, and what was wrong with the last attempt.
+"""The results of loading over the life of a process: counts, and the findings of the last attempt.
 
 The clock enters as an argument, and so does what was loaded: this only remembers.
 """
@@ -26,7 +26,7 @@ class Reloads:
 
     @property
     def last_error(self) -> str | None:
-        """What was wrong with the last attempt, one line for each finding; None when it was good."""
+        """The findings of the last attempt, one line each; None when it was good."""
         return "\n".join(str(finding) for finding in self.findings) or None
 
     def succeeded(self, snapshot: Snapshot, now: float) -> bool:

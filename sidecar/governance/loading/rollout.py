@@ -13,14 +13,14 @@ from sidecar.governance.documents.document import AbortCondition
 
 
 def position(service: str, pod: str, version: int) -> float:
-    """Where the pod stands in the order in which pods get this version: a percentage, 0 or more and below 100."""
+    """The pod's place in the order in which pods get this version: a percentage, 0 or more and below 100."""
     digest = hashlib.sha256(f"{service}\0{pod}\0{version}".encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:6], "big") / (1 << 48) * 100
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one destination was sent since the start: attempts, and the requests that triggered them."""
+    """The attempts sent to one destination since the start, and the requests that caused them."""
 
     attempts: int
     requests: int

@@ -1,4 +1,4 @@
-"""Where documents come from: files, watched until they say something else.
+"""The sources of documents: files, watched until they say something else.
 
 A kubelet swaps a symbolic link, an editor renames over, a person deletes and writes again: what is watched is the
 directories, what is compared is the bytes, and a poll stands behind both.

@@ -4,7 +4,7 @@ from enum import Enum
 
 
 class PolicyOrigin(Enum):
-    """Where the policy in force came from."""
+    """The origin of the policy in force."""
 
     SOURCE = "source"
     """From where the sidecar file says, or is compiled in because it names none."""
@@ -17,7 +17,7 @@ class PolicyOrigin(Enum):
 
 
 class RolloutState(Enum):
-    """Where a pod stands towards the version that its source offers."""
+    """The relation of a pod to the version that its source offers."""
 
     NONE = "none"
     """The version is for everybody, and in force."""

@@ -29,13 +29,13 @@ LONGEST_PAUSE: Final = 300.0
 """Seconds: an address that fails is asked less and less often, down to this, or to its `poll` when that is longer."""
 
 BACKGROUND_TASKS: Final = ("policy_watch", "policy_updates", "policy_reload")
-"""What goes on in the background, by name."""
+"""The background tasks, by name."""
 
 _JITTER: Final = (0.8, 1.2)
 
 
 class SnapshotSource(Protocol):
-    """Where snapshots come from: `PolicyLoader`."""
+    """A source of snapshots: `PolicyLoader`."""
 
     async def load(self) -> Loaded:
         """Load again. Raises InvalidDocument."""
@@ -45,17 +45,17 @@ class SnapshotSource(Protocol):
 
 
 class Governed(Protocol):
-    """What is governed."""
+    """The proxy, as far as a policy governs it."""
 
     def put_in_force(self, loaded: Loaded) -> None:
         """From now on this governs, in one step as far as requests can see."""
 
     def loads(self) -> Mapping[str, Load]:
-        """What each destination was sent since the start."""
+        """The attempts and requests of each destination since the start."""
 
 
 class Tell(Protocol):
-    """Where it is told: a level of `logging`, the event, and its fields."""
+    """The log: a level of `logging`, the event, and its fields."""
 
     def __call__(self, level: int, event: str, **fields: object) -> object:
         """Write one line."""
@@ -159,7 +159,7 @@ class PolicyUpdater:
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What an operator should know now, one line each."""
+        """The present warnings for operators, one line each."""
         loaded, found = self.loaded, list(self.loaded.warnings)
         if loaded.rollout is RolloutState.ABORTED:
             found.append(f"version {loaded.offered} was given up here: it amplified")

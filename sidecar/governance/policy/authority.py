@@ -13,7 +13,7 @@ from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.documents.yaml import Tree, parse
 
 FIXED_PLACE: Final = Path("/etc/sidecar/authority.yaml")
-"""Where it is looked for although nothing names it."""
+"""The file that is looked for although nothing names it."""
 VARIABLE: Final = "SIDECAR_AUTHORITY"
 """The environment variable that names it."""
 

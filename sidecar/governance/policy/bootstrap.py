@@ -54,7 +54,7 @@ class Bootstrap:
 
     sidecar: SidecarDocument
     tree: Tree
-    """What the file says, and what flags and variables say over it."""
+    """The file's values, and those of flags and variables laid over them."""
     content: bytes
     """The exact bytes of the file; none for flags."""
     file: Path | None
@@ -69,7 +69,7 @@ class Bootstrap:
 
     @property
     def policy(self) -> PolicySettings | None:
-        """Where the policy is; None when none is named."""
+        """The place of the policy; None when none is named."""
         if self.authority is not None:
             return self.authority.policy
         return None if self.sidecar.policy is UNSET else self.sidecar.policy
@@ -111,14 +111,14 @@ class Bootstrap:
 
 @dataclass(frozen=True, slots=True)
 class BootSource:
-    """Where the service's word is: its file, read again at each reload, and what flags and variables say over it."""
+    """The service's settings: its file, read again at each reload, and the flags and variables laid over it."""
 
     file: Path | None
     given: tuple[Given, ...] = ()
     optional: bool = False
     """Whether the file may be missing: it is then as if none were named."""
     warnings: tuple[str, ...] = ()
-    """What an operator should know about flags and variables, one line each."""
+    """Warnings for operators about flags and variables, one line each."""
 
     def read(self, content: bytes | None, findings: list[Finding]) -> Bootstrap:
         """The service's word, with the file's `content`; None where there is no file.

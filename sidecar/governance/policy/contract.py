@@ -30,7 +30,7 @@ from sidecar.governance.policy.waivers import Exemptions
 
 @dataclass(frozen=True, slots=True)
 class KeyProbe:
-    """How the service is asked about a key whose outcome is unknown. `path` has `{key}`; `after` is seconds."""
+    """The question to the service about a key whose outcome is unknown. `path` has `{key}`; `after` is seconds."""
 
     method: str
     path: str
@@ -70,12 +70,12 @@ class IngressRoute:
     match: RouteMatch
     contract: KeyContract | None
     resolution: Resolution | None = None
-    """How the contract came to its terms, layer by layer."""
+    """The layers that the terms come from."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyStore:
-    """Where keys are kept, and what holds for all routes: `kind` is sqlite, redis, postgres or memory.
+    """The store of keys, and the settings for all routes: `kind` is sqlite, redis, postgres or memory.
 
     Sizes are bytes, `lease` seconds. `place` is a path or a URL.
     """
@@ -90,7 +90,7 @@ class KeyStore:
 
 
 def key_store_of(settings: IngressKeySettings, path: Callable[[str], FilePath]) -> KeyStore:
-    """What `ingress.idempotency` says; `path` makes a written one absolute."""
+    """The store of `ingress.idempotency`; `path` makes a written path absolute."""
     store = settings.store
     kind = store.kinds[0] if store.kinds else "memory"
     written = getattr(store, kind)

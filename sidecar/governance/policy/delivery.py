@@ -1,4 +1,4 @@
-"""What a source hands over: the exact bytes of a policy, before anything in them is believed."""
+"""A policy as its source hands it over: the exact bytes, before anything in them is believed."""
 
 from dataclasses import dataclass
 

@@ -38,7 +38,7 @@ class GateGrant:
 
 @dataclass(frozen=True, slots=True)
 class GateRules:
-    """What the gate judges by."""
+    """The rules that the gate judges by."""
 
     document: GateDocument
     grants: Sequence[GateGrant]

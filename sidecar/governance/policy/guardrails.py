@@ -24,12 +24,12 @@ Their ceilings too, where a guardrail of the document leaves its own out and doe
 
 
 def bound_of(setting: str, guardrails: Mapping[str, Bound], *, by_platform: bool) -> Bound | None:
-    """What bounds a setting in `destinations` of the policy (`by_platform`) and in every other place."""
+    """The bound of a setting in `destinations` of the policy (`by_platform`) and in every other place."""
     return None if by_platform and SETTINGS[setting].binds is not Binds.ALL else guardrails.get(setting)
 
 
 def settled_bound(setting: str, bound: Bound | None, value: object, place: str) -> Bound | None:
-    """What bounds a team where the platform says `value` about its destination, at `place`."""
+    """The bound of a team where the platform sets `value` for its destination, at `place`."""
     spec = SETTINGS[setting]
     if spec.binds is Binds.ALL or bound is None:
         return bound
@@ -122,7 +122,7 @@ def _reached(bound: Bound, guardrail: Guardrail, setting: str, path: Path, decod
 
 
 def item_type(info: inspect.Type) -> inspect.Type:
-    """What a list-valued setting is a list of; any other setting's own type."""
+    """The type of the items of a list-valued setting; any other setting's own type."""
     if isinstance(info, inspect.ListType):
         return info.item_type
     if isinstance(info, inspect.UnionType):

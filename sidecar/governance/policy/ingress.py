@@ -43,4 +43,4 @@ def _baseline() -> Resolution:
 
 
 INGRESS_BASELINE: Final = _baseline()
-"""What lies below `destinations.ingress` of a policy, and below `ingress.overrides`."""
+"""The values below `destinations.ingress` of a policy, and below `ingress.overrides`."""

@@ -48,9 +48,9 @@ class Platform:
     routes: Mapping[str, tuple[PlatformRoute, ...]] = field(default_factory=dict)
     """The routes of each destination that has any."""
     ingress: Layer | None = None
-    """What `destinations.ingress` says about the way to the service itself."""
+    """The settings of `destinations.ingress`, for the way to the service itself."""
     contract: Layer | None = None
-    """What `defaults.idempotency` says about the contract of the service's own routes."""
+    """The terms of `defaults.idempotency`, for the contract of the service's own routes."""
 
     @classmethod
     def read(cls, delivery: Delivery | None, findings: list[Finding]) -> "Platform":
@@ -114,7 +114,7 @@ class Platform:
         )
 
     def destination(self, name: str) -> Resolution:
-        """What the platform says about a destination, before the team's overrides."""
+        """The platform's settings for a destination, before the team's overrides."""
         return self.destinations.get(name, self.defaults)
 
 

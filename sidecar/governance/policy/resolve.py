@@ -38,7 +38,7 @@ class Source(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a number came from: its text as written, and where. `file` and `line` are None for the baseline.
+    """The origin of a number: its text as written, and where. `file` and `line` are None for the baseline.
 
     `exception` is the id of the exception that lets it past its guardrail, None for all others.
     """
@@ -67,14 +67,14 @@ class Layer:
     at: Path
 
     def path(self, setting: str) -> Path:
-        """Where `setting` stands, or would stand, in the document: a team's key contract beside its overrides."""
+        """The path of `setting` in the document, written or not: a team's key contract is beside its overrides."""
         if setting == "mode" and (*self.at, "mode") not in self.tree.lines and ("mode",) in self.tree.lines:
             return ("mode",)  # of the whole service
         beside = self.at[-1:] == ("overrides",) and setting.startswith("idempotency_key.")
         return (*(self.at[:-1] if beside else self.at), *setting.split("."))
 
     def origin(self, setting: str) -> Origin:
-        """Where the layer says `setting`."""
+        """The place at which the layer sets `setting`."""
         path = self.path(setting)
         return Origin(written(self.tree.at(path)), self.source, *self.tree.place(path))
 
@@ -101,7 +101,7 @@ class Resolution:
     excepted: Mapping[str, Excepted] = field(default_factory=dict)
     """The settings whose number, in force or set aside, depends on an exception."""
     below: "Resolution | None" = None
-    """What the last layer was laid over."""
+    """The resolution that the last layer was laid over."""
 
     def under(
         self,
@@ -161,7 +161,7 @@ class Resolution:
                 )
 
     def _bound(self, setting: str, layer: Layer, guardrails: Mapping[str, Bound]) -> Bound | None:
-        """What bounds the setting in `layer`: for a team the platform's word for the destination, where it counts."""
+        """The bound of the setting in `layer`: for a team the platform's value for the destination, where it counts."""
         binds = SETTINGS[setting].binds
         if binds is not Binds.ALL and held(given(layer.settings)[setting]) == self.values[setting]:
             return None  # what holds already may be said again
@@ -214,4 +214,4 @@ BASELINE: Final = Resolution(
     MappingProxyType({name: Origin(written(value), Source.BASELINE, None, None) for name, value in _BUILT_IN.items()}),
     DestinationPolicy(),
 )
-"""What the engine does when no document says anything."""
+"""The engine's values where no document gives others."""

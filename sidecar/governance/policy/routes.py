@@ -28,7 +28,7 @@ class PlatformRoute:
     layer: Layer
     resolution: Resolution
     wrong: tuple[Finding, ...] = ()
-    """What has been found wrong with it already."""
+    """The findings that there are about it already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class RouteSnapshot:
 
     @property
     def policy(self) -> DestinationPolicy:
-        """What its requests are governed by; budget, breaker and limit are the destination's."""
+        """The policy of its requests; budget, breaker and limit are the destination's."""
         return self.resolution.policy
 
 

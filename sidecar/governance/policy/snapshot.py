@@ -1,4 +1,4 @@
-"""What is in force: both documents, judged and compiled to one immutable value.
+"""The configuration in force: both documents, judged and compiled to one immutable value.
 
 Loading is one straight line: read once into memory, parse strictly, types, guardrails and exceptions, compile. Whoever
 holds a snapshot holds all of it; a reload makes another, and so does the instant at which an exception begins or ends.
@@ -61,11 +61,11 @@ class DestinationSnapshot:
     key: IdempotencyKeySettings
     """The contract about idempotency keys as the team wrote it; what is in force of it is in `policy`."""
     resolution: Resolution
-    """How it came to its settings, layer by layer."""
+    """The layers that its settings come from."""
     routes: tuple[RouteSnapshot, ...] = ()
     """Settings by method and path, the first that covers a request counts."""
     tls: Origination = USUAL
-    """How https endpoints are spoken to."""
+    """The TLS of connections to https endpoints."""
     left_out: tuple[Finding, ...] = ()
     """Overrides that are not in force: see `Snapshot.left_out`."""
 
@@ -104,7 +104,7 @@ class IngressSnapshot:
     policy: DestinationPolicy
     provenance: Mapping[str, Origin]
     resolution: Resolution
-    """How it came to its settings, layer by layer."""
+    """The layers that its settings come from."""
     routes: tuple[IngressRoute, ...] = ()
     """The first that matches a request is its route."""
     key_store: KeyStore | None = None
@@ -115,7 +115,7 @@ class IngressSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class TracesSnapshot:
-    """Where spans are sent, and the share of requests without a traceparent that begin a trace."""
+    """The receiver of spans, and the share of requests without a traceparent that begin a trace."""
 
     endpoint: str
     sample: float
@@ -150,7 +150,7 @@ class Snapshot:
     ingress: IngressSnapshot | None
     traces: TracesSnapshot | None
     warnings: tuple[str, ...]
-    """What works otherwise than one may think, one line each."""
+    """Warnings about settings that do not have the effect that their names suggest, one line each."""
     documents: "Documents"
     exceptions: tuple[Grant, ...]
     """Those of the policy that are for this service."""
@@ -177,7 +177,7 @@ class Snapshot:
 
     @property
     def resolutions(self) -> Mapping[str, Resolution]:
-        """How each destination, and each of its routes, came to its settings: `payments`, `payments.reports`.
+        """The resolution of each destination, and of each of its routes: `payments`, `payments.reports`.
 
         The way to the service is `ingress`.
         """
@@ -289,7 +289,7 @@ def compiled(bootstrap: Bootstrap, delivery: Delivery | None, findings: list[Fin
 
 
 def baseline(bootstrap: Bootstrap, now: datetime) -> Snapshot:
-    """What holds while no valid policy can be had: the compiled-in one, whatever the documents say.
+    """The snapshot while no valid policy can be had: the compiled-in one, whatever the documents say.
 
     Overrides that only the missing policy could allow are left out, and each is a warning.
     """
@@ -311,7 +311,7 @@ class Documents:
 
 
 def _resolved(documents: Documents, now: datetime, *, forgiving: bool = False) -> Snapshot:
-    """What the documents amount to at `now`; what is wrong is `left_out`.
+    """The snapshot of the documents at `now`; what is wrong is `left_out`.
 
     `forgiving` is as if no exception were over yet.
     """
@@ -437,7 +437,7 @@ def _ingress(documents: Documents, now: datetime, *, forgiving: bool) -> Ingress
 
 
 def _key_origins(name: str, key: IdempotencyKeySettings, tree: Tree | None) -> dict[str, Origin]:
-    """Where the numbers of the key contract that are no settings come from: the sidecar file, or nowhere."""
+    """The origins of the numbers of the key contract that are no settings: the sidecar file, or nowhere."""
     longest = str(key.with_preset.max_length)
     origin = Origin(longest, Source.BASELINE, None, None)
     for word in ("preset", "max_length"):

@@ -1,4 +1,4 @@
-"""What the documents say about TLS, as values; the certificates themselves are files, and read elsewhere."""
+"""TLS settings of the documents, as values; the certificates themselves are files, and read elsewhere."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from sidecar.governance.trust.certificates import CertificateFile, CertificateFi
 
 @dataclass(frozen=True, slots=True)
 class Origination:
-    """How https endpoints are spoken to. `server_name` None: each by its own host.
+    """The TLS of connections to https endpoints. `server_name` None: each by its own host.
 
     `verify` is True unless a live exception of the policy lets the destination go unverified.
     """
@@ -28,19 +28,19 @@ class Origination:
 
 
 USUAL: Final = Origination(CertificateFiles(), TlsVersion("1.2"))
-"""Where nothing is said: the system's authorities are trusted, and no certificate is shown."""
+"""The TLS where nothing is said: the system's authorities are trusted, and no certificate is shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Termination:
-    """How callers are spoken to. With authorities among the files they must show a certificate from one of them."""
+    """The TLS of callers. With authorities among the files they must show a certificate from one of them."""
 
     files: CertificateFiles
     min_version: TlsVersion
 
 
 def origination_of(name: str, settings: TlsSettings | UnsetType, bootstrap: Bootstrap, *, verify: bool) -> Origination:
-    """What the sidecar file says about the destination `name`."""
+    """The TLS settings of the sidecar file for the destination `name`."""
     if settings is UNSET:
         return replace(USUAL, verify=verify)
     here = ("destinations", name, "tls")
@@ -53,7 +53,7 @@ def origination_of(name: str, settings: TlsSettings | UnsetType, bootstrap: Boot
 
 
 def termination_of(settings: IngressTlsSettings, bootstrap: Bootstrap) -> Termination:
-    """What the sidecar file says about TLS towards callers."""
+    """The TLS settings of the sidecar file towards callers."""
     written = {"ca": settings.client_ca, "cert": settings.cert, "key": settings.key}
     return Termination(_files(bootstrap, ("ingress", "tls"), written, {"ca": "client_ca"}), settings.min_version)
 

@@ -1,4 +1,4 @@
-"""How much each exception is used: nobody gives up what nobody knows to be unused."""
+"""The use of each exception in requests, so that the unused ones are found and taken out."""
 
 from collections.abc import Mapping
 

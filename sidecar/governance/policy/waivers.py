@@ -23,7 +23,7 @@ from sidecar.governance.policy.engine_policy import engine_rule
 
 LONGEST = timedelta(days=90)
 LONGEST_HARD = timedelta(days=30)
-"""Where the guardrail's level is hard."""
+"""The longest life where the guardrail's level is hard."""
 APPROVERS_HARD = 2
 
 
@@ -40,15 +40,15 @@ class State(Enum):
 
 
 class Waiver(Protocol):
-    """What every exception says of itself, whatever it is from: a guardrail of a policy, or a rule of the gate."""
+    """The fields that every exception has: to a guardrail of a policy, or to a rule of the gate."""
 
     @property
     def owner(self) -> str:
-        """Who asked for it, and answers for it."""
+        """The person who asked for it, and answers for it."""
 
     @property
     def approved_by(self) -> list[str]:
-        """Who agreed."""
+        """The people who agreed."""
 
     @property
     def not_before(self) -> date:
@@ -65,7 +65,7 @@ def live(exception: Waiver, now: datetime) -> bool:
 
 
 def state_of(exception: Waiver, now: datetime) -> State:
-    """What `live` says, and on which side of its life an exception is that is not."""
+    """The state of an exception at `now`: live, or before or after its life."""
     if live(exception, now):
         return State.LIVE
     return State.PENDING if now < begins_at(exception) else State.EXPIRED
@@ -82,7 +82,7 @@ def ends_at(exception: Waiver) -> datetime:
 
 
 def life_rule(exception: Waiver, bound: str, now: datetime) -> str | None:
-    """What is to be known about the life of an exception at `now`; None where there is nothing.
+    """The note about the life of an exception at `now`; None where there is nothing to say.
 
     `bound` is what holds again when it is over, as in `the guardrail`.
     """
@@ -139,7 +139,7 @@ class Grant:
 
     @property
     def id(self) -> str:
-        """What it is called."""
+        """The exception's id."""
         return self.exception.id
 
     def __str__(self) -> str:
@@ -148,7 +148,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What the exceptions of a policy say about a value that is past its guardrail.
+    """The decision of a policy's exceptions about a value that is past its guardrail.
 
     With a `grant` the value stands or falls by it: in force while LIVE, held back while PENDING. `reason` says why a
     value that is neither is refused, as far as an exception comes near; empty when none does.
@@ -233,7 +233,7 @@ def services_of(exception: PolicyException) -> frozenset[str]:
 
 
 def _places(tree: Tree) -> Iterator[tuple[Path, object]]:
-    """Where each exception is written, with its id, in order: the broken ones are written too."""
+    """The place of each exception, with its id, in order: also of the broken ones."""
     listed = tree.at(("exceptions",)) if ("exceptions",) in tree.lines else []
     for index, entry in enumerate(listed if isinstance(listed, list) else []):
         yield ("exceptions", index), entry.get("id") if isinstance(entry, dict) else None
@@ -282,7 +282,7 @@ def _person(name: str) -> str:
 
 
 def _shortfall(grant: Grant, state: State) -> str:
-    """Why an exception of one's own does not help."""
+    """The reason why an exception of one's own does not help."""
     match state:
         case State.LIVE:
             return f"{grant} goes to {written(grant.value)} only"

@@ -40,7 +40,7 @@ _GATE_KEYS = frozenset(field.encode_name for field in structs.fields(GateDocumen
 
 
 class DocumentKind(Enum):
-    """What a file turned out to be."""
+    """The kinds of files."""
 
     POLICY = "policy"
     SIDECAR = "sidecar file"
@@ -75,7 +75,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What came of it. Findings are refused by every sidecar; notes are for people."""
+    """The result of a check. Findings are refused by every sidecar; notes are for people."""
 
     documents: tuple[Judged, ...]
     findings: tuple[Finding, ...]
@@ -83,7 +83,7 @@ class Judgement:
 
 
 def kind_of(candidate: Candidate) -> DocumentKind:
-    """What a file is, by its keys; by its name where it has none, or can not be parsed.
+    """The kind of a file, by its keys; by its name where it has none, or can not be parsed.
 
     What was only found in a directory is a document of ours when it has more keys of ours than of others.
     """
@@ -326,7 +326,7 @@ def _timeout_notes(policy: DestinationPolicy, provenance: Mapping[str, Origin]) 
 
 
 def _grant_notes(platform: Platform, users: Sequence[Snapshot], now: datetime) -> Iterator[Finding]:
-    """What is to be known about each exception. `users` are the services whose sidecar files are here too."""
+    """The notes about each exception. `users` are the services whose sidecar files are here too."""
     for grant in platform.grants:
         for field, rule in _grant_rules(grant, platform, users, now):
             yield Finding(grant.file, grant.line, field, rule, rule_id=RuleId.EXCEPTION_LIFE)

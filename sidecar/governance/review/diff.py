@@ -1,4 +1,4 @@
-"""What a change of the policy does: which numbers it loosens, which it tightens, and for which services.
+"""The effect of a policy change: which numbers it loosens, which it tightens, and for which services.
 
 Looser is what lets more load or less care through. A change that does so without a rise of `version` is a finding: the
 fleet, its metrics and its signatures tell policies apart by that number.
@@ -26,7 +26,7 @@ EVERY_SERVICE: Final = "every service"
 
 
 class Effect(Enum):
-    """What a change does."""
+    """The direction of a change."""
 
     LOOSENS = "loosens"
     TIGHTENS = "tightens"
@@ -94,7 +94,7 @@ def compare(old: Platform, new: Platform, now: datetime) -> Comparison:
 
 
 def effect_of(setting: str, before: object, after: object) -> Effect:
-    """What it does to a setting to go from one value to another."""
+    """The effect of changing a setting from one value to another."""
     spec = SETTINGS[setting]
     if spec.looser is Looser.NEITHER:
         return Effect.CHANGES

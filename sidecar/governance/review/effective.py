@@ -1,4 +1,4 @@
-"""What a change of the policy comes to: each number that is in force for a service before and after, where they differ.
+"""The effect of a policy change on services: each number in force before and after, where they differ.
 
 A guardrail, a default and an exception say what may be. Only together with the services' own files do they say what is.
 """
@@ -30,7 +30,7 @@ class EffectiveChange:
 
 @dataclass(frozen=True, slots=True)
 class ServiceEffect:
-    """What one service gets. `refused` is why its sidecars would not take the new policy, or nothing.
+    """The change for one service. `refused` has the findings for which its sidecars would not take the new policy.
 
     With `refused_before` they did not take the old one either: then there is nothing to compare with.
     """
@@ -44,7 +44,7 @@ class ServiceEffect:
 
 
 def effects(old: Platform, new: Platform, services: Iterable[Bootstrap], now: datetime) -> Iterator[ServiceEffect]:
-    """What the step from `old` to `new` is to each of the services, at `now`."""
+    """The effect of the step from `old` to `new` on each of the services, at `now`."""
     for bootstrap in services:
         before, after = _under(old, bootstrap, now), _under(new, bootstrap, now)
         changes: tuple[EffectiveChange, ...] = ()
@@ -61,7 +61,7 @@ def effects(old: Platform, new: Platform, services: Iterable[Bootstrap], now: da
 
 
 def _under(platform: Platform, bootstrap: Bootstrap, now: datetime) -> Snapshot | tuple[Finding, ...]:
-    """What is in force under this policy, or why nothing is."""
+    """The snapshot in force under this policy, or the findings that prevent one."""
     assert platform.tree is not None
     try:
         return compiled(bootstrap, Delivery(platform.tree.file, platform.content), [], now)

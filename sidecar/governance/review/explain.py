@@ -1,4 +1,4 @@
-"""Why a number is what it is: every word about it, from the compiled-in one up, and what bounds it."""
+"""The explanation of a number: every layer that sets it, from the compiled-in one up, and its bound."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ def explain_destination(snapshot: Snapshot, destination: DestinationSnapshot) ->
 
 
 def explain_call_route(snapshot: Snapshot, route: RouteSnapshot) -> Iterator[Explanation]:
-    """What a route is for, and every number that may differ by route."""
+    """The match of a route, and every number that may differ by route."""
     step = Step(route.origin, "in force")
     yield Explanation("match", route.origin, SIDECAR_MEANINGS["destinations.*.routes[].match"], (step,), None, None)
     for explanation in explain_settings(snapshot, route.resolution):

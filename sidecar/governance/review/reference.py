@@ -54,7 +54,7 @@ def reference() -> str:
 
 
 def bounds_of(setting: str) -> str:
-    """What the engine says that a setting may be, whatever the others are; a dash where it says nothing."""
+    """The engine's bounds of a setting, whatever the others are; a dash where it has none."""
     rules = dict.fromkeys(
         broken.rule for value in _extremes(setting) if (broken := engine_rule(setting, value)) is not None
     )

@@ -18,7 +18,7 @@ from sidecar.governance.review.check import DocumentKind, Judged, Judgement
 
 
 class ReportedRule(Protocol):
-    """What a report says of a kind of finding."""
+    """The description of a kind of finding in a report."""
 
     @property
     def id(self) -> str:
@@ -26,11 +26,11 @@ class ReportedRule(Protocol):
 
     @property
     def summary(self) -> str:
-        """What is wrong, in a sentence."""
+        """The fault, in a sentence."""
 
     @property
     def advice(self) -> str:
-        """What mends it."""
+        """The remedy."""
 
     @property
     def note(self) -> bool:

@@ -29,7 +29,7 @@ class CertificateFile:
     field: str = field(compare=False)
 
     def finding(self, rule: str, rule_id: RuleId = RuleId.VALUE) -> Finding:
-        """What is wrong with it, told of the document that names it."""
+        """A finding about the file, at the place of the document that names it."""
         return Finding(self.document, self.line, self.field, rule, shown(self.written), rule_id)
 
 
@@ -48,7 +48,7 @@ class CertificateFiles:
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """What the files of one block held, in PEM. Contexts are made of these bytes and of nothing read later."""
+    """The contents of the files of one block, in PEM. Contexts are made of these bytes and of nothing read later."""
 
     ca: bytes | None = None
     cert: bytes | None = None
@@ -66,7 +66,7 @@ class Certificates:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What reading the files again came to: which have other contents now, and what is wrong with which others."""
+    """The result of reading the files again: those with other contents, and the findings about the others."""
 
     renewed: tuple[CertificateFiles, ...]
     findings: tuple[Finding, ...]
@@ -81,7 +81,7 @@ class CertificateStore:
         """Renewals since the start: files read with other contents than before, all of them good."""
         self.failures = 0
         self.findings: tuple[Finding, ...] = ()
-        """What was wrong when the files were read last; the last good contents are in use then."""
+        """The findings of the last reading; while there are any, the last good contents are in use."""
 
     def __getitem__(self, files: CertificateFiles) -> Certificates:
         return self._good[files]

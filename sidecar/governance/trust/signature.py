@@ -1,4 +1,4 @@
-"""Who stands behind a document: detached signatures over its exact bytes, N of the M keys that are pinned.
+"""Detached signatures over the exact bytes of a document, of N of the M keys that are pinned.
 
 A signature file has one line for each signer, JSON with two members:
 
@@ -73,7 +73,7 @@ def require_extra() -> None:
 
 
 def message(kind: str, content: bytes) -> bytes:
-    """What is signed for a document of this kind."""
+    """The bytes that are signed for a document of this kind."""
     return b"\0".join((_DOMAIN, kind.encode("ascii"), hashlib.sha256(content).digest()))
 
 
@@ -145,7 +145,7 @@ def written(signatures: Sequence[Signature]) -> bytes:
 
 
 def _standing(signatures: Sequence[Signature], valid: Sequence[str], keys: Mapping[str, PublicKey]) -> str:
-    """What there is instead: "ann-2026 (valid), bob-2026 (not of these bytes), eve (not pinned)"."""
+    """The signatures that are there: "ann-2026 (valid), bob-2026 (not of these bytes), eve (not pinned)"."""
     words = {}
     for signature in signatures:
         known = "not of these bytes" if signature.key in keys else "not pinned"

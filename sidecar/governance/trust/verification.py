@@ -29,7 +29,7 @@ def is_signed(key: bytes, signature: bytes, message: bytes) -> bool:
 
 
 def verified(claims: Sequence[Claim]) -> list[bool]:
-    """Which of the claims are true, here where the cryptography is loaded already or no process can be had."""
+    """The truth of each claim, found here where the cryptography is loaded already or no process can be had."""
     if "cryptography" not in sys.modules and sys.executable:
         try:
             return apart(claims)
@@ -39,7 +39,7 @@ def verified(claims: Sequence[Claim]) -> list[bool]:
 
 
 def apart(claims: Sequence[Claim]) -> list[bool]:
-    """Which of the claims are true, as another process finds. Raises OSError, SubprocessError and ValueError."""
+    """The truth of each claim, found by another process. Raises OSError, SubprocessError and ValueError."""
     asked = "".join(f"{key.hex()} {signature.hex()} {message.hex()}\n" for key, signature, message in claims)
     lines = subprocess.run(  # noqa: S603 - ourselves
         [sys.executable, "-I", "-S", __file__, *filter(None, sys.path)],

@@ -20,7 +20,7 @@ class MemoryStore:
         """There is nothing to open."""
 
     async def close(self) -> None:
-        """What was swapped is kept for as long as the store itself."""
+        """Do nothing: swapped records live as long as the store object."""
 
     async def swap(self, key: bytes, expected: KeyRecord | None, record: KeyRecord) -> Swapped:
         """See `store.Store`."""

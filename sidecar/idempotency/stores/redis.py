@@ -59,7 +59,7 @@ local time = redis.call('TIME')
 return {1, redis.call('GET', KEYS[1]), redis.call('EXISTS', KEYS[2]), time[1], time[2]}
 """
 _DIGESTS: Final = {script: sha1(script.encode(), usedforsecurity=False).hexdigest() for script in (_SWAP, _READ)}
-"""What Redis knows a script by."""
+"""The SHA-1 by which Redis knows each script."""
 
 _Arguments = tuple[bytes | float | str, ...]
 

@@ -152,7 +152,7 @@ class SqliteStore:
                 db.close()
 
     def _taken(self) -> tuple[list[_Job], bool]:
-        """What waits, at least one, and whether there may be more."""
+        """The waiting jobs, at least one, and whether there may be more."""
         job = self._jobs.get()
         jobs: list[_Job] = []
         while job is not None:
