@@ -19,7 +19,7 @@ Sockets = Mapping[str, Collection[tuple[str, int]]]
 """The addresses and ports of each destination."""
 
 _EVERY_SECONDS: Final = 10.0
-_TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _MAX_BYTES: Final = 4 << 20
 """Of each table: 25,000 sockets. What is beyond is not looked at."""
 _OPEN: Final = {b"01", b"02"}
@@ -66,18 +66,18 @@ def bypassing(
             if len(fields) < 8 or fields[3] not in _OPEN:
                 continue
             if fields[1][-4:] in ours:
-                intercepted.add(_address(fields[2]))
+                intercepted.add(table_address(fields[2]))
             elif fields[2][-4:] in wanted and int(fields[7]) != uid:
-                name = owners.get(_address(fields[2]))
+                name = owners.get(table_address(fields[2]))
                 if name is not None:
-                    found.append((_address(fields[1]), name))
+                    found.append((table_address(fields[1]), name))
     for local, name in found:
         if local not in intercepted:
             counts[name] += 1
     return counts
 
 
-def _address(field: bytes) -> tuple[str, int]:
+def table_address(field: bytes) -> tuple[str, int]:
     """`0100007F:1F90` as ("127.0.0.1", 8080): words of 32 bits in the machine's own order."""
     host, _, port = field.partition(b":")
     words = struct.pack(f"={len(host) // 8}I", *(int(host[at : at + 8], 16) for at in range(0, len(host), 8)))
@@ -87,7 +87,7 @@ def _address(field: bytes) -> tuple[str, int]:
 
 def _sampled(sockets: Sockets, interception_ports: Collection[int]) -> dict[str, int]:
     tables = []
-    for file in _TABLES:
+    for file in TABLES:
         try:
             with file.open("rb") as stream:
                 tables.append(stream.read(_MAX_BYTES))

@@ -15,6 +15,7 @@ _COMMANDS: Final = {
     "demo": "Show what retries do to a dependency that blips, with and without the sidecar.",
     "intercept": "Redirect a service's calls to the sidecar by rules of the kernel.",
     "health": "Say whether a running sidecar is ready, for probes.",
+    "doctor": "Say what is wrong with a sidecar here, why it matters, and its cure.",
     "top": "Show what a running sidecar does, in the terminal.",
     "report": "Tell an incident on one page, for those who were not there.",
     "init": "Write a commented sidecar file and policy to begin with.",

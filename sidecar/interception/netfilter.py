@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from sidecar.interception.redirection import CHAIN, IPTABLES_JUMP, NFT_REMOVAL, Redirection
+from sidecar.interception.redirection import CHAIN, IPTABLES_JUMP, NFT_REMOVAL, TABLE, Redirection
 
 _TIMEOUT_SECONDS: Final = 30
 _IPV6_INTERFACES: Final = Path("/proc/net/if_inet6")
@@ -50,6 +50,20 @@ def remove(backend: str) -> None:
             _run([*nat, "-X", CHAIN])
 
 
+def rules_here() -> str | None:
+    """Our rules as the tool that is installed lists them; None where there are none. Raises RulesRefused."""
+    if backend_here() == "nft":
+        listed = _called(["nft", "list", "tables"], None)
+        _require(listed, "nft")
+        if f"table inet {TABLE}\n" not in listed.stdout:
+            return None
+        listed = _called(["nft", "list", "table", "inet", TABLE], None)
+    else:
+        _require(_called([_TOOLS[4], "--wait", "-t", "nat", "-S", IPTABLES_JUMP[0]], None), _TOOLS[4])
+        listed = _called([_TOOLS[4], "--wait", "-t", "nat", "-S", CHAIN], None)
+    return None if listed.returncode else listed.stdout
+
+
 def _versions() -> list[int]:
     """Those of IP that this network namespace speaks."""
     try:
@@ -63,11 +77,14 @@ def _succeeds(command: list[str]) -> bool:
 
 
 def _run(command: list[str], text: str | None = None) -> None:
-    done = _called(command, text)
+    _require(_called(command, text), command[0])
+
+
+def _require(done: subprocess.CompletedProcess[str], tool: str) -> None:
     if done.returncode:
         said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
         cure = "; it needs the capability NET_ADMIN" if "not permitted" in said or "must be root" in said else ""
-        raise RulesRefused(f"{command[0]}: {said}{cure}")
+        raise RulesRefused(f"{tool}: {said}{cure}")
 
 
 def _called(command: list[str], text: str | None) -> subprocess.CompletedProcess[str]:

@@ -148,6 +148,8 @@ class LiveDocument(Struct, frozen=True):
     history: Rows
     observing: dict[str, str] = {}
     """A sentence for each destination whose policy is only observed, by its name."""
+    bypassing: dict[str, int] = {}
+    """Open connections of the service that go straight to a destination, past the sidecar, by its name."""
 
 
 def fetch(admin: Address, seconds: int) -> bytes:

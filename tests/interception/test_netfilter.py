@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.doctor.rules import Rules, read_rules
 from sidecar.interception import netfilter
 from sidecar.interception.netfilter import RulesRefused
 from sidecar.interception.redirection import Redirection
@@ -62,6 +63,25 @@ print(subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True)
     done = subprocess.run([*_IN_A_NAMESPACE, script], capture_output=True, text=True, timeout=60, check=False)
 
     assert done.stdout.split() == ["table", "inet", "mine", "{", "}"], done.stderr
+
+
+@pytest.mark.parametrize("hidden", ["", "nft"])
+def test_the_rules_in_force_are_listed(hidden: str) -> None:
+    script = """
+import shutil, sys
+from sidecar.interception import netfilter
+from sidecar.interception.redirection import Redirection
+which = shutil.which
+shutil.which = lambda tool: None if tool == sys.argv[1] else which(tool)
+print(netfilter.rules_here())
+netfilter.write(Redirection((80, 8080), 65532, 16007), netfilter.backend_here())
+print("====", netfilter.rules_here())
+"""
+    done = subprocess.run([*_IN_A_NAMESPACE, script, hidden], capture_output=True, text=True, timeout=60, check=False)
+
+    before, after = done.stdout.split("====")
+    assert before == "None\n", done.stderr
+    assert read_rules(after) == Rules((80, 8080), 65532, 16007)
 
 
 def test_without_the_capability_it_says_which_is_missing() -> None:

@@ -1,0 +1,3 @@
+from tests.governance.conftest import loading
+
+__all__ = ["loading"]
