@@ -1,6 +1,7 @@
 """The ingress gate of a snapshot, with the store that its documents name."""
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sidecar.app.key_probes import KeyProbes
-from sidecar.governance.policy.contract import KeyStore
+from sidecar.governance.policy.contract import IngressRoute, KeyStore
 from sidecar.governance.policy.snapshot import IngressSnapshot
 from sidecar.idempotency.answer import AnswerSeal
 from sidecar.idempotency.gate import IngressGate
@@ -19,6 +20,7 @@ from sidecar.idempotency.stores.memory import MemoryStore
 
 _REOPEN_SECONDS: Final = 2.0
 _PURGE_SECONDS: Final = 30.0
+_KEY_FILE_SECONDS: Final = 2.0
 _PURGED_AT_ONCE: Final = 1000
 _SILENCE_SECONDS: Final = 60.0
 _SHOWN_BYTES: Final = 200
@@ -78,11 +80,8 @@ def gate_of(ingress: IngressSnapshot | None) -> IngressGate | None:
     )
 
 
-class UndeclaredLog:
-    """Says which requests with side effects no route declares: one line a minute at most, with how many there were.
-
-    The path is the caller's: it is cut, and stands in the log alone, never in a metric.
-    """
+class SeldomLog:
+    """Lines of which there is one a minute at most, with how many there would have been."""
 
     def __init__(self, tell: Tell, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` gives seconds."""
@@ -91,29 +90,93 @@ class UndeclaredLog:
         self._silent_until = 0.0
         self._unsaid = 0
 
-    def __call__(self, method: bytes, path: bytes) -> None:
-        """One more such request."""
+    def _say(self, level: str, event: str, counted: str, **fields: object) -> None:
         self._unsaid += 1
         now = self._clock()
         if now < self._silent_until:
             return
-        said = {"method": method.decode("ascii", "replace"), "path": path[:_SHOWN_BYTES].decode("ascii", "replace")}
-        self._tell("warning", "request_undeclared", **said, requests=self._unsaid)
+        self._tell(level, event, **fields, **{counted: self._unsaid})
         self._silent_until = now + _SILENCE_SECONDS
         self._unsaid = 0
 
 
-class GateKeeping:
-    """The background work of a gate: opens its store, and drops what has expired."""
+class UndeclaredLog(SeldomLog):
+    """Says which requests with side effects no route declares.
 
-    def __init__(self, gate: IngressGate, tell: Tell, probes: KeyProbes | None = None) -> None:
-        """`tell` writes a line of the log: a level, an event, and fields; `probes` ask the service."""
+    The path is the caller's: it is cut, and stands in the log alone, never in a metric.
+    """
+
+    def __call__(self, method: bytes, path: bytes) -> None:
+        """One more such request."""
+        word, shown = method.decode("ascii", "replace"), path[:_SHOWN_BYTES].decode("ascii", "replace")
+        self._say("warning", "request_undeclared", "requests", method=word, path=shown)
+
+
+class UnreadableLog(SeldomLog):
+    """Says that kept answers can not be read."""
+
+    def __call__(self, route: IngressRoute, digest: bytes, why: str) -> None:
+        """One more such answer; `digest` is what its key is known by."""
+        fields = {"route": route.name, "id": digest.hex(), "reason": why}
+        self._say("error", "idempotency_answer_unreadable", "answers", **fields)
+
+
+class KeyFile:
+    """The file with the keys of answers, read again when it has changed.
+
+    One that can not be read or used changes nothing: the keys before it stay in force, and it is said once.
+    """
+
+    def __init__(self, gate: IngressGate, settings: KeyStore, tell: Tell) -> None:
+        """Raises UnfitStore."""
         self._gate = gate
+        self._settings = settings
+        self._tell = tell
+        self._seen = self._content()
+        gate.seal = seal_of(settings)  # read after what it is compared with, so that no change in between is missed
+
+    def follow(self) -> None:
+        """Take on what the file says now."""
+        content = self._content()
+        if content == self._seen:
+            return
+        self._seen = content
+        try:
+            self._gate.seal = seal_of(self._settings)
+        except UnfitStore as error:
+            self._tell("error", "idempotency_keys_refused", reason=str(error))
+        else:
+            self._tell("info", "idempotency_keys_read", file=str(self._settings.encryption_key_file))
+
+    def _content(self) -> bytes:
+        """A digest of it; b"" where it can not be read."""
+        file = self._settings.encryption_key_file
+        assert file is not None
+        try:
+            return hashlib.sha256(file.read_bytes()).digest()
+        except OSError:
+            return b""
+
+
+class GateKeeping:
+    """The background work of a gate: opens its store, follows its key file, and drops what has expired."""
+
+    def __init__(
+        self, gate: IngressGate, tell: Tell, probes: KeyProbes | None = None, settings: KeyStore | None = None
+    ) -> None:
+        """`tell` writes a line of the log: a level, an event, and fields; `probes` ask the service.
+
+        `settings` name the key file; None: there is none.
+        """
+        self._gate = gate
+        self._keys = None if settings is None or settings.encryption_key_file is None else KeyFile(gate, settings, tell)
+        self._following: asyncio.Task[None] | None = None
         self._tell = tell
         self._probes = probes
         if probes is not None:
             gate.on_unknown = probes.ask
         gate.on_undeclared = UndeclaredLog(tell)
+        gate.on_unreadable = UnreadableLog(tell)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -123,16 +186,25 @@ class GateKeeping:
         """
         is_open = await self._open(first=True)
         self._task = asyncio.get_running_loop().create_task(self._run(is_open=is_open))
+        if self._keys is not None:
+            self._following = asyncio.get_running_loop().create_task(self._follow(self._keys))
 
     async def stop(self) -> None:
         """Let go of the store."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        for task in (self._task, self._following):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
         if self._probes is not None:
             await self._probes.close()
         await self._gate.close()
+
+    async def _follow(self, keys: KeyFile) -> None:
+        """Polled and not watched: a mounted secret is a link that is replaced, and nothing waits for it."""
+        while True:
+            await asyncio.sleep(_KEY_FILE_SECONDS)
+            await asyncio.to_thread(keys.follow)
 
     async def _open(self, *, first: bool) -> bool:
         try:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from sidecar.governance.policy.contract import KeyProbe
-from sidecar.idempotency.answer import StoredAnswer, answer_of, encode_answer, kept_fields
+from sidecar.idempotency.answer import StoredAnswer, answer_of, kept_fields
 from sidecar.idempotency.gate import IngressGate, ProbeOutcome, UnknownKey
 from sidecar.idempotency.ledger import LedgerRuling, Resolve
 from sidecar.idempotency.store import StoreUnavailable
@@ -88,7 +88,7 @@ class KeyProbes:
             else:
                 return ProbeOutcome.UNDECIDED
             applied = outcome is ProbeOutcome.APPLIED
-            stored = encode_answer(answer, unknown.digest, self._gate.seal) if applied else b""
+            stored = self._gate.kept(unknown.route, answer, unknown.digest) if applied else b""
             why = f"{probe.method} answered {answer.status}"
             event = Resolve(applied, BY, why, answer.status if applied else 0, stored)
             settled = await self._gate.register.apply(unknown.digest, event)

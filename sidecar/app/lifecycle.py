@@ -82,7 +82,10 @@ class Sidecar:
         self._context = ProxyContext(loop, Recorders(access_log, history))
         self._lag = LoopLag(loop, time.monotonic)
         gate = gate_of(loaded.snapshot.ingress)
-        self._gate_keeping = None if gate is None else GateKeeping(gate, self._tell, KeyProbes(gate, self._service))
+        self._gate_keeping = None
+        if gate is not None and loaded.snapshot.ingress is not None:
+            probes = KeyProbes(gate, self._service)
+            self._gate_keeping = GateKeeping(gate, self._tell, probes, loaded.snapshot.ingress.key_store)
         self.route_table = RouteTable(self._context, certificates, loaded.snapshot, gate)
         self._sampler = Sampler(loop, history, lambda: self.route_table.destinations)
         self._background = BackgroundTasks(BACKGROUND_TASKS, log.logger.log)

@@ -1,15 +1,18 @@
 """The operators' work on keys: look at one, list those whose outcome is unknown, settle them, erase what they hold."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sidecar.governance.policy.contract import IngressRoute
-from sidecar.idempotency.answer import answer_of, encode_answer
+from sidecar.idempotency.answer import answer_of
 from sidecar.idempotency.gate import IngressGate, key_of_written, scope_digest
+from sidecar.idempotency.json_redaction import REDACTED
 from sidecar.idempotency.ledger import Erase, LedgerRuling, Resolve
 from sidecar.idempotency.record import KeyRecord, KeyState
 
+SALT_BYTES = 16
 _MOST_UNKNOWN = 1000
 _MOST_LISTED = 100_000
 
@@ -33,8 +36,10 @@ class KeyResolution:
 class KeyDesk:
     """Works on the keys of one gate. All raise StoreUnavailable."""
 
-    def __init__(self, gate: IngressGate) -> None:
+    def __init__(self, gate: IngressGate, chance: Callable[[int], bytes] = os.urandom) -> None:
+        """`chance` gives so many random bytes."""
         self._gate = gate
+        self._chance = chance
 
     def key_of(self, route_name: str, written: str, scope: Mapping[str, Sequence[str]]) -> bytes:
         """The 32 bytes that a key is known by. `scope` has the values of the route's scope headers.
@@ -79,14 +84,24 @@ class KeyDesk:
 
     async def resolve(self, key: bytes, resolution: KeyResolution) -> dict[str, object]:
         """Settle an unknown outcome. Raises NoSuchKey where it is not unknown."""
+        found = await self._gate.register.read(key)
+        route = None if found is None else self._named(found.route)
+        hidden = frozenset() if route is None or route.contract is None else route.contract.redaction.words
         answer = b""
         if resolution.applied:
             line = f"{resolution.status} Resolved".encode("ascii")
             fields = f"Content-Type: {resolution.content_type}\r\n".encode("latin-1") if resolution.body else b""
             kept = answer_of(resolution.status, line, fields, resolution.body.encode())
-            answer = encode_answer(kept, key, self._gate.seal)
+            answer = self._gate.kept(route, kept, key)
         status = resolution.status if resolution.applied else 0
-        event = Resolve(resolution.applied, resolution.by, resolution.why, status, answer)
+        event = Resolve(
+            resolution.applied,
+            REDACTED if "by" in hidden else resolution.by,
+            REDACTED if "why" in hidden else resolution.why,
+            status,
+            answer,
+            self._chance(SALT_BYTES),
+        )
         applied = await self._gate.register.apply(key, event)
         if applied.ruling is not LedgerRuling.DONE or applied.record is None:
             state = "nothing is known of it" if applied.record is None else f"it is {applied.record.state.value}"
@@ -107,10 +122,13 @@ class KeyDesk:
         return len(found)
 
     def _route(self, name: str) -> IngressRoute:
-        for route in self._gate.routes:
-            if route.name == name and route.contract is not None:
-                return route
-        raise NoSuchKey(f"no route with a contract is called {name!r}")
+        route = self._named(name)
+        if route is None:
+            raise NoSuchKey(f"no route with a contract is called {name!r}")
+        return route
+
+    def _named(self, name: str) -> IngressRoute | None:
+        return next((route for route in self._gate.routes if route.name == name and route.contract is not None), None)
 
 
 def view_of_key(key: bytes, record: KeyRecord, now: float) -> dict[str, object]:

@@ -12,7 +12,14 @@ from typing import Final
 
 from sidecar.governance.documents.route_match import path_of
 from sidecar.governance.policy.contract import IngressRoute, KeyContract
-from sidecar.idempotency.answer import AnswerSeal, StoredAnswer, UnreadableAnswer, decode_answer, encode_answer
+from sidecar.idempotency.answer import (
+    AnswerSeal,
+    StoredAnswer,
+    UnreadableAnswer,
+    decode_answer,
+    encode_answer,
+    redacted_answer,
+)
 from sidecar.idempotency.fingerprint import RequestBody, fingerprint_of
 from sidecar.idempotency.key import MalformedKey, digest_of_parts, field_values, parse_key, text_key
 from sidecar.idempotency.ledger import Complete, Doubt, Event, KeyClaim, LedgerRuling, Release, Renew
@@ -35,6 +42,8 @@ class KeyOutcome(Enum):
 
     NEW = "new"
     REPLAYED = "replayed"
+    UNREADABLE = "unreadable"
+    """Replayed by its status alone: the answer is encrypted with a key that is gone, or damaged."""
     IN_FLIGHT = "in_flight"
     KEY_REUSED = "key_reused"
     OUTCOME_UNKNOWN = "outcome_unknown"
@@ -89,10 +98,14 @@ class KeyRefusal:
 
 @dataclass(frozen=True, slots=True)
 class KeyReplay:
-    """The answer that the first request got. None: it is not kept any more, but `status` is."""
+    """The answer that the first request got. None: it is not kept any more, but `status` is.
+
+    `unreadable`: it is kept, and encrypted with a key that is gone, or damaged.
+    """
 
     status: int
     answer: StoredAnswer | None
+    unreadable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +146,7 @@ class KeyRun:
 
     async def complete(self, answer: StoredAnswer) -> bool:
         """The service has answered for good."""
-        stored = encode_answer(answer, self._key, self._gate.seal)
+        stored = self._gate.kept(self.route, answer, self._key)
         return await self._end(Complete(self._held, answer.status, stored), KeyOutcome.COMPLETED)
 
     async def release(self, why: str) -> bool:
@@ -142,7 +155,7 @@ class KeyRun:
 
     async def doubt(self, why: str, answer: StoredAnswer | None = None) -> bool:
         """It may have been done. `answer` is the error that the caller gets."""
-        stored = b"" if answer is None else encode_answer(answer, self._key, self._gate.seal)
+        stored = b"" if answer is None else self._gate.kept(self.route, answer, self._key)
         status = 0 if answer is None else answer.status
         done = await self._end(Doubt(self._held, why, status, stored), KeyOutcome.UNKNOWN)
         if self._unknown is not None:
@@ -213,6 +226,8 @@ class IngressGate:
         self._chance = chance
         self.on_unknown: Callable[[UnknownKey], None] | None = None
         """Is told of keys whose outcome is unknown, on routes whose service may be asked."""
+        self.on_unreadable: Callable[[IngressRoute, bytes, str], None] | None = None
+        """Is told of kept answers that can not be read: the route, what the key is known by, and why."""
         self.undeclared: dict[str, int] = {}
         """Requests with side effects that no route declares, by method."""
         self.on_undeclared: Callable[[bytes, bytes], None] | None = None
@@ -255,6 +270,13 @@ class IngressGate:
             if self.on_undeclared is not None:
                 self.on_undeclared(method, path)
         return None
+
+    def kept(self, route: IngressRoute | None, answer: StoredAnswer, key: bytes) -> bytes:
+        """The answer as the store is given it: redacted as its route says (None: it is gone), and encrypted."""
+        redaction = None if route is None or route.contract is None else route.contract.redaction
+        if redaction is not None:
+            answer = redacted_answer(answer, redaction)
+        return encode_answer(answer, key, self.seal)
 
     async def close(self) -> None:
         """Let go of the store."""
@@ -382,11 +404,15 @@ class IngressGate:
             task.add_done_callback(self._withdrawals.discard)
 
     def _replay(self, route: IngressRoute, digest: bytes, record: KeyRecord, outcome: KeyOutcome) -> KeyReplay:
-        self.count(route, outcome)
         try:
             answer = decode_answer(record.answer, digest, self.seal)
-        except UnreadableAnswer:
-            answer = None
+        except UnreadableAnswer as error:
+            # It was run: whatever became of its answer, it is not run again.
+            self.count(route, KeyOutcome.UNREADABLE)
+            if self.on_unreadable is not None:
+                self.on_unreadable(route, digest, str(error))
+            return KeyReplay(record.status or 200, None, unreadable=True)
+        self.count(route, outcome)
         return KeyReplay(record.status or 200, answer)
 
     def _refused(

@@ -91,13 +91,17 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """Somebody has found out how an unknown outcome ended, and answers for it by name."""
+    """Somebody has found out how an unknown outcome ended, and answers for it by name.
+
+    `salt` is random, for the journal: see `journal.Journal.with_entry`.
+    """
 
     applied: bool
     by: str
     why: str
     status: int = 0
     answer: bytes = field(default=b"", repr=False)
+    salt: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,7 @@ def apply(record: KeyRecord | None, event: Event, now: float) -> Applied:
         case Resolve():
             return _resolve(record, event, now)
         case Erase():
-            return _erase(record)
+            return _erase(record, now)
         case _:
             assert_never(event)
 
@@ -241,16 +245,19 @@ def _resolve(record: KeyRecord | None, event: Resolve, now: float) -> Applied:
         return Applied(LedgerRuling.SUPERSEDED, record)
     state = KeyState.COMPLETED if event.applied else KeyState.RELEASED
     word = "resolved_applied" if event.applied else "resolved_not_applied"
-    resolved = _next(record, state, now, word, why=event.why, by=event.by, status=event.status, answer=event.answer)
+    resolved = _next(
+        record, state, now, word, why=event.why, by=event.by, status=event.status, answer=event.answer, salt=event.salt
+    )
     return Applied(LedgerRuling.DONE, resolved, changed=True)
 
 
-def _erase(record: KeyRecord | None) -> Applied:
+def _erase(record: KeyRecord | None, now: float) -> Applied:
     if record is None or record.state is KeyState.EXPIRED:
         return Applied(LedgerRuling.DONE, record)
-    erased = structs.replace(
-        record, answer=b"", scope=b"", journal=record.journal.redacted(), revision=record.revision + 1
-    )
+    journal = record.journal.redacted().with_entry(now, "erased")
+    # Whose key it is, is still needed where an answer may follow: that one is to be found by the next erasure.
+    scope = record.scope if record.state in _UNSETTLED else b""
+    erased = structs.replace(record, answer=b"", scope=scope, journal=journal, revision=record.revision + 1)
     return Applied(LedgerRuling.DONE, erased, changed=True)
 
 
@@ -264,8 +271,9 @@ def _next(
     by: str = "",
     status: int = 0,
     answer: bytes = b"",
+    salt: bytes = b"",
 ) -> KeyRecord:
-    journal: Journal = record.journal.with_entry(at, event, status=status, by=by, why=why)
+    journal: Journal = record.journal.with_entry(at, event, status=status, by=by, why=why, salt=salt)
     return structs.replace(
         record,
         state=state,

@@ -483,9 +483,11 @@ def _told(replay: KeyReplay) -> StoredAnswer:
     """The answer in the place of one whose content is not kept: its status, whatever number it is, and a problem."""
     answer, status = replay.answer, replay.status
     detail = "the first request with this key was answered so; the content of the answer is not kept"
+    if replay.unreadable:
+        detail = "the first request with this key was answered so; the content of the answer can not be read any more"
     fields = b""
     if answer is not None:
-        detail += f": {answer.length} bytes, SHA-256 {answer.digest.hex()}"
+        detail += f": {answer.length} bytes" + (f", SHA-256 {answer.digest.hex()}" if answer.digest else "")
         kept = [line for line in answer.fields.split(b"\r\n") if not line.lower().startswith(b"content-")]
         fields = b"\r\n".join(kept)
     content = {"type": TYPE_PREFIX + BODY_NOT_KEPT, "status": status, "detail": detail, "reason": BODY_NOT_KEPT}

@@ -1,30 +1,23 @@
 """A payment service behind the gate: charges per key at most 1, whatever is retried, lost and killed, on each store."""
 
 import asyncio
-import json
 import os
 import random
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.fakes.store_servers import PostgresServer, RedisServer, StoreServer, free_port
+from tests.fakes.charge_pods import READY_WITHIN, Pod, charge, charges_of, payments, pods, store_of
+from tests.fakes.store_servers import StoreServer
 
-CHARGES = Path(__file__).with_name("charges.py")
 SECONDS = float(os.environ.get("CHARGES_SECONDS", "8"))
 """For which sidecars and store are killed at random; five minutes for the whole of it."""
-READY_WITHIN = 20.0
 STORES = ("sqlite", "redis", "postgres")
 CONTRACT = {
     (201, ""),
@@ -38,119 +31,6 @@ CONTRACT = {
     (504, "timeout"),
 }
 """Everything that may be answered here, and its reason where it is the sidecar's own answer."""
-
-
-class Pod:
-    """One sidecar that can be killed and started again on the same ports."""
-
-    def __init__(self, folder: Path, app: int, store: dict[str, str], replicas: int, **terms: object) -> None:
-        folder.mkdir()
-        self._folder = folder
-        self.admin, self.port, egress = free_port(), free_port(), free_port()
-        self.process: subprocess.Popen[bytes] | None = None
-        document = {
-            "service": "pay",
-            "admin": {"listen": f"127.0.0.1:{self.admin}", "token_file": "token"},
-            "egress": {"listen": [f"127.0.0.1:{egress}"]},
-            "ingress": {
-                "listen": f"127.0.0.1:{self.port}",
-                "app": f"http://127.0.0.1:{app}",
-                "idempotency": {"store": store, "replicas": replicas, "lease": "5s"},
-                "routes": [
-                    {"name": "pay", "match": {"methods": ["POST"], "path": "/pay"}, "class": "at_most_once", **terms}
-                ],
-            },
-            "drain": "1s",
-        }
-        (folder / "token").write_text("t" * 40)
-        (folder / "sidecar.yaml").write_text(json.dumps(document))
-
-    def start(self) -> None:
-        with (self._folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "sidecar", "run", "--config", "sidecar.yaml"],
-                cwd=self._folder,
-                stderr=log,
-                stdout=log,
-            )
-        deadline = time.monotonic() + READY_WITHIN
-        while not answers(f"http://127.0.0.1:{self.admin}/livez"):
-            assert self.process.poll() is None, (self._folder / "log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait()
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=1):
-            return True
-    except OSError:
-        return False
-
-
-@contextmanager
-def payments(trouble: float, seed: int = 1) -> Iterator[int]:
-    port = free_port()
-    process = subprocess.Popen([sys.executable, str(CHARGES), str(port), str(seed), str(trouble)])
-    try:
-        deadline = time.monotonic() + READY_WITHIN
-        while not answers(f"http://127.0.0.1:{port}/charges"):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        yield port
-    finally:
-        process.kill()
-        process.wait()
-
-
-@contextmanager
-def store_of(kind: str) -> Iterator[tuple[dict[str, str], StoreServer | None]]:
-    folder = Path(tempfile.mkdtemp(prefix="sidecar-charges-"))
-    server: StoreServer | None = None
-    try:
-        if kind == "sqlite":
-            yield {"sqlite": str(folder / "keys.db")}, None
-            return
-        server = RedisServer(folder) if kind == "redis" else PostgresServer(folder)
-        server.start()
-        yield {kind: server.url}, server
-    finally:
-        if server is not None and server.process is not None:
-            server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def pods(tmp_path: Path, app: int, kind: str, store: dict[str, str]) -> Iterator[list[Pod]]:
-    count = 1 if kind == "sqlite" else 2
-    running = [Pod(tmp_path / f"pod{number}", app, store, count) for number in range(count)]
-    try:
-        for pod in running:
-            pod.start()
-        yield running
-    finally:
-        for pod in running:
-            pod.kill()
-
-
-async def charge(session: aiohttp.ClientSession, port: int, order: str) -> tuple[int, str]:
-    headers = {"Idempotency-Key": order}
-    async with session.post(f"http://127.0.0.1:{port}/pay", json={"order": order}, headers=headers) as answer:
-        content = await answer.read()
-        if answer.content_type != "application/problem+json":
-            return answer.status, ""
-        return answer.status, json.loads(content)["reason"]
-
-
-def charges_of(port: int) -> dict[str, int]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/charges", timeout=5) as answer:
-        counts: dict[str, int] = json.load(answer)
-        return counts
 
 
 @pytest.mark.parametrize("kind", STORES)

@@ -5,15 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.app.key_gate import GateKeeping, UndeclaredLog, gate_of, seal_of, store_of
+from sidecar.app.key_gate import GateKeeping, KeyFile, UndeclaredLog, gate_of, seal_of, store_of
 from sidecar.governance.policy.contract import KeyStore
-from sidecar.idempotency.gate import KeyedRequest, KeyRefusal
+from sidecar.idempotency.aes_gcm_seal import AesGcmSeal
+from sidecar.idempotency.answer import answer_of, decode_answer, encode_answer
+from sidecar.idempotency.gate import KeyedRequest, KeyOutcome, KeyRefusal, KeyReplay, KeyRun
 from sidecar.idempotency.store import UnfitStore
 from sidecar.idempotency.stores.memory import MemoryStore
 from sidecar.idempotency.stores.postgres import PostgresStore
 from sidecar.idempotency.stores.redis import RedisStore
 from sidecar.idempotency.stores.sqlite import SqliteStore
 from tests.fakes.key_gates import BrokenStore, key_gate
+from tests.idempotency.stores.conformance import KEY
+
+ANSWER = answer_of(201, b"201 Created", b"", b"charge 7")
 
 
 def settings(kind: str, place: str = "", password: Path | None = None, key: Path | None = None) -> KeyStore:
@@ -104,3 +109,47 @@ async def test_a_gate_tells_of_what_no_route_declares() -> None:
 
     assert told == ["request_undeclared"]
     assert gate.undeclared == {"POST": 1}
+
+
+async def test_keys_of_answers_are_followed_while_running_and_bad_ones_change_nothing(tmp_path: Path) -> None:
+    told: list[str] = []
+    file, old, new = tmp_path / "key", b"o" * 32, b"n" * 32
+    file.write_bytes(base64.b64encode(old))
+    store = settings("memory", key=file)
+    gate = key_gate(seal=seal_of(store))
+    keys = KeyFile(gate, store, lambda level, event, **_: told.append(event))
+    by_old = encode_answer(ANSWER, KEY, gate.seal)
+
+    keys.follow()
+    file.write_bytes(base64.b64encode(new) + b"\n" + base64.b64encode(old))
+    keys.follow()
+    by_new = encode_answer(ANSWER, KEY, gate.seal)
+    file.write_bytes(b"nonsense")
+    keys.follow()
+    keys.follow()
+    file.unlink()
+    keys.follow()
+
+    assert told == ["idempotency_keys_read", "idempotency_keys_refused", "idempotency_keys_refused"]
+    assert decode_answer(by_old, KEY, gate.seal) == ANSWER
+    assert decode_answer(by_new, KEY, AesGcmSeal(new)) == ANSWER
+
+
+async def test_an_answer_whose_key_is_gone_is_told_and_its_request_is_not_run_again() -> None:
+    told: list[dict[str, object]] = []
+    request = KeyedRequest(b"POST", b"/pay", b"Idempotency-Key: a\r\n", b"")
+    gate = key_gate(seal=AesGcmSeal(b"o" * 32))
+    GateKeeping(gate, lambda level, event, **fields: told.append({"level": level, "event": event, **fields}))
+    granted = await gate.admit(gate.routes[0], request)
+    assert isinstance(granted, KeyRun)
+    await granted.complete(ANSWER)
+
+    gate.seal = AesGcmSeal(b"n" * 32)
+    replays = [await gate.admit(gate.routes[0], request) for _ in range(3)]
+
+    assert replays == [KeyReplay(201, None, unreadable=True)] * 3
+    assert [(line["level"], line["event"], line["route"]) for line in told] == [
+        ("error", "idempotency_answer_unreadable", "pay")
+    ]
+    assert gate.counts["pay"][KeyOutcome.UNREADABLE] == 3
+    assert gate.counts["pay"][KeyOutcome.NEW] == 1

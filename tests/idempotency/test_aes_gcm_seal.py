@@ -42,6 +42,35 @@ def test_the_key_is_read_from_a_file(tmp_path: Path) -> None:
     assert decode_answer(encode_answer(ANSWER, KEY, AesGcmSeal(b"s" * 32)), KEY, read_seal(file)) == ANSWER
 
 
+def test_the_first_key_of_a_file_encrypts_and_all_of_them_decrypt(tmp_path: Path) -> None:
+    file, old, new = tmp_path / "key", b"o" * 32, b"n" * 32
+    by_old = encode_answer(ANSWER, KEY, AesGcmSeal(old))
+    file.write_bytes(base64.b64encode(new) + b"  # since May\n\n# the one before\n" + base64.b64encode(old) + b"\n")
+
+    seal = read_seal(file)
+
+    assert decode_answer(by_old, KEY, seal) == ANSWER
+    by_new = encode_answer(ANSWER, KEY, seal)
+    assert decode_answer(by_new, KEY, AesGcmSeal(new)) == ANSWER
+    with pytest.raises(UnreadableAnswer):
+        decode_answer(by_new, KEY, AesGcmSeal(old))
+
+
+@pytest.mark.parametrize(
+    ("keys", "rule"),
+    [
+        ([b"a" * 32, b"short"], r"key:2: must hold 32 bytes"),
+        ([b"a" * 32, b"a" * 32], r"key: must hold each key once"),
+        ([bytes([n]) * 32 for n in range(17)], r"key: must hold at most 16 keys, has 17"),
+    ],
+)
+def test_what_is_wrong_with_a_file_of_several_keys_is_said(tmp_path: Path, keys: list[bytes], rule: str) -> None:
+    (tmp_path / "key").write_bytes(b"\n".join(base64.b64encode(key) for key in keys))
+
+    with pytest.raises(ValueError, match=rule):
+        read_seal(tmp_path / "key")
+
+
 @pytest.mark.parametrize("content", [b"", b"short", base64.b64encode(b"s" * 16), b"\xff" * 44])
 def test_a_file_without_such_a_key_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "key"

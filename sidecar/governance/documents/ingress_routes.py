@@ -11,6 +11,7 @@ from sidecar.governance.documents.decoder import Decoder
 from sidecar.governance.documents.finding import RuleId
 from sidecar.governance.documents.json_pointer import JsonPointer
 from sidecar.governance.documents.mapping import Document
+from sidecar.governance.documents.redacted_field import RedactedField
 from sidecar.governance.documents.route_match import RouteMatch, RouteName
 from sidecar.governance.documents.settings import AfterRetention, ContractClass, ContractSettings, Settings
 from sidecar.governance.documents.units import Duration, Size
@@ -65,6 +66,7 @@ class IngressRouteEntry(Document, frozen=True, kw_only=True):
     retention: Duration | UnsetType = UNSET
     after_retention: AfterRetention | UnsetType = UNSET
     wait: Duration | UnsetType = UNSET
+    redact: list[RedactedField] | UnsetType = UNSET
     scope: list[FieldName] | UnsetType = UNSET
     ignore_fields: list[JsonPointer] = field(default_factory=list)
     released_by: list[StatusCode] | UnsetType = UNSET
@@ -85,6 +87,7 @@ class IngressRouteEntry(Document, frozen=True, kw_only=True):
                 retention=self.retention,
                 after_retention=self.after_retention,
                 wait=self.wait,
+                redact=self.redact,
             )
         )
 
@@ -152,7 +155,7 @@ def check_routes(entries: list[IngressRouteEntry], here: Path, decoder: Decoder)
         if key is not UNSET and len(named) != 1:
             decoder.lacking((*at, "key"), "must name header or pointer, one of them")
         if not entry.contracted:
-            for word in ("retention", "after_retention", "wait", "scope", "released_by", "probe"):
+            for word in ("retention", "after_retention", "wait", "redact", "scope", "released_by", "probe"):
                 if getattr(entry, word) is not UNSET:
                     decoder.lacking((*at, word), "goes with class or key: without them the route has no contract")
         if entry.probe is not UNSET:

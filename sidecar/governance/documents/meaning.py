@@ -143,6 +143,7 @@ SIDECAR_MEANINGS: Final[Mapping[str, str]] = {
     "ingress.routes[].key.pointer": "Where it stands in a JSON body.",
     "ingress.routes[].required": "Whether a request without a key is refused.",
     "ingress.routes[].retention": "How long a key is remembered after it was settled.",
+    "ingress.routes[].redact": "Fields of what is kept that are put out of sight, as `idempotency.redact` has them.",
     "ingress.routes[].after_retention": "Whether a key is then new, or rejected for ever.",
     "ingress.routes[].wait": "How long a second request waits for the first.",
     "ingress.routes[].scope": "Headers whose values set callers apart: the same key of another is another key.",
@@ -165,7 +166,10 @@ SIDECAR_MEANINGS: Final[Mapping[str, str]] = {
     "ingress.idempotency.max_request": "The longest request body on a route with a contract; beyond it 413.",
     "ingress.idempotency.max_response": "The longest answer that is kept whole; of a longer one its status and digest.",
     "ingress.idempotency.lease": "How long a claim outlives a sidecar that has died; renewed at a third of it.",
-    "ingress.idempotency.encryption_key_file": "A file with 32 bytes in base64, by which answers are encrypted.",
+    "ingress.idempotency.encryption_key_file": (
+        "A file with the keys of kept answers, a line each: 32 bytes in base64. The first encrypts, all decrypt. It is "
+        "followed while the sidecar runs."
+    ),
     "ingress.overrides": "Settings of the way to the service: inside the guardrails of the policy, or refused.",
     "telemetry": "What is told to others beside metrics and logs.",
     "telemetry.traces": "Spans of exchanges and attempts over OTLP/HTTP. Needs the extra otel.",

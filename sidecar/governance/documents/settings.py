@@ -21,6 +21,7 @@ from sidecar.engine.policy import (
 from sidecar.governance.documents.bound import BUILT_IN, Bound
 from sidecar.governance.documents.finding import RuleBreach, RuleId
 from sidecar.governance.documents.mapping import Document
+from sidecar.governance.documents.redacted_field import RedactedField
 from sidecar.governance.documents.route_match import RouteMatch, RouteName
 from sidecar.governance.documents.setting_spec import Binds, EngineForm, Looser, Section, SettingSpec
 from sidecar.governance.documents.units import Duration, Size
@@ -423,6 +424,15 @@ class ContractSettings(Document, frozen=True, kw_only=True):
             Looser.NEITHER,
             default=Duration(0),
             ceiling=(Duration(0), Duration(60)),
+        ),
+    ] = UNSET
+    redact: Annotated[
+        list[RedactedField] | UnsetType,
+        SettingSpec(
+            "Fields of what is kept of a key that are put out of sight: JSON pointers into answers, their headers, and "
+            "what people write in the journal (`journal.by`, `journal.why`).",
+            Looser.LESS,
+            default=frozenset(),
         ),
     ] = UNSET
 

@@ -5,7 +5,7 @@ policy, then the team's word for all routes (`ingress.overrides.idempotency`) an
 guardrails.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
@@ -22,6 +22,8 @@ from sidecar.governance.documents.ingress_routes import (
     IngressRouteEntry,
     RouteProbeSettings,
 )
+from sidecar.governance.documents.json_pointer import JsonPointer
+from sidecar.governance.documents.redacted_field import JOURNAL_WORDS, REDACTABLE_HEADERS
 from sidecar.governance.documents.route_match import RouteMatch
 from sidecar.governance.documents.yaml import Path, Tree
 from sidecar.governance.policy.resolve import Layer, Resolution, Source
@@ -37,6 +39,18 @@ class KeyProbe:
     applied: frozenset[int]
     not_applied: frozenset[int]
     after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """What is put out of sight before it is kept. `pointers` lead into JSON bodies of answers.
+
+    `headers` are lower-cased; `words` are fields of journal entries that a person writes: `by`, `why`.
+    """
+
+    pointers: tuple[tuple[str, ...], ...] = ()
+    headers: frozenset[bytes] = frozenset()
+    words: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,7 @@ class KeyContract:
     released_by: frozenset[int]
     class_name: str
     probe: KeyProbe | None = None
+    redaction: Redaction = Redaction()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +173,15 @@ def _contract(entry: IngressRouteEntry, values: Mapping[str, Any]) -> KeyContrac
         released_by=frozenset(DEFAULT_RELEASED if entry.released_by is UNSET else entry.released_by),
         class_name=word,
         probe=None if entry.probe is UNSET else _probe(entry.probe),
+        redaction=_redaction(values["idempotency.redact"]),
     )
+
+
+def _redaction(fields: Iterable[str]) -> Redaction:
+    words = frozenset(field.partition(".")[2] for field in fields if field in JOURNAL_WORDS)
+    headers = frozenset(field.encode("ascii") for field in fields if field in REDACTABLE_HEADERS)
+    pointers = sorted(JsonPointer(field).tokens for field in fields if field.startswith("/"))
+    return Redaction(tuple(pointers), headers, words)
 
 
 def _probe(written: RouteProbeSettings) -> KeyProbe:

@@ -183,6 +183,7 @@ VALUES: dict[str, SearchStrategy[object]] = {
     "idempotency.retention": strategies.sampled_from(["0s", "1m", "1h", "24h", "9000h"]),
     "idempotency.after_retention": strategies.sampled_from(["new", "reject"]),
     "idempotency.wait": strategies.sampled_from(["0s", "5s", "2m"]),
+    "idempotency.redact": strategies.sampled_from(["[]", "[/card/number]", "[location, journal.why]"]),
 }
 
 
