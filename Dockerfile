@@ -21,6 +21,9 @@ RUN python -m venv --without-pip /opt/sidecar \
 COPY pyproject.toml README.md LICENSE ./
 COPY sidecar sidecar
 COPY config/scenarios config/scenarios
+COPY docs/refusals.md docs/
+COPY docs/refusals docs/refusals
+COPY docs/runbooks docs/runbooks
 # Compiled once, here: a read-only root could not keep what is compiled at the start. Hashes, not times, say what is current.
 RUN /tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
  && /tools/bin/pip --python /opt/sidecar/bin/python install --no-compile --no-deps --no-index /wheels/*.whl \

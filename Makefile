@@ -104,8 +104,6 @@ docs: $(DEV) ## write the pages that are made from the code
 	@$(BIN)/python -m sidecar.review.pages docs/gate
 	@$(BIN)/python deploy/grafana/build.py > deploy/grafana/dashboard.json
 	@$(BIN)/python helm/readme.py > helm/retry-sidecar/README.md
-	@rm -rf sidecar/admin/runbooks && cp -r docs/runbooks sidecar/admin/runbooks
-	@cp docs/refusals.md sidecar/admin/refusals.md
 
 .PHONY: manifests
 manifests: $(DEV) ## write deploy/kubernetes from the chart (fetches helm, about 40 MB)

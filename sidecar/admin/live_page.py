@@ -12,10 +12,9 @@ from typing import Final
 
 from aiohttp import hdrs, web
 
+from sidecar.admin.documentation import Documentation
 from sidecar.admin.guard import SECURITY_HEADERS, problem
 from sidecar.admin.live import Live, encode
-from sidecar.admin.refusals import PAGE as REFUSALS
-from sidecar.admin.refusals import refusal_parts
 from sidecar.telemetry.history import ROW_SECONDS, ROWS
 
 FOLDER: Final = Path(__file__).parent / "page"
@@ -26,8 +25,6 @@ FILES: Final = {
     "charts.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
-RUNBOOKS: Final = Path(__file__).parent / "runbooks"
-"""Copies of docs/runbooks, made by `make docs`: served beside the page, so that no wiki is needed."""
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -46,9 +43,7 @@ class LivePage:
         self._live = live
         self._folder = folder
         self._files: dict[str, bytes] = {}
-        self._runbooks = {page.stem: page.read_bytes() for page in RUNBOOKS.glob("*.md")}
-        self._refusals = REFUSALS.read_text(encoding="utf-8")
-        self._refusal_parts = refusal_parts(self._refusals)
+        self._documentation = Documentation()
         self._closing = asyncio.Event()
         self._frame: tuple[int, bytes] = (-1, b"")
 
@@ -83,20 +78,22 @@ class LivePage:
     async def runbook(self, request: web.Request) -> web.StreamResponse:
         """The runbook of an alert, by the alert's name; README lists them."""
         name = request.match_info["name"].removesuffix(".md")
-        if name not in self._runbooks:
+        text = self._documentation.runbook(name)
+        if text is None:
             return problem(HTTPStatus.NOT_FOUND, f"no alert is called {name[:100]!r}; see /runbooks/README")
-        return web.Response(body=self._runbooks[name], content_type="text/plain", charset="utf-8")
+        return web.Response(text=text, content_type="text/plain", charset="utf-8")
 
     async def refusals(self, request: web.Request) -> web.StreamResponse:
         """The meaning of each refusal and what to do."""
-        return web.Response(text=self._refusals, content_type="text/plain", charset="utf-8")
+        return web.Response(text=self._documentation.refusals, content_type="text/plain", charset="utf-8")
 
     async def refusal(self, request: web.Request) -> web.StreamResponse:
-        """The part of it about one word."""
-        word = request.match_info["word"]
-        if word not in self._refusal_parts:
+        """The meaning of one word and what to do."""
+        word = request.match_info["word"].removesuffix(".md")
+        text = self._documentation.refusal(word)
+        if text is None:
             return problem(HTTPStatus.NOT_FOUND, f"no refusal is called {word[:100]!r}; see /refusals")
-        return web.Response(text=self._refusal_parts[word], content_type="text/plain", charset="utf-8")
+        return web.Response(text=text, content_type="text/plain", charset="utf-8")
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """The stream."""

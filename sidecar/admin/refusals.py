@@ -1,12 +1,8 @@
-"""The advice about a refusal, by its word: the parts of docs/refusals.md, as text beside the runbooks."""
+"""The advice about a refusal, by its word: the parts of the page about all of them, docs/refusals.md."""
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Final
-
-PAGE: Final = Path(__file__).parent / "refusals.md"
-"""A copy of docs/refusals.md, made by `make docs`."""
 
 _SECTION: Final = re.compile(r"^(?=#{1,3} )", re.MULTILINE)
 _TABLE: Final = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)

@@ -5,11 +5,15 @@ import os
 import re
 import subprocess
 import sys
+import time
 import tomllib
+import urllib.request
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from sidecar.demo.stage import free_ports, is_free
 
 DISTRIBUTIONS = {"pyyaml": "yaml", "opentelemetry_sdk": "opentelemetry"}
 """Names of modules that are not those of what brings them."""
@@ -78,6 +82,43 @@ def test_an_installed_wheel_can_begin_and_play_a_scenario(wheel: Path, tmp_path:
 
     assert where.stdout.startswith(str(tmp_path / "installed"))
     assert (begun.returncode, checked.returncode, played.returncode) == (0, 0, 0), played.stderr + begun.stderr
+
+
+def test_a_sidecar_of_an_installed_wheel_serves_its_runbooks_and_its_pages_of_refusals(
+    wheel: Path, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    admin, egress = free_ports(2)
+    command = [sys.executable, "-m", "sidecar", "run", "--upstream", "payments=http://127.0.0.1:9"]
+    command += ["--listen", f"127.0.0.1:{egress}", "--admin", f"127.0.0.1:{admin}"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        deadline = time.monotonic() + 30.0
+        while is_free(admin):
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        got = {}
+        for path in (
+            "runbooks/SidecarIdempotencyUnknown",
+            *(f"refusals{word}" for word in ("", "/key_reused", "/reset")),
+        ):
+            with urllib.request.urlopen(f"http://127.0.0.1:{admin}/{path}", timeout=30) as answer:
+                got[path] = answer.read().decode().splitlines()[0]
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+    assert got == {
+        "runbooks/SidecarIdempotencyUnknown": "# SidecarIdempotencyUnknown",
+        "refusals/key_reused": "# key_reused",
+        "refusals/reset": "# reset",
+        "refusals": "# Refused: what it means and what to do",
+    }
 
 
 def test_every_library_that_is_imported_is_declared() -> None:

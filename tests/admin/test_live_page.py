@@ -20,6 +20,7 @@ from sidecar.admin.guard import Guard
 from sidecar.admin.live import Live
 from sidecar.admin.live_page import FILES, MAX_VIEWERS, LivePage
 from sidecar.engine.verdict import Refusal
+from sidecar.idempotency.partner_contract import ANSWERS
 from sidecar.telemetry.history import Series
 from tests.admin.states import SetState
 from tests.admin.tokens import Told, known_token
@@ -121,6 +122,20 @@ async def test_the_part_about_a_refusal_is_served_as_text(stand: Stand, refusal:
     assert (response.status, response.content_type, response.charset) == (200, "text/plain", "utf-8")
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert (await response.text()).startswith(f"### {refusal.value}\n")
+
+
+@pytest.mark.parametrize("word", ANSWERS)
+async def test_the_page_of_a_word_of_the_contract_is_served_as_text(stand: Stand, word: str) -> None:
+    response = await stand.client.get(f"/refusals/{word}")
+
+    assert (response.status, response.content_type, response.charset) == (200, "text/plain", "utf-8")
+    assert (await response.text()).startswith(f"# {word}\n")
+
+
+async def test_a_link_of_one_page_about_a_refusal_to_another_leads_there(stand: Stand) -> None:
+    response = await stand.client.get("/refusals/outcome_unknown.md")
+
+    assert response.status == 200
 
 
 async def test_the_whole_page_of_refusals_is_served_too(stand: Stand) -> None:
@@ -288,5 +303,6 @@ def test_the_wheel_carries_the_page_and_the_runbooks(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"sidecar/admin/page/{name}" for name in FILES} <= names
-    assert "sidecar/admin/refusals.md" in names
-    assert {f"sidecar/admin/runbooks/{page.name}" for page in (root / "docs" / "runbooks").iterdir()} <= names
+    docs = root / "docs"
+    pages = [docs / "refusals.md", *(docs / "runbooks").iterdir(), *(docs / "refusals").iterdir()]
+    assert {f"sidecar/admin/docs/{page.relative_to(docs).as_posix()}" for page in pages} <= names

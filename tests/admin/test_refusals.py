@@ -5,15 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.admin.refusals import PAGE, refusal_parts
+from sidecar.admin.refusals import refusal_parts
 from sidecar.engine.verdict import Refusal
 
-ROOT = Path(__file__).resolve().parents[2]
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "refusals.md"
 PARTS = refusal_parts(PAGE.read_text(encoding="utf-8"))
-
-
-def test_the_page_that_a_sidecar_serves_is_that_of_the_documentation() -> None:
-    assert PAGE.read_bytes() == (ROOT / "docs" / "refusals.md").read_bytes(), "run: make docs"
 
 
 @pytest.mark.parametrize("refusal", Refusal)
@@ -48,7 +44,8 @@ def test_a_word_with_a_section_and_rows_has_all_of_them_the_section_first() -> N
 
 
 def test_every_word_that_the_page_gives_as_a_reason_has_a_part() -> None:
-    rows = re.findall(r"^\| (?:\d+ \| )?(`[a-z_`, ]+`) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    text = re.sub(r"\[(`[a-z_]+`)\]\([^)]+\)", r"\1", PAGE.read_text(encoding="utf-8"))  # links to pages of their own
+    rows = re.findall(r"^\| (?:\d+ \| )?(`[a-z_`, ]+`) \|", text, re.MULTILINE)
     words = {word for row in rows for word in re.findall(r"`([a-z_]+)`", row)}
 
     assert {"timeout", "connect_failure", "tls_expired", "bad_status_line", "body_too_large"} <= words <= PARTS.keys()

@@ -17,6 +17,7 @@ from tests.fakes.image import ignored as kept_away
 
 ROOT = Path(__file__).parents[3]
 TRAFFIC = Path(__file__).parent / "image_traffic.py"
+PAGES = "from sidecar.admin.documentation import Documentation; pages = Documentation()"
 SIDECAR_FILE = 'service: checkout\ndestinations: {payments: {endpoints: ["http://127.0.0.1:9001"]}}\n'
 
 
@@ -73,9 +74,11 @@ def test_it_is_ready_answers_and_drains_as_another_user_on_a_read_only_root(imag
     [
         (["sidecar", "--version"], sidecar.__version__),
         (["sidecar", "gate", "--help"], "Usage: sidecar gate"),
+        (["python", "-c", f"{PAGES}; print(pages.runbook('README'))"], "# Runbooks"),
+        (["python", "-c", f"{PAGES}; print(pages.refusal('key_reused'))"], "# key_reused"),
         (["python", "-c", "import redis, psycopg, cryptography, opentelemetry.sdk, referencing; print('all')"], "all"),
     ],
-    ids=["the version", "the gate", "the extras"],
+    ids=["the version", "the gate", "the runbooks", "the refusals", "the extras"],
 )
 def test_it_has_what_its_commands_need(image: Stage, command: list[str], said: str) -> None:
     ran = image.run(command)
