@@ -1,7 +1,7 @@
 """Tasks that go on beside requests. One place starts them, so that none of them can end unseen.
 
 A task that is kept is started again when it ends, whyever it does, after a pause that doubles from 1 s to 60 s. Each
-end is counted and told. asyncio itself is silent about a task whose exception nobody awaits.
+end is counted and told. asyncio itself is silent about a task whose exception is not awaited.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class BackgroundTasks:
         self._start(self._kept(name, work))
 
     def once(self, name: str, work: Awaitable[object]) -> asyncio.Task[None]:
-        """Have `work` done, without anybody to wait for it. The task that is returned raises nothing."""
+        """Run `work` in a task that need not be awaited. The task that is returned raises nothing."""
         return self._start(self._done(name, work))
 
     async def close(self) -> None:

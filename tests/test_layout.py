@@ -217,19 +217,25 @@ def test_a_search_of_a_message_is_seen(line: str) -> None:
     assert list(message_searches(ast.parse(source))) == [4]
 
 
-RIDDLES = re.compile(r"\b(somebody|anybody|whoever|goodbye)\b", re.IGNORECASE)
-PLAIN_PACKAGES = ("admin", "app", "demo", "engine", "proxy", "simulator", "telemetry", "watch", "wire")
-"""Packages whose docstrings are in plain technical English."""
+RIDDLES = re.compile(r"\b(somebody|anybody|everybody|nobody|someone|whoever|goodbye)\b", re.IGNORECASE)
+"""Words that stand where the subject of a sentence should be named."""
+VAGUE_BEGINNING = re.compile(r'\s*"""(What|How|Why|Where|Which|Who|Whom|Whose|Whoever)\b')
+PLAIN_TEXTS = {"sidecar": ("*.py", "*.js", "*.css", "*.json", "*.md"), "docs": ("*.md",), "helm": ("*.md", "*.yaml")}
+"""Files in plain technical English, by their folders."""
 
 
-@pytest.mark.parametrize("package", PLAIN_PACKAGES)
-def test_a_docstring_names_its_subject(package: str) -> None:
-    vague = []
+def plain_texts() -> list[Path]:
+    found = [path for folder, kinds in PLAIN_TEXTS.items() for kind in kinds for path in (ROOT / folder).rglob(kind)]
+    return [ROOT / "README.md", *sorted(found)]
 
-    for path in sorted((ROOT / "sidecar" / package).rglob("*.py")):
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            if re.match(r'\s*"""(What|Whoever|Somebody|Nobody)\b', line) or RIDDLES.search(line):
-                vague.append(f"{path.relative_to(ROOT)}:{number} {line.strip()}")
+
+def test_a_sentence_names_its_subject() -> None:
+    vague = [
+        f"{path.relative_to(ROOT)}:{number} {line.strip()}"
+        for path in plain_texts()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if RIDDLES.search(line) or VAGUE_BEGINNING.match(line)
+    ]
 
     assert vague == []
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from sidecar.admin.refusals import PAGE, refusal_parts
+from sidecar.admin.documentation import DOCUMENTATION
+from sidecar.admin.refusals import refusal_parts
 from sidecar.proxy.replies import TYPE_PREFIX
 from tests.public_words import GOLDEN, SECTIONS, problem_words, public_words, recorded, written
 
@@ -79,7 +80,7 @@ def test_the_code_is_read_for_every_kind_of_word(heading: str, word: str) -> Non
 
 
 def test_the_reasons_of_problems_are_those_of_the_page_of_refusals() -> None:
-    page = set(refusal_parts(PAGE.read_text(encoding="utf-8")))
+    page = set(refusal_parts((DOCUMENTATION / "refusals.md").read_text(encoding="utf-8")))
 
     assert {word.removeprefix(TYPE_PREFIX) for word in problem_words()} == page
 

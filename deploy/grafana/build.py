@@ -1,6 +1,6 @@
 """Writes dashboard.json: `make docs`, or `python deploy/grafana/build.py > deploy/grafana/dashboard.json`.
 
-The dashboard is this table. Grafana's JSON says the same in two thousand lines, which nobody reviews.
+The dashboard is this table. Grafana's JSON says the same in two thousand lines, which no one reviews.
 """
 
 import json
@@ -63,7 +63,7 @@ FLEET = Row(
         Panel(
             "Amplification, worst destination",
             "Attempts per request, of the destination that gets most of them. 1.1 is a budget spent to its end; over "
-            "1.2 somebody is paged (SidecarAmplification).",
+            "1.2 a person is paged (SidecarAmplification).",
             "none",
             (
                 Query(

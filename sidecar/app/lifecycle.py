@@ -188,7 +188,7 @@ class Sidecar:
             self._log.lifecycle("stop", signal=name, abandoned=self._context.busy)
             self._ended.set()
         else:
-            least = 0.0 if name == "SIGINT" else self.policy.snapshot.minimum_drain  # nobody waits at a terminal
+            least = 0.0 if name == "SIGINT" else self.policy.snapshot.minimum_drain  # Ctrl-C drains at once
             self._begin_drain(least, signal=name)
 
     def _begin_drain(self, least: float, **because: object) -> None:

@@ -174,7 +174,7 @@ def boot_source(context: click.Context, config: Path | None, *, optional: bool) 
 
 
 def unknown_variables(environ: Mapping[str, str], context: click.Context) -> list[str]:
-    """A warning for each variable that is nearly one of ours: it does nothing, and somebody thinks that it does."""
+    """A warning for each variable that is nearly one of ours: it has no effect, and is likely a typo."""
     known = _OTHER_VARIABLES | {option.envvar for option in context.command.params if isinstance(option.envvar, str)}
     warnings = []
     for name in sorted(environ):

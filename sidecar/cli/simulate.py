@@ -240,7 +240,7 @@ def _print(scenario: Scenario, outcomes: Mapping[str, RunOutcome], charts: list[
     depths = Table()
     for heading in ("service", "policy"):
         depths.add_column(heading)
-    for heading in ("attempts per request from outside", "amplification", "work for nobody", "longest queue"):
+    for heading in ("attempts per request from outside", "amplification", "wasted work", "longest queue"):
         depths.add_column(heading, justify="right")
     for name, one in outcomes.items():
         for depth in one.depths:

@@ -98,7 +98,7 @@ def _watch(console: Console, screen: Screen, document: LiveDocument, address: Ad
 def _ctrl_c() -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C was pressed.
 
-    It interrupts as ever, also where whoever started us ignores it, as shells do in the background; but one that comes
+    It interrupts as ever, also where the parent ignores it, as shells do in the background; but one that comes
     while something is finalised is swallowed there, and would have to be pressed again.
     """
     pressed = False

@@ -1,6 +1,6 @@
 """One governed call without its input and output: what is to be sent, called off and awaited next.
 
-The driver decides through the engine; what it asks for is noted here, and carried out by whoever runs the call, a
+The driver decides through the engine; what it asks for is noted here, and carried out by the runner of the call, a
 thread (`threads`) or a task (`tasks`).
 """
 
@@ -127,7 +127,7 @@ class GovernedCall(Generic[T]):
                 self._driver.on_status(number, now, outcome.status)
 
     def abandon(self, now: float) -> None:
-        """Nobody waits for the call any more. A call that is over stays as it is."""
+        """Give up the call: its caller waits no longer. A call that is over stays as it is."""
         with self._lock:
             self._driver.abandon(now)
 

@@ -7,7 +7,7 @@ class CallFailed(Exception):
     """A call failed, and is not tried again.
 
     `destination`: its name in the policy. `attempts`: how many were begun, 0 if none was. `refusal`: why a wanted retry
-    was not made, a word of docs/refusals.md, or None when nobody wanted one. `last_response`: the last response, as the
+    was not made, a word of docs/refusals.md, or None when none was wanted. `last_response`: the last response, as the
     called library has it, or None. `__cause__` is the exception of the last attempt, where there was one.
     """
 

@@ -23,7 +23,7 @@ def run_in_thread(
     """Run `call` to its end. `woken` is set by the call's `notify`.
 
     `make` makes the attempt of that number to its end, with its exceptions in the outcome. `dispose` closes what an
-    outcome holds that nobody will see.
+    outcome holds that the caller will not see.
 
     What the caller's thread is interrupted by (KeyboardInterrupt, SystemExit) abandons the call and is raised.
     """

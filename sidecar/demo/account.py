@@ -50,7 +50,7 @@ class Account:
         table.add_row(
             f"  of its capacity, {capacity:.0f}/s", *(percent(figures.peak_load / capacity) for figures in both)
         )
-        table.add_row("work done for nobody", *(percent(figures.wasted_share) for figures in both))
+        table.add_row("wasted work", *(percent(figures.wasted_share) for figures in both))
         table.add_section()
         for ours, theirs in zip(self.governed.recoveries, self.naive.recoveries, strict=True):
             table.add_row(f"recovered from the {TROUBLE[ours.trouble]}", _recovered(ours), _recovered(theirs))

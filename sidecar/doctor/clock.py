@@ -67,7 +67,7 @@ def lives(snapshot: Snapshot, results: Sequence[Reached], now: datetime) -> Iter
 
 
 def _ours(snapshot: Snapshot) -> Iterable[CertificateFile]:
-    """What is shown and what is trusted, each file once."""
+    """The documents that are shown and those that are trusted, each file once."""
     files = [file for block in snapshot.certificate_files for file in (block.ca, block.cert)]
     return dict.fromkeys(file for file in files if file is not None)
 

@@ -23,7 +23,7 @@ class Check(StrEnum):
 
 
 class Mark(StrEnum):
-    """How a check ended. Only `TROUBLE` changes the exit code; `UNJUDGED` says why nothing could be said."""
+    """The result of a check. Only `TROUBLE` changes the exit code; `UNJUDGED` says why nothing could be said."""
 
     FINE = "fine"
     NOTE = "note"
@@ -97,7 +97,7 @@ WORDS: Final = {
     **_complaints(
         Check.POLICY,
         Mark.NOTE,
-        policy_built_in="Without a policy of the platform's the defaults hold, and nobody can change them for all.",
+        policy_built_in="Without a policy of the platform's the defaults hold, and no document changes them for all.",
         policy_unsigned="Who can write to the policy's source governs the fleet.",
         policy_unmanaged="The service's own file says whose policy governs it, and may name another one.",
         policy_expires="After that the sidecar follows it and warns.",

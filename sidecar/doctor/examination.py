@@ -41,7 +41,7 @@ class Unexaminable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whose health it is: what `sidecar run` would be told. `pod` is the name by which rollouts know it."""
+    """The start that is examined: the settings of `sidecar run`. `pod` is the name by which rollouts know it."""
 
     boot: BootSource
     authority: Path | None

@@ -26,7 +26,7 @@ _SOON: Final = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class PolicyStart:
-    """What was found, and the snapshot that a sidecar would begin with: the policy's, or the built-in one's."""
+    """The findings, and the snapshot that a sidecar would begin with: the policy's, or the built-in one's."""
 
     snapshot: Snapshot
     diagnoses: tuple[Diagnosis, ...]
@@ -57,7 +57,7 @@ def _forgetful(bootstrap: Bootstrap) -> Bootstrap:
 
 
 def _recalled(bootstrap: Bootstrap, settings: PolicySettings) -> tuple[Memory | None, tuple[Diagnosis, ...]]:
-    """What the cache has of this source, and what is wrong with it."""
+    """The cache's memory of this source, and the findings about it."""
     if settings.cache is UNSET:
         if settings.url is UNSET:
             return None, ()

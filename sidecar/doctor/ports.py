@@ -22,7 +22,7 @@ _ABSENT: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who listens on a port. `pid` None: a process that can not be looked into from here, of the user `uid`."""
+    """The listener on a port. `pid` None: a process that can not be looked into from here, of the user `uid`."""
 
     uid: int
     pid: int | None = None
@@ -42,7 +42,7 @@ class Holder:
 
 
 def wanted(snapshot: Snapshot) -> dict[Address, str]:
-    """Where a sidecar listens, with the setting that says so; ports that the system chooses are left out."""
+    """The addresses that a sidecar listens on, each with its setting; ports that the system chooses are left out."""
     addresses: dict[Address, str] = {snapshot.admin: "admin.listen"}
     if snapshot.metrics_listen is not None:
         addresses[snapshot.metrics_listen] = "admin.metrics_listen"
@@ -90,7 +90,7 @@ class Holders:
         self._proc = proc
 
     def of(self, address: Address) -> Holder | None:
-        """Who listens there, or on all addresses at that port; None where the system does not say."""
+        """The listener there, or on all addresses at that port; None where the system does not say."""
         rows = [row for row in self._sockets if row[0].port == address.port]
         exact = [row for row in rows if row[0].host == address.host]
         for _, uid, inode in exact or [row for row in rows if row[0].unspecified or address.unspecified]:
@@ -137,7 +137,7 @@ def _pids(proc: Path, inodes: set[str]) -> dict[str, int]:
 
 
 def _refusal(address: Address) -> int | None:
-    """Why the address can not be listened on; None where it can. It is bound for an instant, and never listened on."""
+    """The reason why the address can not be listened on; None where it can. It is bound for an instant only."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as sock:

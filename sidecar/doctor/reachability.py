@@ -42,7 +42,7 @@ class Contact:
 
 @dataclass(slots=True)
 class Reached:
-    """How far it got. `stage` is what was under way last; `word` that of the finding, empty while there is none."""
+    """The progress of an attempt. `stage` was under way last; `word` is that of the finding or empty."""
 
     target: Contact
     stage: str = "dns"

@@ -16,7 +16,7 @@ _PORTS = re.compile(r"dport (?:\{ ([\d, ]+) \}|(\d+))")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the kernel redirects: calls to `ports` come to `to`, but for those of `uid`."""
+    """The redirection by the kernel: calls to `ports` come to `to`, but for those of `uid`."""
 
     ports: tuple[int, ...]
     uid: int

@@ -23,7 +23,7 @@ _METRICS_CEILING_BYTES: Final = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Companion:
-    """What was answered at the admin address. `document` None: it is ready or not, and says no more to us."""
+    """The answer at the admin address. `document` None: it is ready or not, and says no more to us."""
 
     admin: Address
     readiness: Readiness

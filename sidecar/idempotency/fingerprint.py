@@ -43,7 +43,7 @@ class RequestBody:
         if not is_json_type(self.content_type):
             return
         try:
-            # Numbers as they are written: 1.0 and 1 are one number to a float and two amounts to somebody's parser.
+            # Numbers as they are written: 1.0 and 1 are one number to a float and two amounts to another parser.
             self._parsed = json.loads(self.raw, parse_float=_Literal, parse_int=_Literal, object_pairs_hook=_once)
         except (ValueError, RecursionError):
             self._parsed = _NO_JSON

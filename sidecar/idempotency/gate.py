@@ -1,6 +1,6 @@
 """The gate in front of the service: what becomes of a request with an Idempotency-Key, and of how its run ended.
 
-It decides; whoever calls it (`proxy.gated_exchange`) sends, and answers what it is told to answer.
+It decides; its caller (`proxy.gated_exchange`) sends, and answers what it is told to answer.
 """
 
 import asyncio
@@ -163,7 +163,7 @@ class KeyRun:
         return done
 
     def abandon(self) -> None:
-        """Nobody will say how it ended: its lease is renewed no more, and when it lapses the outcome is unknown."""
+        """Leave the run unsettled: its lease is renewed no more, and when it lapses the outcome is unknown."""
         if not self._ended:
             self._stop_renewing()
             self._gate.count(self.route, KeyOutcome.UNSETTLED)
@@ -317,7 +317,7 @@ class IngressGate:
         return await self._claim(route, contract, digest, claim, unknown)
 
     def ask(self, unknown: UnknownKey) -> None:
-        """The outcome of a key is unknown: whoever asks the service is told."""
+        """Tell the prober of the service that the outcome of a key is unknown."""
         if self.on_unknown is not None:
             self.on_unknown(unknown)
 

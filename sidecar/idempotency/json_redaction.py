@@ -17,7 +17,7 @@ _Pointers = Sequence[tuple[str, ...]]
 def redacted(document: bytes, pointers: _Pointers) -> bytes | None:
     """The document with `"[redacted]"` for the values that `pointers` lead to, where there are any.
 
-    A name that stands twice in one object is redacted twice. None for what is no JSON in UTF-8: nobody can say what is
+    A name that stands twice in one object is redacted twice. None for what is no JSON in UTF-8: it is unknown what is
     in it.
     """
     try:
@@ -32,7 +32,7 @@ def redacted(document: bytes, pointers: _Pointers) -> bytes | None:
 
 
 def _spans(text: str, at: int, pointers: _Pointers) -> Iterator[tuple[int, int]]:
-    """Where the values that are led to begin and end, in the value that begins at `at`, in their order."""
+    """The begin and end of each value that is led to, in the value that begins at `at`, in their order."""
     if text[at] == "{":
         items = _members(text, at)
     elif text[at] == "[":

@@ -4,7 +4,7 @@ A sidecar is no part of the service's transaction. After a 5xx, a reset or a cra
 only what is proven to have had none is run again. Laws, on routes whose class is at_most_once:
 
 - between two runs of a key lies a proof that the first had no effect (a release), or the end of its retention;
-- how a run ended is said by whoever holds its fence, and by nobody else;
+- only the holder of a run's fence says how it ended;
 - a run that ends after its lease has lapsed still counts: what is known is better than `unknown`;
 - no clock that stands still or steps back lets a key run twice. A store's clock that steps forward ends leases early,
   which makes outcomes unknown, and retention, which is what retention means.
@@ -26,7 +26,7 @@ class LedgerRuling(Enum):
     """The result of an event. The first six answer a claim."""
 
     GRANTED = "granted"
-    """The request is to be run, by whoever asked."""
+    """The request is to be run, by the claimant."""
     REPLAY = "replay"
     IN_FLIGHT = "in_flight"
     KEY_REUSED = "key_reused"
@@ -91,7 +91,7 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """Somebody has found out how an unknown outcome ended, and answers for it by name.
+    """A person has found out how an unknown outcome ended, and answers for it by name.
 
     `salt` is random, for the journal: see `journal.Journal.with_entry`.
     """

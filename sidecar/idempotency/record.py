@@ -16,12 +16,12 @@ class KeyState(Enum):
     """The state of a key. A key without a record is new."""
 
     IN_FLIGHT = "in_flight"
-    """The service may be running it; by its lease somebody still watches."""
+    """The service may be running it; while its lease holds, a gate still watches it."""
     COMPLETED = "completed"
     RELEASED = "released"
     """It is proven that it had no effect: the next request with it is run."""
     UNKNOWN = "unknown"
-    """It may have had its effect, and nobody here can tell."""
+    """It may have had its effect; no record here tells."""
     EXPIRED = "expired"
     """A tombstone: the key was used, and nothing else of it is kept."""
 
@@ -29,7 +29,7 @@ class KeyState(Enum):
 class KeyRecord(Struct, frozen=True, array_like=True):
     """One key. Times are seconds by the store's clock, durations seconds.
 
-    `fence` is the 16 random bytes of whoever claimed it last: only he may say how it ended. `answer` is opaque here:
+    `fence` is the 16 random bytes of its last claimant: only that one may say how it ended. `answer` is opaque here:
     what is replayed, perhaps encrypted. `revision` counts the transitions since the claim that began the record.
     """
 
@@ -68,7 +68,7 @@ class KeyRecord(Struct, frozen=True, array_like=True):
                 return self.at + self.retention
 
     def lapsed(self, now: float) -> bool:
-        """Whether it is in flight, and nobody has renewed its lease in time."""
+        """Whether it is in flight, and its lease was not renewed in time."""
         return self.state is KeyState.IN_FLIGHT and now >= self.at + self.lease
 
 

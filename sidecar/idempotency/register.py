@@ -1,6 +1,6 @@
 """The register of keys: a store, and the ledger's rules applied to it, one transition at a time.
 
-Every transition is read, judged and swapped in; when somebody else was quicker it is judged again by what he left. That
+Every transition is read, judged and swapped in; when another was quicker it is judged again by its record. That
 a swap's answer was lost does no harm: asked again, the ledger finds its own fence there.
 """
 

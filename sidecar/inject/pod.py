@@ -85,7 +85,7 @@ class _Record:
     replaced: list[dict[str, Any]] = field(default_factory=list)
     """Values from before: `path`, `value`, `text` where a file wrote it in a way of its own, and `to`, what it became.
 
-    What somebody has changed since is not changed back; `to` is left out for a list or mapping in the place of null.
+    What was changed since by others is not changed back; `to` is left out for a list or mapping in the place of null.
     """
 
     def text(self) -> str:

@@ -8,7 +8,7 @@ TABLE: Final = "retry_sidecar"
 CHAIN: Final = "RETRY_SIDECAR"
 
 _LEFT_OUT: Final = {4: ("127.0.0.0/8", "169.254.0.0/16"), 6: ("::1/128", "fe80::/10")}
-"""Loopback is nobody's egress; at link-local addresses clouds serve a machine its credentials."""
+"""Loopback is no egress; at link-local addresses clouds serve a machine its credentials."""
 
 
 @dataclass(frozen=True, slots=True)

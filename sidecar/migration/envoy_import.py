@@ -114,7 +114,7 @@ def _virtual_host(
     for route in routes.items() if routes is not None else []:
         action = route.get("route")
         if action is None:
-            continue  # a redirect or an answer of Envoy's own calls nobody
+            continue  # a redirect or an answer of Envoy's own calls no cluster
         names = _targets(action, translation)
         targets.update(names)
         for name in names:

@@ -73,7 +73,7 @@ class Listener:
     """One address. Over the limit of connections it stops accepting, and goes on when one has ended.
 
     A newcomer at the limit gets the place of the connection that has been idle longest, so that callers who keep many
-    open and use none keep nobody out (HAProxy and nginx do so too).
+    open and use none keep no one out (HAProxy and nginx do so too).
 
     An asyncio server takes everything there is in the kernel's queue before it can be stopped. So it is used only while
     all of that would find room; from then on the listener accepts by itself, which costs 45 µs more a connection.

@@ -40,7 +40,7 @@ class OperationKind(Enum):
     REQUEST = "request"
     """Callers call the service."""
     WEBHOOK = "webhook"
-    """The service calls whoever subscribed."""
+    """The service calls its subscribers."""
     CALLBACK = "callback"
     """The service calls an address that a request gave."""
     EVENT = "event"

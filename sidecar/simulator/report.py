@@ -192,7 +192,7 @@ def _depths(outcomes: Mapping[str, RunOutcome]) -> str:
     return (
         '<div class="wide">'
         '<table><thead><tr><th scope="col">service, policy</th><th scope="col">attempts per request from outside</th>'
-        '<th scope="col">amplification</th><th scope="col">work for nobody</th><th scope="col">longest queue</th></tr>'
+        '<th scope="col">amplification</th><th scope="col">wasted work</th><th scope="col">longest queue</th></tr>'
         f"</thead><tbody>{rows}</tbody></table></div>"
     )
 

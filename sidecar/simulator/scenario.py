@@ -369,7 +369,7 @@ class _Reader:
             and entry.callers is UNSET
             and not any(name in other.calls for other in self._document.services.values())
         ):
-            self._decoder.lacking(here, "is called by nobody: give it a rate, or a caller")
+            self._decoder.lacking(here, "is not called: give it a rate, or a caller")
         if entry.capacity is not UNSET and entry.utilisation is not UNSET:
             self._decoder.lacking(
                 (*here, "utilisation"), "does not go with capacity: the rates give the one or the other"

@@ -400,7 +400,7 @@ METRICS: Final = (
         "sidecar_misdirected_requests_total",
         MetricType.COUNTER,
         "Requests sent nowhere: for a host that no destination names (unlisted), for the sidecar itself (loop), for "
-        "a refused address, a CONNECT that found nobody (connect_failure) or leads past governance (connect_governed), "
+        "a refused address, a CONNECT without success (connect_failure) or leads past governance (connect_governed), "
         "or for want of files here (out_of_files).",
         (Label("reason", MISDIRECTIONS),),
         process=lambda process: [((reason,), process.source.misdirected.get(reason, 0)) for reason in MISDIRECTIONS],
@@ -523,7 +523,7 @@ METRICS: Final = (
     Metric(
         "sidecar_policy_exception_uses_total",
         MetricType.COUNTER,
-        "Requests to destinations with a number past its guardrail by leave of the exception; 0 while nobody uses it.",
+        "Requests to destinations with a number past its guardrail by leave of the exception; 0 while it is not used.",
         (Label("id", ("the exception's id",)),),
         process=lambda process: [((life.id,), life.uses) for life in process.source.exceptions],
     ),
@@ -654,7 +654,7 @@ METRICS: Final = (
     Metric(
         "sidecar_log_lines_dropped_total",
         MetricType.COUNTER,
-        "Log lines not written: over the rate limit, or because nobody read what was written (backpressure).",
+        "Log lines not written: over the rate limit, or because what was written was not read (backpressure).",
         (Label("reason", ("rate_limit", "backpressure")),),
         process=lambda process: _by_reason(process.source.log_lines_dropped),
     ),

@@ -6,7 +6,7 @@ import { band, binned, ceiling, gauge, highest, mean, timeChart, tone, waterfall
 const KEPT = 900;
 const LATE = 3500; // ms without a message: the sidecar is not there, or its loop stands still
 const FEW = 6; // destinations up to which all are shown in full
-const SHORT_LIST = 12; // exchanges shown before somebody asks for all
+const SHORT_LIST = 12; // exchanges shown before the button asks for all
 
 const WHY = {
   committed: "part of the response had been passed on",
@@ -173,7 +173,7 @@ function drawVerdict() {
   say($("detail"), detail);
   const gist = `${level} ${towards.join()} ${link}`;
   const spoken = $("spoken");
-  if (spoken.dataset.gist !== gist) { // whoever listens is told of news, not of every digit
+  if (spoken.dataset.gist !== gist) { // a screen reader is told of news, not of every digit
     spoken.dataset.gist = gist;
     say(spoken, link === "live" ? `${words}. ${detail}` : "Disconnected from the sidecar.");
   }
@@ -642,7 +642,7 @@ async function loadPolicy() {
     `loaded ${day.format(new Date(loaded * 1000))}`,
   ].join(" · "));
   const told = JSON.stringify([policy.destinations, policy.unlisted]);
-  if ($("policy").dataset.told !== told) { // else whoever is inside with the keyboard would be thrown out
+  if ($("policy").dataset.told !== told) { // redrawing would take the keyboard's focus away
     $("policy").dataset.told = told;
     drawProvenance(policy);
   }
@@ -704,7 +704,7 @@ function drawExceptions(list) {
     const setting = make("td", "", make("b", "", `${one.setting} = ${one.value}`));
     if (one.place) setting.append(make("span", "place", one.place));
     return make("tr", "", th, make("td", "", where), setting,
-      make("td", "", String(one.reason ?? "")), make("td", "", one.owner ?? "", make("span", "ticket", `approved by ${[one.approved_by ?? []].flat().join(", ") || "nobody"}`)),
+      make("td", "", String(one.reason ?? "")), make("td", "", one.owner ?? "", make("span", "ticket", `approved by ${[one.approved_by ?? []].flat().join(", ") || "no one"}`)),
       make("td", "", count(one.uses ?? 0)), left);
   });
   $("exceptions").replaceChildren(table("Exceptions in force", ["Exception", "For", "Setting", "Reason", "Owner", "Uses", "Ends in"], rows));

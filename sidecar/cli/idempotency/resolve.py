@@ -1,4 +1,4 @@
-"""`sidecar idempotency resolve`: an unknown outcome is settled by somebody who has found out."""
+"""`sidecar idempotency resolve`: a person who has found out settles an unknown outcome."""
 
 from pathlib import Path
 

@@ -6,7 +6,7 @@ from sidecar.cli.lazy import LazyGroup
 
 _COMMANDS: Final = {
     "check": "Judge policies and sidecar files, as CI does.",
-    "keygen": "Make a pair of keys for somebody who signs policies.",
+    "keygen": "Make a pair of keys for a signer of policies.",
     "sign": "Sign a policy.",
     "verify": "Check the signatures of a policy.",
     "import": "Translate the retries of Envoy, Istio, Linkerd or resilience4j.",

@@ -78,7 +78,7 @@ def sidecar_files(paths: Sequence[Path], command: str) -> list[Bootstrap]:
 
 
 def documents_within(directory: Path) -> Iterator[Path]:
-    """The YAML files of a directory and those below it; hidden ones are somebody's tools."""
+    """The YAML files of a directory and those below it; hidden ones belong to tools."""
     for path in sorted(directory.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
         if path.suffix in _SUFFIXES and path.is_file() and not hidden:

@@ -1,4 +1,4 @@
-"""`sidecar policy keygen`: a pair of keys for somebody who signs policies."""
+"""`sidecar policy keygen`: a pair of keys for a signer of policies."""
 
 import base64
 import os

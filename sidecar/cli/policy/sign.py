@@ -57,7 +57,7 @@ def sign(*, file: Path, key_file: Path, key_id: str | None) -> None:
 
 def _version(delivery: Delivery) -> int:
     """The version of a policy that is right by itself. Raises InvalidDocument."""
-    nobody = Bootstrap(
+    no_service = Bootstrap(
         sidecar=SidecarDocument(service="any"),
         tree=Tree("", {}, {}),
         content=b"",
@@ -66,4 +66,4 @@ def _version(delivery: Delivery) -> int:
         listen={},
         warnings=(),
     )
-    return compiled(nobody, delivery, [], datetime.now(UTC)).version
+    return compiled(no_service, delivery, [], datetime.now(UTC)).version

@@ -6,7 +6,7 @@ from random import Random
 
 
 class AnswerFate(Enum):
-    """How the answer to a request ends, after its order was charged."""
+    """The end of the answer to a request, after its order was charged."""
 
     GIVEN = "given"
     LOST = "lost"

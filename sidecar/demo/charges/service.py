@@ -47,7 +47,7 @@ class PaymentService:
         return fate
 
     def seconds_until_answer(self, fate: AnswerFate) -> float:
-        """How long the work for it takes."""
+        """The seconds of work for it."""
         return self._play.late_work if fate is AnswerFate.LATE else self._play.work
 
     def receipt(self, order: str) -> bytes:

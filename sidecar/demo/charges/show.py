@@ -26,7 +26,7 @@ KEPT_RATE = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ChargePlaces:
-    """Where to look, as ports of 127.0.0.1."""
+    """The pages to open, as ports of 127.0.0.1."""
 
     admin: int
     ingress: int
@@ -96,7 +96,7 @@ class ChargesShow:
 
     async def _payers(self, length: list[str], rate: float) -> tuple[Child, Child]:
         if self.places is None:
-            raise StageError("there is nobody to pay before the play")
+            raise StageError("there is no one to pay before the play")
         common = ["--seed", str(self._seed), "--rate", str(rate), *length]
         payers = await asyncio.gather(
             self._stage.child(

@@ -1,6 +1,6 @@
 """A directory as the place of a policy: one document with one name, for it has one version and one signature.
 
-Whoever lays a second one beside it may believe that it governs too, and is told that it does not.
+A second one beside it does not govern; a warning says so.
 """
 
 import os

@@ -380,7 +380,7 @@ def _check_tls(settings: TlsSettings, endpoints: list[Endpoint], here: Path, dec
         decoder.lacking(here, "is for https endpoints, and the destination has none")
     for word, other in (("cert", "key"), ("key", "cert")):
         if getattr(settings, word) is not UNSET and getattr(settings, other) is UNSET:
-            decoder.lacking((*here, word), f"goes with {other}: a certificate is shown by whoever has its key")
+            decoder.lacking((*here, word), f"goes with {other}: a certificate can only be shown with its key")
 
 
 def _check_policy_settings(settings: PolicySettings, decoder: Decoder, tree: Tree) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 def read_regular(file: Path, ceiling_bytes: int) -> bytes:
     """The bytes of a file, one more than `ceiling_bytes` at most. Raises OSError.
 
-    A pipe in the place of a file would hold up whoever opens it, for as long as nobody writes: what is no regular file
+    A pipe in the place of a file would block the reader until something is written to it: what is no regular file
     is refused without waiting for anything.
     """
     descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

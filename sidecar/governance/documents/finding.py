@@ -98,7 +98,7 @@ def dotted(path: Sequence[str | int]) -> str:
 def shown(value: object) -> str:
     """A value as it stands in a finding: text in quotes, everything else bare, cut at SHOWN_CHARACTERS.
 
-    Without the secrets of URLs: findings are logged, and shown to whoever may ask whether the sidecar is ready.
+    Without the secrets of URLs: findings are logged, and shown to all who may ask whether the sidecar is ready.
     """
     text = redacted(json.dumps(value, ensure_ascii=False, default=str))
     return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"

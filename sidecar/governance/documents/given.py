@@ -91,7 +91,7 @@ class Overlay:
         self.fill(path, value)
 
     def fill(self, path: Path, value: object) -> None:
-        """Say `value` at `path` in nobody's name, unless something around it is no mapping."""
+        """Set `value` at `path` without a flag's name, unless something around it is no mapping."""
         node = self._value
         for end, step in enumerate(path[:-1], start=1):
             if not isinstance(node, dict):

@@ -26,7 +26,7 @@ ProbeStatus = Annotated[int, Meta(ge=200, le=499)]
 KINDS = ("sqlite", "redis", "postgres", "memory")
 DEFAULT_KEY_HEADER = "Idempotency-Key"
 DEFAULT_SCOPE = ("authorization",)
-"""Keys are apart for callers whose credentials differ: nobody is shown another's answer."""
+"""Keys are apart for callers whose credentials differ, so that no caller is shown another's answer."""
 DEFAULT_RELEASED = (401, 403, 429)
 """Answers that a service gives before it has done anything."""
 

@@ -11,7 +11,7 @@ POLICY_MEANINGS: Final[Mapping[str, str]] = {
     "owner": "The team that answers for this document.",
     "defaults": "For every destination, unless `destinations` or a team's `overrides` say otherwise.",
     "guardrails": "What no destination and no override may pass, by the setting's dotted path.",
-    "destinations": "Settings for one destination, whoever calls it.",
+    "destinations": "Settings for one destination, for all services that call it.",
     "destinations.*.routes": "Settings by method and path: the first that covers a request counts.",
     "destinations.*.routes[].name": "What the route is called in metrics, logs and explanations.",
     "destinations.*.routes[].match": "Which requests it is for. Left out: those of the platform's route of this name.",

@@ -45,7 +45,7 @@ class PublicKey(str):
         if len(raw) != KEY_BYTES or base64.b64encode(raw).decode() != written:
             raise ValueError(rule)
         if _ordinate(raw) in _SMALL_ORDER:
-            raise ValueError("must not be a point of small order: everybody can sign for such a key")
+            raise ValueError("must not be a point of small order: anyone can sign for such a key")
         return cls(written)
 
     @property

@@ -20,7 +20,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         RuleId.UNREADABLE,
         "A document can not be read.",
-        "See that the file is there, and that whoever runs the check may read it.",
+        "See that the file is there, and that the user who runs the check may read it.",
     ),
     Rule(
         RuleId.GUARDRAIL,
@@ -35,7 +35,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         RuleId.EXCEPTION_APPROVAL,
         "An exception is not approved as it has to be.",
-        "Somebody else than the owner has to approve; two people where the guardrail's level is hard.",
+        "Another person than the owner has to approve; two people where the guardrail's level is hard.",
     ),
     Rule(
         RuleId.EXCEPTION_TERM,
@@ -61,7 +61,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         RuleId.UNIT,
         "A duration or a size has no unit.",
-        "Write 250ms, 2s or 1m, 64KiB or 1MiB, so that nobody has to guess.",
+        "Write 250ms, 2s or 1m, 64KiB or 1MiB, so that no unit has to be guessed.",
     ),
     Rule(
         RuleId.SYNTAX,
@@ -76,7 +76,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         RuleId.BOUNDS,
         "A number is outside of what can be.",
-        "The engine's own bounds hold for everybody; docs/settings.md lists them.",
+        "The engine's own bounds hold for every policy; docs/settings.md lists them.",
     ),
     Rule(
         RuleId.EXCEPTION_LIFE,
@@ -87,7 +87,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         RuleId.POLICY_LIFE,
         "A policy is past its own `expires`, or soon will be.",
-        "Publish its successor: past that day somebody may be holding it back, and every sidecar alarms.",
+        "Publish its successor: past that day it may be held back on its way, and every sidecar alarms.",
         note=True,
     ),
     Rule(

@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them: always with a unit, so that nobody has to guess it."""
+"""Durations and sizes as people write them: always with a unit, so that none has to be guessed."""
 
 import re
 from decimal import Decimal

@@ -1,7 +1,7 @@
 """From what people write to what is in force: one straight line, walked at the start and at every reload.
 
 Read once into memory → signature → parse strictly → types → guardrails → compile → the version may only rise → is it
-for this pod. Whatever goes wrong on the way is an InvalidDocument, and whoever asked keeps what is in force.
+for this pod. Whatever goes wrong on the way is an InvalidDocument, and the caller keeps what is in force.
 """
 
 import asyncio
@@ -108,7 +108,7 @@ class PolicyLoader:
 
         Where the source gives nothing that holds there is the last good copy, and without one the baseline, unless
         `strict`. Raises InvalidDocument for a sidecar file that is wrong, and, where there is no copy, for a policy
-        file that is there and wrong, or was named by a flag: whoever wrote it is near. Where an authority names it,
+        file that is there and wrong, or was named by a flag: its author is at hand. Where an authority names it,
         they are not, and it is as with an address.
         """
         bootstrap, reading = await asyncio.to_thread(self._read)
@@ -129,12 +129,12 @@ class PolicyLoader:
         except InvalidDocument as error:
             if settings.url is UNSET and (loaded := await self._from_copy_if_it_holds(bootstrap, reading, error)):
                 return loaded
-            nobody_near = (
+            author_away = (
                 settings.url is not UNSET
                 or self._authority is not None
                 or (isinstance(error, Unreachable) and self._mounted())
             )
-            if strict or not nobody_near:
+            if strict or not author_away:
                 raise
             reasons = [*(() if fault is None else fault.findings), *error.findings]
             return self._baseline(bootstrap, reading, reasons)
@@ -463,7 +463,7 @@ def _now() -> datetime:
 
 
 def _judged(bootstrap: Bootstrap, settings: PolicySettings, delivery: Delivery, now: datetime) -> Snapshot:
-    """Signature first: of bytes that nobody stands behind not even a line is parsed."""
+    """Verify the signature first, so that not a line of unsigned bytes is parsed."""
     if settings.keys:
         signature.require(
             signature.POLICY, delivery.content, delivery.signature, delivery.name, settings.keys, settings.required

@@ -1,7 +1,7 @@
 """Several files as they were at one instant.
 
 Documents belong together: a policy and its signature, a sidecar file and the policy it names. A kubelet replaces them
-all at once by swapping a link; whoever reads one before the swap and the next after it has a pair that nobody wrote.
+all at once by swapping a link; files read before and after the swap do not belong together.
 """
 
 import hashlib

@@ -55,7 +55,7 @@ class Remote:
             raise _unreachable(address.url, f"can not be fetched: {_told(error)}") from None
 
     def _context(self, ca: Path | None) -> ssl.SSLContext:
-        """Whom to trust. The file is read each time, for certificates are replaced; parsed only when it has changed."""
+        """The authorities to trust. The file is read each time, and parsed only when it has changed."""
         try:
             content = None if ca is None else read_regular(ca, CA_CEILING_BYTES)
             if self._trust is None or self._trust[0] != content:
@@ -109,7 +109,7 @@ async def _get(
 
 
 def _redirected(url: str, place: URL, location: str) -> URL:
-    """Never to another host: the token would go there, and whoever owns that host would govern the fleet."""
+    """Refuse another host: the token would go there, and that host's owner would govern the fleet."""
     try:
         target = place.join(URL(location))
         same = bool(location) and target.origin() == place.origin() and target.user is None

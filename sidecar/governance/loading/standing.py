@@ -20,7 +20,7 @@ class RolloutState(Enum):
     """The relation of a pod to the version that its source offers."""
 
     NONE = "none"
-    """The version is for everybody, and in force."""
+    """The version is for every pod, and in force."""
     ADOPTED = "adopted"
     """The version is for some pods, this one among them: in force and, if so asked, watched."""
     HELD = "held"

@@ -123,13 +123,13 @@ class PolicyUpdater:
             self._tell(logging.ERROR, "policy_expired", policy_version=version, expires=expires.date().isoformat())
 
     def reload_soon(self) -> None:
-        """Load again, without anybody to wait for it."""
+        """Load again in a task of its own."""
         self._soon(asked=True)
 
     async def reload(self, *, asked: bool = True) -> tuple[Finding, ...]:
         """Load again. What is wrong, empty when nothing is; then the last good snapshot, and all state, stays in force.
 
-        `asked` by somebody, who is told what he may know already.
+        `asked` is true for a reload that a person asked for, which is answered also when nothing is new.
         """
         async with self._one_at_a_time:
             try:
@@ -166,7 +166,7 @@ class PolicyUpdater:
         expires = loaded.snapshot.expires
         if expires is not None and self._wall() >= expires.timestamp():
             day = expires.date().isoformat()
-            found.append(f"the policy has expired ({day}) and is kept: somebody may be holding back its successor")
+            found.append(f"the policy has expired ({day}) and is kept: its successor may be held back")
         if self.reloads.last_error is not None:
             found.append(f"the last reload was refused: {self.reloads.findings[0]}")
         return found

@@ -41,7 +41,7 @@ def authority_from(file: Path, content: bytes) -> Authority:
 def authority_file(named: Path | None, fixed: Path = FIXED_PLACE) -> Path | None:
     """The authority that counts: the one that is `named` by flag or variable, else the one at the fixed place, if any.
 
-    Raises InvalidDocument where both are there and are not the same file: whoever starts the process may choose the
+    Raises InvalidDocument where both are there and are not the same file: the one who starts the process may choose the
     flag, and only the platform may choose who governs.
     """
     if not fixed.exists():

@@ -1,6 +1,6 @@
 """The service team's word, judged by itself: whom the service calls, where the sidecar listens, where its policy is.
 
-It is a file, or flags; either way it is local, trusted, and wrong only by the hand of whoever starts the sidecar.
+It is a file, or flags; either way it is local, trusted, and wrong only by an error of the one who starts the sidecar.
 """
 
 from collections import Counter
@@ -132,7 +132,7 @@ class BootSource:
         return replace(bootstrap, warnings=(*self.warnings, *bootstrap.warnings))
 
     def names_policy_by_flag(self) -> bool:
-        """Whether whoever starts the sidecar by hand has named the policy."""
+        """Whether a flag or variable of this start names the policy."""
         return any(given.setting == "policy" and given.by.startswith("--") for given in self.given)
 
 

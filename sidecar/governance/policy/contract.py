@@ -43,7 +43,7 @@ class KeyProbe:
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """What is put out of sight before it is kept. `pointers` lead into JSON bodies of answers.
+    """The values that are redacted before an answer is kept. `pointers` lead into JSON bodies of answers.
 
     `headers` are lower-cased; `words` are fields of journal entries that a person writes: `by`, `why`.
     """

@@ -1,7 +1,7 @@
 """The way to the service itself, as it is governed where no document says otherwise.
 
 The callers of a service have retries, budgets and breakers of their own. Repeated in front of the service they would
-multiply, and a second opinion about when to give up helps nobody: what is here repeats only what the service has never
+multiply, and a second opinion about when to give up is of no help: what is here repeats only what the service has never
 seen, refuses nothing and waits for as long as its callers do.
 """
 

@@ -119,7 +119,7 @@ class Platform:
 
 
 def _check_inherited(defaults: Resolution, bounds: Mapping[str, Bound], tree: Tree, findings: list[Finding]) -> None:
-    """A guardrail that leaves out a compiled-in number which the document does not set would bind nobody."""
+    """A guardrail that leaves out a compiled-in number which the document does not set would bind no service."""
     for setting, bound in bounds.items():
         value = defaults.values[setting]
         rule = bound.broken(value, value)

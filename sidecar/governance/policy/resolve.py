@@ -22,7 +22,7 @@ from sidecar.governance.policy.waivers import Exemptions, Grant, State
 
 
 class Source(Enum):
-    """Whose word a number is."""
+    """The layer that a number is from."""
 
     BASELINE = "baseline"
     """Compiled in: no document says anything."""

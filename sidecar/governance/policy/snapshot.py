@@ -1,7 +1,7 @@
 """The configuration in force: both documents, judged and compiled to one immutable value.
 
-Loading is one straight line: read once into memory, parse strictly, types, guardrails and exceptions, compile. Whoever
-holds a snapshot holds all of it; a reload makes another, and so does the instant at which an exception begins or ends.
+Loading is one straight line: read once into memory, parse strictly, types, guardrails and exceptions, compile. A
+snapshot is complete; a reload makes another, and so does the instant at which an exception begins or ends.
 """
 
 import hashlib
@@ -235,7 +235,7 @@ class Snapshot:
     def at(self, now: datetime) -> "Snapshot":
         """The same documents at another instant: itself, unless an exception has begun or ended in between.
 
-        A number whose exception is over is what it would be if nobody had asked for another.
+        A number whose exception is over is what it would be without the override.
         """
         if tuple(state_of(grant.exception, now) for grant in self.exceptions) == self.states:
             return self
@@ -281,7 +281,7 @@ def compiled(bootstrap: Bootstrap, delivery: Delivery | None, findings: list[Fin
     documents = Documents(bootstrap, platform)
     snapshot = _resolved(documents, now)
     if delivery is not None and platform.tree is None:
-        raise InvalidDocument(findings)  # nobody is refused by guardrails that would not be in force
+        raise InvalidDocument(findings)  # guardrails that would not be in force refuse nothing
     left_out = [finding for each in snapshot.left_out.values() for finding in each]
     if findings or (left_out and _resolved(documents, now, forgiving=True).left_out):
         raise InvalidDocument(sorted((*findings, *left_out), key=lambda finding: (finding.file, finding.line or 0)))

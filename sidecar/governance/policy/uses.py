@@ -9,7 +9,7 @@ from sidecar.governance.policy.waivers import State
 class ExceptionUses:
     """Counts the requests to destinations that have a number past its guardrail, by the exception that lets it there.
 
-    The destinations count their requests anyhow; here only differences are taken, when somebody asks and before
+    The destinations count their requests anyhow; here only differences are taken, at each look and before
     another snapshot comes into force.
     """
 

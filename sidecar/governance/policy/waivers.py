@@ -277,7 +277,7 @@ def _check_approval(exception: Waiver, path: Path, decoder: Decoder, *, hard: st
 
 
 def _person(name: str) -> str:
-    """A name as names are compared: nobody approves twice by writing themselves another way."""
+    """The form in which names are compared, so that another spelling is no second approver."""
     return name.strip().lstrip("@").casefold()
 
 

@@ -56,7 +56,7 @@ _BY_NAME = {"authority": DocumentKind.AUTHORITY, "sidecar": DocumentKind.SIDECAR
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A file to judge. `named`: somebody asked for it by name, and did not just find it in a directory."""
+    """A file to judge. `named`: it was given by name, and not found in a directory."""
 
     name: str
     content: bytes
@@ -106,7 +106,7 @@ def kind_of(candidate: Candidate) -> DocumentKind:
     keys = value.keys()
     if keys == _AUTHORITY_KEYS:  # of all documents this one alone has no more to say
         return DocumentKind.AUTHORITY
-    if len(keys & _GATE_KEYS) >= 2:  # rules and effects, which it has to have, are nobody else's
+    if len(keys & _GATE_KEYS) >= 2:  # no other document has rules and effects, which it has to have
         return DocumentKind.GATE
     policy, sidecar = len(keys & (_POLICY_KEYS - _SIDECAR_KEYS)), len(keys & (_SIDECAR_KEYS - _POLICY_KEYS))
     ours = _POLICY_KEYS if policy > sidecar else _SIDECAR_KEYS

@@ -39,7 +39,7 @@ class ReportedRule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReportTool:
-    """Whose report it is: the command, and the rules that its findings are about."""
+    """The tool of a report: the command, and the rules that its findings are about."""
 
     name: str
     rules: Sequence[ReportedRule]

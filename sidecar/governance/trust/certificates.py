@@ -141,7 +141,7 @@ def read_certificates(files: CertificateFiles) -> Certificates:
                 ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             )
         except _Encrypted:
-            findings.append(files.key.finding("must not need a password: nobody is there to type it"))
+            findings.append(files.key.finding("must not need a password: there is no one to type it"))
         except ssl.SSLError as error:
             if error.reason == "KEY_VALUES_MISMATCH":
                 findings.append(files.key.finding(f"must be the key of {files.cert.field} ({files.cert.written})"))

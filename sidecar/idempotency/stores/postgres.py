@@ -151,7 +151,7 @@ class PostgresStore:
             return 0 if row is None else int(row[0])
 
     async def _apart(self, statement: "Coroutine[Any, Any, Swapped]") -> Swapped:
-        """Await a statement; whoever gives up need not wait until a server that stalls has heard of it (5 s)."""
+        """Await a statement; a caller that gives up does not wait until a stalled server has heard of it (5 s)."""
         task = asyncio.get_running_loop().create_task(statement)
         self._statements.add(task)
         task.add_done_callback(self._statements.discard)

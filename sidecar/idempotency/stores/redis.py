@@ -187,7 +187,7 @@ class RedisStore:
                     future.cancel()
                 raise
             for (_, _, future), result in zip(batch, results, strict=True):
-                if future.done():  # whoever asked has gone
+                if future.done():  # the caller has gone
                     continue
                 if isinstance(result, Exception):
                     known = isinstance(result, StoreUnavailable)

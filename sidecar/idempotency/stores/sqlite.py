@@ -138,7 +138,7 @@ class SqliteStore:
                 db.execute("COMMIT")
                 self.commits += 1
             except (sqlite3.Error, OSError) as error:
-                # Nothing of it is on the disk, or nobody can say: they all hear so, and the file is opened anew.
+                # Nothing of it is on the disk, or that is unknown: all callers are told, and the file is opened anew.
                 results = [StoreUnavailable(f"{self._path}: {error}")] * len(jobs)
                 if db is not None:
                     with suppress(sqlite3.Error):
@@ -203,7 +203,7 @@ def _result(job: _Job, db: sqlite3.Connection) -> object:
 
 
 def _tell(future: "asyncio.Future[object]", result: object) -> None:
-    if future.done():  # whoever asked has gone
+    if future.done():  # the caller has gone
         return
     if isinstance(result, Exception):
         future.set_exception(result)

@@ -44,8 +44,8 @@ def test_files_are_relative_to_the_folder_of_the_document_and_need_not_be_there(
 @pytest.mark.parametrize(
     ("said", "finding"),
     [
-        ("cert: c.pem", "destinations.payments.tls.cert: goes with key: a certificate is shown by whoever has its key"),
-        ("key: k.pem", "destinations.payments.tls.key: goes with cert: a certificate is shown by whoever has its key"),
+        ("cert: c.pem", "destinations.payments.tls.cert: goes with key: a certificate can only be shown with its key"),
+        ("key: k.pem", "destinations.payments.tls.key: goes with cert: a certificate can only be shown with its key"),
         ("min_version: 1.1", "destinations.payments.tls.min_version: must be 1.2 or 1.3, got 1.1"),
         ("verify: false", "destinations.payments.tls.verify: is not known"),
         ("server_name: 'a b'", "destinations.payments.tls.server_name: must be a host name"),
