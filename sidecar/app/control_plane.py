@@ -54,7 +54,7 @@ class ControlPlane:
             if address is None:
                 continue
             try:
-                self.sockets[f"{field} {address}"] = sockets.bind(address, field)
+                self.sockets[f"{field} {address}"] = sockets.bind(address, field, both_families=field != "admin.listen")
             except PortTaken as error:
                 hint = "another sidecar may have it; --admin ADDRESS or admin.listen names another one"
                 told = f"{error.strerror}" if field != "admin.listen" else f"{error.strerror} ({hint})"

@@ -9,8 +9,9 @@ from collections.abc import Mapping, MutableMapping
 from typing import Final
 
 from sidecar.net import Address
-from sidecar.proxy.listener import bind
+from sidecar.proxy.listener import NoSuchAddress, bind
 
+_ANY_IPV4: Final = "0.0.0.0"  # noqa: S104 - where `[::]` was asked for
 _FIRST: Final = 3
 """sd_listen_fds(3): the first descriptor that is passed."""
 
@@ -25,12 +26,20 @@ class ListeningSockets:
         for sock in self._given.values():
             sock.setblocking(False)  # noqa: FBT003 - the standard library's signature
 
-    def bind(self, address: Address, role: str = "") -> socket.socket:
-        """A listening socket, not yet accepting: the one that was given, or a new one. Raises PortTaken."""
+    def bind(self, address: Address, role: str = "", *, both_families: bool = False) -> socket.socket:
+        """A listening socket, not yet accepting: the one that was given, or a new one. Raises PortTaken.
+
+        With `both_families` a new one on `[::]` is for IPv4, too, and for IPv4 alone where there is no IPv6.
+        """
         for name in (f"{role} {address}", str(address)):
             if (sock := self._given.pop(name, None)) is not None:
                 return sock
-        return bind(address)
+        try:
+            return bind(address, both_families=both_families)
+        except NoSuchAddress:
+            if not both_families or address.host != "::":
+                raise
+            return bind(Address(_ANY_IPV4, address.port))
 
     def close_unclaimed(self) -> list[str]:
         """Close those that no one has asked for; their names."""

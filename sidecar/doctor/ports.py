@@ -61,7 +61,7 @@ def ports(addresses: Mapping[Address, str], admin: Address | None) -> Iterator[D
     ours = None if admin is None else holders.of(admin)
     free, held = [], []
     for address, setting in addresses.items():
-        refused = _refusal(address)
+        refused = _refusal(address, both_families=setting == "admin.metrics_listen")
         if refused is None:
             free.append(address)
         elif refused == errno.EADDRINUSE:
@@ -136,14 +136,15 @@ def _pids(proc: Path, inodes: set[str]) -> dict[str, int]:
     return found_pids
 
 
-def _refusal(address: Address) -> int | None:
+def _refusal(address: Address, *, both_families: bool) -> int | None:
     """The reason why the address can not be listened on; None where it can. It is bound for an instant only."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                both = both_families and address.unspecified
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not both))
             sock.bind((address.host, address.port))
     except OSError as error:
         return error.errno or errno.EINVAL
@@ -168,7 +169,8 @@ def _forbidden(address: Address, setting: str) -> Diagnosis:
 
 
 def _absent(address: Address, setting: str, addresses: Mapping[Address, str]) -> Diagnosis:
-    beside = any(other == setting and ":" not in each.host for each, other in addresses.items())
+    beside = setting == "admin.metrics_listen" and address.unspecified
+    beside |= any(other == setting and ":" not in each.host for each, other in addresses.items())
     if ":" in address.host and beside:
         return found(
             "ipv6_absent", f"{setting} {address}: this machine has no IPv6", f"leave {address} out of {setting}"

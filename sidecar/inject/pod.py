@@ -386,7 +386,7 @@ class _Injector:
             "SIDECAR_SERVICE": _service(self._pod, self._name),
             "SIDECAR_CONFIG": f"{_CONFIG_FOLDER}/sidecar.yaml",
             "SIDECAR_CONFIG_OPTIONAL": "true",
-            "SIDECAR_METRICS_LISTEN": f"0.0.0.0:{METRICS_PORT}",
+            "SIDECAR_METRICS_LISTEN": f"[::]:{METRICS_PORT}",
             "SIDECAR_DRAIN_TIMEOUT": str(settings.drain),
         }
         if upstreams:

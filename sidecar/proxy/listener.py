@@ -48,15 +48,18 @@ class NoSuchAddress(PortTaken):
     """An address that this machine does not have, or a whole family of them: IPv6 where it is switched off."""
 
 
-def bind(address: Address) -> socket.socket:
-    """A listening socket, not yet accepting. Raises PortTaken, NoSuchAddress among them."""
+def bind(address: Address, *, both_families: bool = False) -> socket.socket:
+    """A listening socket, not yet accepting; with `both_families` `[::]` takes connections of IPv4, too.
+
+    Raises PortTaken, NoSuchAddress among them.
+    """
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     sock: socket.socket | None = None
     try:
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(not (both_families and address.unspecified)))
         sock.bind((address.host, address.port))
         sock.listen(_BACKLOG)
         sock.setblocking(False)  # noqa: FBT003 - the standard library's signature

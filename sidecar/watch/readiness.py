@@ -7,12 +7,13 @@ import json
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sidecar.net import Address
 
 _MOST_BYTES = 1 << 20
-_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+_LOOPBACK = {"0.0.0.0": ("127.0.0.1",), "::": ("::1", "127.0.0.1")}  # noqa: S104 - compared, not bound
 
 
 class NotAnswered(Exception):
@@ -37,7 +38,7 @@ def ask(address: Address, seconds: float) -> Readiness:
     until = time.monotonic() + seconds
     answer = bytearray()
     try:
-        with socket.create_connection((_LOOPBACK.get(address.host, address.host), address.port), seconds) as sock:
+        with _connected(address, seconds) as sock:
             sock.sendall(b"GET /readyz HTTP/1.0\r\nHost: %b\r\n\r\n" % address.encode("ascii"))
             while len(answer) < _MOST_BYTES:
                 left = until - time.monotonic()
@@ -53,6 +54,15 @@ def ask(address: Address, seconds: float) -> Readiness:
     except OSError as error:
         raise NotAnswered(f"no sidecar answers at {where}: {error.strerror or error}") from error
     return _read(bytes(answer), where)
+
+
+def _connected(address: Address, seconds: float) -> socket.socket:
+    """`[::]` is both families, and IPv4 alone where there is no IPv6."""
+    *others, last = _LOOPBACK.get(address.host, (address.host,))
+    for host in others:
+        with suppress(OSError):
+            return socket.create_connection((host, address.port), seconds)
+    return socket.create_connection((last, address.port), seconds)
 
 
 def _read(answer: bytes, where: str) -> Readiness:

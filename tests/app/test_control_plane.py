@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from sidecar.admin.token import AdminToken
+from sidecar.app import listening_sockets
 from sidecar.app.control_plane import ControlPlane
 from sidecar.app.listening_sockets import ListeningSockets
 from sidecar.net import Address
+from sidecar.proxy import listener
+from sidecar.proxy.listener import NoSuchAddress, PortTaken
 from tests.admin.states import SetState
 from tests.admin.tokens import Told
 from tests.app.processes import running, snapshot_for
@@ -58,6 +61,41 @@ async def test_a_port_in_use_is_an_error_that_names_the_field_and_the_address(fi
         await plane.close()
 
     assert caught.value.errno == errno.EADDRINUSE
+
+
+async def test_the_metrics_of_every_address_are_of_both_families() -> None:
+    plane = control_plane()
+    port = _free_in_both_families()
+    plane.bind(replace(SNAPSHOT, metrics_listen=Address("::", port)), ListeningSockets({}))
+    await plane.open()
+
+    try:
+        assert [await status_of(Address(host, port), "/livez") for host in ("127.0.0.1", "::1")] == [200, 200]
+    finally:
+        await plane.close()
+
+
+def _free_in_both_families() -> int:
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+async def test_without_ipv6_they_are_of_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_ipv6(address: Address, **more: bool) -> socket.socket:
+        if ":" in address.host:
+            raise NoSuchAddress(errno.EAFNOSUPPORT, "no IPv6")
+        return listener.bind(address, **more)
+
+    monkeypatch.setattr(listening_sockets, "bind", without_ipv6)
+    plane = control_plane()
+
+    addresses = plane.bind(replace(SNAPSHOT, metrics_listen=Address("::", 0)), ListeningSockets({}))
+    await plane.close()
+
+    assert addresses[1].host == "0.0.0.0"
+    with pytest.raises(PortTaken, match=r"admin\.listen: no IPv6"):
+        control_plane().bind(replace(SNAPSHOT, admin=Address("::", 0)), ListeningSockets({}))
 
 
 async def test_an_address_that_is_not_ours_is_an_error_that_names_it() -> None:

@@ -53,7 +53,7 @@ def test_an_address_of_another_machine_can_not_be_listened_on() -> None:
 
 @pytest.mark.parametrize(("number", "word"), [(13, "port_forbidden"), (99, "ipv6_absent")])
 def test_what_the_system_refuses_has_a_word(monkeypatch: pytest.MonkeyPatch, number: int, word: str) -> None:
-    monkeypatch.setattr(module, "_refusal", lambda address: number if ":" in address.host else None)
+    monkeypatch.setattr(module, "_refusal", lambda address, **_: number if ":" in address.host else None)
 
     told = judged(Address("127.0.0.1", 80), Address("::1", 80))
 

@@ -47,7 +47,7 @@ def test_the_container_is_told_by_variables_what_the_annotations_say() -> None:
     assert told["SIDECAR_UPSTREAMS"] == "ledger=http://ledger:80 payments=http://payments.default.svc:8080"
     assert told["SIDECAR_LISTEN"] == "127.0.0.1:16001 [::1]:16001 ledger=127.0.0.1:16101 payments=127.0.0.1:16102"
     assert told["SIDECAR_DRAIN_TIMEOUT"] == "10s"
-    assert told["SIDECAR_METRICS_LISTEN"] == "0.0.0.0:16002"
+    assert told["SIDECAR_METRICS_LISTEN"] == "[::]:16002"
     assert told["SIDECAR_CONFIG_OPTIONAL"] == "true"
 
 
