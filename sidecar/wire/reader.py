@@ -10,13 +10,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from httptools import (
-    HttpParserError,
-    HttpParserInvalidMethodError,
-    HttpParserUpgrade,
-    HttpRequestParser,
-    HttpResponseParser,
-)
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser, HttpResponseParser
 
 from sidecar.wire.framing import CLOSE, request_framing, response_framing
 from sidecar.wire.head import RequestHead, ResponseHead
@@ -40,28 +34,18 @@ from sidecar.wire.hopbyhop import (
 )
 from sidecar.wire.malformed import Malformed
 from sidecar.wire.shapes import RequestShape, ResponseShape, Shapes
+from sidecar.wire.violation import NOT_HTTP, foreign, request_violation, response_violation
 from sidecar.wire.writer import response_head
 
 _END: Final = b"\r\n\r\n"
 _TARGET: Final = bytes(c for c in range(0x21, 0x7F) if c != ord("#"))
-_UNKNOWN_METHOD: Final = re.compile(rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Z-]+(?: |\Z)")
-_OTHER_VERSION: Final = re.compile(rb"[\r\n]*[^ \r\n]+ [^ \r\n]+ HTTP/(?!1\.[01])[0-9]\.[0-9]")
 _H: Final = ord("H")
 _REASON: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 _MAX_LENGTH: Final = 2**63 - 1
 """Past it, a length is a negative number to some who read it."""
-_TOKENS: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*,[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
 _MEANT: Final = frozenset({b"idempotency-key", b"x-request-id", b"traceparent"})
 """Fields that mean something to us, unless Connection says that they go no further than here."""
-
-_NOT_HTTP: Final = frozenset(
-    {
-        b"SOURCE", b"DESCRIBE", b"ANNOUNCE", b"SETUP", b"PLAY", b"PAUSE", b"TEARDOWN", b"GET_PARAMETER",
-        b"SET_PARAMETER", b"REDIRECT", b"RECORD", b"FLUSH", b"PRI",
-    }
-)  # fmt: skip
-"""Methods of ICE, RTSP and the HTTP/2 preface: llhttp knows them, HTTP/1.1 does not."""
 
 
 class _HeadReader:
@@ -233,8 +217,8 @@ class RequestReader(_HeadReader):
             raise Malformed(505, "unsupported_version", "only HTTP/1.0 and HTTP/1.1 are spoken")
         else:
             raise Malformed(400, "bad_request_line", "the request line names no HTTP version")
-        if method in _NOT_HTTP:
-            raise _foreign(method)
+        if method in NOT_HTTP:
+            raise foreign(method)
         if len(target) > self._max_target:
             raise Malformed(414, "target_too_long", f"the target is longer than {self._max_target} bytes")
         if target.translate(None, _TARGET):
@@ -250,7 +234,7 @@ class RequestReader(_HeadReader):
 
     def _skip_empty_line(self, line: bytes) -> None:
         if line.strip(b"\r\n"):  # the preface of HTTP/2, which llhttp takes for half a head
-            raise _foreign(b"PRI")
+            raise foreign(b"PRI")
 
     def _parse(self, data: bytes) -> None:
         parser = self._parser
@@ -259,12 +243,8 @@ class RequestReader(_HeadReader):
             parser.feed_data(data)
         except HttpParserUpgrade:
             self._parser = HttpRequestParser(self)
-        except HttpParserInvalidMethodError:
-            if _UNKNOWN_METHOD.match(self._partial or data):
-                raise Malformed(501, "unknown_method", "the method is not known") from None
-            raise Malformed(400, "bad_request_line", "the method is not a method") from None
         except HttpParserError as error:
-            raise _refused(str(error), self._partial or data, self._fields) from None
+            raise request_violation(error, self._partial or data) from None
 
     def _too_large(self, data: bytes) -> Malformed:
         if b"\r\n" not in data.lstrip(b"\r\n")[: self._max_target + 32]:
@@ -352,7 +332,7 @@ class ResponseReader(_HeadReader):
         except HttpParserUpgrade:
             pass
         except HttpParserError as error:
-            raise Malformed(502, _response_reason(str(error)), f"llhttp: {error}") from None
+            raise response_violation(error, self._partial or data) from None
 
     def _too_large(self, data: bytes) -> Malformed:
         return Malformed(502, "head_too_large", f"a head of {len(data)} bytes or more, over {self._max_bytes}")
@@ -505,43 +485,3 @@ def _nominated(named: list[bytes]) -> set[bytes]:
 def _without(block: bytes, dropped: set[bytes]) -> bytes:
     lines = block.split(b"\r\n")[:-1]
     return b"".join([line + b"\r\n" for line in lines if line.partition(b":")[0].lower() not in dropped])
-
-
-def _foreign(method: bytes) -> Malformed:
-    """A method that llhttp knows from elsewhere."""
-    if method == b"PRI":
-        return Malformed(505, "unsupported_version", "HTTP/2 is not spoken")
-    return Malformed(501, "unknown_method", "the method is none of HTTP")
-
-
-def _refused(error: str, data: bytes, fields: list[tuple[bytes, bytes]]) -> Malformed:
-    """The refusal for an error of llhttp."""
-    method = data.lstrip(b"\r\n").partition(b" ")[0]
-    if method in _NOT_HTTP:
-        return _foreign(method)
-    if "version" in error or "HTTP/" in error:
-        if _OTHER_VERSION.match(data):
-            return Malformed(505, "unsupported_version", "only HTTP/1.0 and HTTP/1.1 are spoken")
-        return Malformed(400, "bad_request_line", "the request line names no HTTP version")
-    if "url" in error.lower() or "URL" in error:
-        return Malformed(400, "bad_target", "the target has bytes that no target may have")
-    if "Content-Length" in error and "Transfer-Encoding" not in error:
-        return Malformed(400, "content_length", "Content-Length is not one number")
-    if "Transfer-Encoding" in error:
-        coding = b",".join(value for name, value in fields if role_of(name) == TRANSFER_ENCODING)
-        if "invalid" in error and _TOKENS.fullmatch(coding.strip(b" \t")) and b"chunked" not in tokens(coding):
-            return Malformed(501, "transfer_encoding", "a transfer coding other than chunked")
-        return Malformed(400, "transfer_encoding", "Transfer-Encoding is malformed, or beside a Content-Length")
-    if "header" in error.lower() or "start line" in error:
-        return Malformed(400, "bad_field", "a field line is malformed")
-    return Malformed(400, "bad_request_line", "the request is malformed")
-
-
-def _response_reason(error: str) -> str:
-    if "Transfer-Encoding" in error:
-        return "transfer_encoding"
-    if "Content-Length" in error:
-        return "content_length"
-    if "header" in error.lower() or "start line" in error:
-        return "bad_field"
-    return "bad_status_line"

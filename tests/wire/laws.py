@@ -121,22 +121,21 @@ class Reading:
         """Whether both say the same of the same bytes, cut differently.
 
         Which of two faults is met first is a matter of how the bytes were cut, where one of them is the size of the
-        head or how much of a method is there to be judged. That it is refused is not.
+        head; and whether a method is unknown or none at all, of how much of it is there to be judged.
         """
-        if self.refusal is None or other.refusal is None or not (self.depends_on_cut() or other.depends_on_cut()):
+        one, two = self.refusal, other.refusal
+        if one is None or two is None or not (by_size(one) or by_size(two) or {one.reason, two.reason} == OF_A_METHOD):
             return self.known() == other.known()
-        return [one.known() for one in self.messages if one.complete] == [
-            one.known() for one in other.messages if one.complete
+        return [seen.known() for seen in self.messages if seen.complete] == [
+            seen.known() for seen in other.messages if seen.complete
         ]
 
-    def depends_on_cut(self) -> bool:
-        assert self.refusal is not None
-        return self.refusal.status in {414, 431} or self.refusal.reason in {
-            "bad_request_line",
-            "head_too_large",
-            "too_many_fields",
-            "unknown_method",
-        }
+
+OF_A_METHOD = {"bad_request_line", "unknown_method"}
+
+
+def by_size(refusal: Malformed) -> bool:
+    return refusal.status in {414, 431} or refusal.reason in {"head_too_large", "too_many_fields"}
 
 
 class Met:
