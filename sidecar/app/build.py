@@ -203,6 +203,7 @@ class RouteTable:
             before[name].pool.close()
         if self.gate is not None and snapshot.ingress is not None:
             self.gate.routes = snapshot.ingress.routes
+            self.gate.contract_version = snapshot.ingress.contract_version
             self.routes[INGRESS_NAME].gate = self.gate
         return Router(
             {name: route for name, route in self.routes.items() if route.role is Role.EGRESS},

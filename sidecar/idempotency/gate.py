@@ -12,6 +12,7 @@ from typing import Final
 
 from sidecar.governance.documents.route_match import path_of
 from sidecar.governance.policy.contract import IngressRoute, KeyContract
+from sidecar.governance.policy.partner_contract import ContractVersion
 from sidecar.idempotency.answer import (
     AnswerSeal,
     StoredAnswer,
@@ -219,6 +220,7 @@ class IngressGate:
     ) -> None:
         self.register = register
         self.routes = tuple(routes)
+        self.contract_version = ContractVersion()
         self.lease = lease
         self.max_request_bytes = max_request_bytes
         self.max_response_bytes = max_response_bytes

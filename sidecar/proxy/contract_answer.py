@@ -3,8 +3,8 @@
 import json
 from typing import Final
 
+from sidecar.governance.policy.partner_contract import partner_contract
 from sidecar.idempotency.gate import IngressGate
-from sidecar.idempotency.partner_contract import partner_contract
 from sidecar.proxy.response_writer import ResponseWriter
 from sidecar.wire.framing import LENGTH
 from sidecar.wire.head import RequestHead, ResponseHead
@@ -38,7 +38,7 @@ class ContractAnswer:
         self._begun = True
         if self._open:
             return
-        document = partner_contract(self._gate.routes, self._gate.max_request_bytes)
+        document = partner_contract(self._gate.routes, self._gate.max_request_bytes, self._gate.contract_version)
         body = json.dumps(document, indent=2).encode() + b"\n"
         head = ResponseHead(200, b"200 OK", 1)
         head.framing, head.length = LENGTH, len(body)

@@ -2,18 +2,37 @@
 
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from sidecar.cli.authority import authority_option
 from sidecar.cli.idempotency.admin_call import give_up
-from sidecar.idempotency.partner_contract import contract_changes
+from sidecar.cli.moment import moment
+from sidecar.cli.policy.documents import snapshot_of
+from sidecar.governance.policy.partner_contract import contract_changes
 
 
 @click.group()
 def contract() -> None:
-    """Compare versions of the partner contract, as /.well-known/idempotency has it."""
+    """Print the partner contract, as /.well-known/idempotency has it, and compare versions of it."""
+
+
+@contract.command()
+@click.option(
+    "--config", type=click.Path(path_type=Path), required=True, help="The service's sidecar file (config/sidecar.yaml)."
+)
+@click.option("--policy", type=click.Path(path_type=Path), help="A policy to print it by, instead of the one it names.")
+@authority_option
+@click.option("--at", "now", metavar="DATE", callback=moment, help="Print it as of this day or instant. [default: now]")
+def show(*, config: Path, policy: Path | None, authority: Path | None, now: datetime) -> None:
+    """Print the contract that these documents amount to, without a running sidecar."""
+    snapshot = snapshot_of(config, policy, authority, now, "idempotency contract show")
+    if snapshot.ingress is None:
+        give_up("contract show", f"{config}: has no ingress: there is no contract")
+    click.echo(json.dumps(snapshot.ingress.contract, indent=2))
 
 
 @contract.command()
@@ -24,7 +43,7 @@ def diff(*, old: Path, new: Path, form: str) -> None:
     """Say what NEW changes for a partner who keeps to OLD.
 
     A shorter retention, a renamed header, another status, a key that becomes required or a route that goes are
-    breaking. Exits with 1 if any change is.
+    breaking; so is any change without a rise of the version. Exits with 1 if any change is.
     """
     before, after = _read(old), _read(new)
     try:

@@ -16,6 +16,7 @@ from sidecar.governance.documents.finding import Finding, RuleId, dotted
 from sidecar.governance.documents.ingress_routes import (
     IngressKeySettings,
     IngressRouteEntry,
+    PublishedContractSettings,
     RoutesFile,
     check_key_settings,
     check_routes,
@@ -245,6 +246,7 @@ class IngressSettings(Document, frozen=True, kw_only=True):
     app: Endpoint
     routes: list[IngressRouteEntry] | RoutesFile = field(default_factory=list)
     idempotency: IngressKeySettings | UnsetType = UNSET
+    contract: PublishedContractSettings = PublishedContractSettings()
     tls: IngressTlsSettings | UnsetType = UNSET
     overrides: Settings = Settings()
 

@@ -23,6 +23,7 @@ FieldName = Annotated[
 ]
 StatusCode = Annotated[int, Meta(ge=400, le=499)]
 ProbeStatus = Annotated[int, Meta(ge=200, le=499)]
+ContractDigest = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16}\Z", extra={"rule": "must be 16 hexadecimal digits"})]
 KINDS = ("sqlite", "redis", "postgres", "memory")
 DEFAULT_KEY_HEADER = "Idempotency-Key"
 DEFAULT_SCOPE = ("authorization",)
@@ -140,6 +141,13 @@ class IngressKeySettings(Document, frozen=True, kw_only=True):
     max_response: Size = Size(256 << 10)
     lease: Duration = Duration(30)
     encryption_key_file: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
+
+
+class PublishedContractSettings(Document, frozen=True, kw_only=True):
+    """`ingress.contract`: the number of the contract that partners are given, and the digest of what it stands for."""
+
+    version: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    digest: ContractDigest | UnsetType = UNSET
 
 
 def check_routes(entries: list[IngressRouteEntry], here: Path, decoder: Decoder) -> None:

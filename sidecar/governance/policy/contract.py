@@ -8,7 +8,7 @@ guardrails.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, Final
 
 from msgspec import UNSET
 
@@ -28,6 +28,9 @@ from sidecar.governance.documents.route_match import RouteMatch
 from sidecar.governance.documents.yaml import Path, Tree
 from sidecar.governance.policy.resolve import Layer, Resolution, Source
 from sidecar.governance.policy.waivers import Exemptions
+
+MAX_REQUEST_BYTES: Final = 1 << 20
+"""The largest body of a keyed request, where nothing is written."""
 
 
 @dataclass(frozen=True, slots=True)

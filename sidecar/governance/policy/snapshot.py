@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Final, Literal
 
 from msgspec import UNSET, UnsetType, structs
 
@@ -34,9 +34,10 @@ from sidecar.governance.documents.yaml import Path as TreePath
 from sidecar.governance.policy.bootstrap import Bootstrap
 from sidecar.governance.policy.bootstrap import from_file as bootstrap_from_file
 from sidecar.governance.policy.bootstrap import from_flags as bootstrap_from_flags
-from sidecar.governance.policy.contract import IngressRoute, KeyStore, key_store_of, routes_of
+from sidecar.governance.policy.contract import MAX_REQUEST_BYTES, IngressRoute, KeyStore, key_store_of, routes_of
 from sidecar.governance.policy.delivery import Delivery
 from sidecar.governance.policy.ingress import INGRESS_BASELINE
+from sidecar.governance.policy.partner_contract import FIRST_VERSION, ContractVersion, partner_contract
 from sidecar.governance.policy.platform_policy import Platform
 from sidecar.governance.policy.resolve import Excepted, Layer, Origin, Resolution, Source
 from sidecar.governance.policy.routes import RouteSnapshot, routes_in_force
@@ -111,6 +112,13 @@ class IngressSnapshot:
     tls: Termination | None = None
     left_out: tuple[Finding, ...] = ()
     """Overrides that are not in force: see `Snapshot.left_out`."""
+    contract_version: ContractVersion = FIRST_VERSION
+
+    @property
+    def contract(self) -> dict[str, Any]:
+        """The contract as partners are given it."""
+        largest = MAX_REQUEST_BYTES if self.key_store is None else self.key_store.max_request_bytes
+        return partner_contract(self.routes, largest, self.contract_version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +205,14 @@ class Snapshot:
         if self.ingress is not None:
             found[INGRESS_NAME] = self.ingress.left_out
         return {name: findings for name, findings in found.items() if findings}
+
+    @property
+    def unannounced(self) -> tuple[Finding, ...]:
+        """Findings about a contract with partners that has changed without its number.
+
+        A sidecar says so and runs on: what the platform changes is not refused for what a team has not written yet.
+        """
+        return tuple(_unannounced(self.documents.bootstrap, self.ingress))
 
     @property
     def waiting(self) -> Iterator[Finding]:
@@ -411,7 +427,8 @@ def _ingress(documents: Documents, now: datetime, *, forgiving: bool) -> Ingress
         resolution = resolution.under(platform.contract, platform.bounds, [])  # judged with the other defaults
     if platform.ingress is not None:
         resolution = resolution.under(platform.ingress, platform.bounds, findings)
-    exemptions = Exemptions(platform.grants, bootstrap.sidecar.service, INGRESS_NAME, now, forgiving)
+    service = bootstrap.sidecar.service
+    exemptions = Exemptions(platform.grants, service, INGRESS_NAME, now, forgiving)
     if bootstrap.tree is not None:
         overrides = Layer(Source.OVERRIDE, settings.overrides, bootstrap.tree, ("ingress", "overrides"))
         resolution = resolution.under(overrides, platform.bounds, findings, exemptions)
@@ -433,7 +450,22 @@ def _ingress(documents: Documents, now: datetime, *, forgiving: bool) -> Ingress
         key_store=None if settings.idempotency is UNSET else key_store_of(settings.idempotency, bootstrap.path),
         tls=None if settings.tls is UNSET else termination_of(settings.tls, bootstrap),
         left_out=tuple(findings),
+        contract_version=ContractVersion(
+            platform.version,
+            settings.contract.version,
+            sum(_turns_of(grant, service, now) for grant in platform.grants),
+        ),
     )
+
+
+_TURNS: Final = {State.PENDING: 0, State.LIVE: 1, State.EXPIRED: 2}
+"""Times that an exception has changed what is in force."""
+
+
+def _turns_of(grant: Grant, service: str, now: datetime) -> int:
+    exception = grant.exception
+    named = service in grant.services and exception.destination == INGRESS_NAME
+    return _TURNS[state_of(exception, now)] if named and exception.setting.startswith("idempotency.") else 0
 
 
 def _key_origins(name: str, key: IdempotencyKeySettings, tree: Tree | None) -> dict[str, Origin]:
@@ -525,6 +557,7 @@ def _snapshot(
             *platform.warnings,
             *_outdated(platform.min_sidecar),
             *_unverified(destinations),
+            *(str(finding) for finding in _unannounced(bootstrap, ingress)),
         ),
         documents=documents,
         exceptions=grants,
@@ -552,6 +585,19 @@ def _unverified(destinations: Mapping[str, DestinationSnapshot]) -> Iterator[str
                 f"destinations.{destination.name}: certificates are not verified, by leave of exception "
                 f"{origin.exception} ({origin.place})"
             )
+
+
+def _unannounced(bootstrap: Bootstrap, ingress: IngressSnapshot | None) -> Iterator[Finding]:
+    """That the contract is not the one that the sidecar file's number of it stands for."""
+    settings, tree = bootstrap.sidecar.ingress, bootstrap.tree
+    if settings is UNSET or ingress is None or settings.contract.digest is UNSET or tree is None:
+        return
+    digest = ingress.contract["digest"]
+    if digest != settings.contract.digest:
+        path = ("ingress", "contract", "digest")
+        number = settings.contract.version
+        rule = f"must be {digest}, of the contract as it is now: raise version with it, {number} stands for another"
+        yield Finding(*tree.place(path), dotted(path), rule, settings.contract.digest, RuleId.VERSION)
 
 
 def _read(file: Path, findings: list[Finding]) -> bytes | None:

@@ -227,6 +227,7 @@ class _Bench:
                 self._notes.extend(_timeout_notes(destination.policy, destination.provenance))
             for left_out in snapshot.left_out.values():
                 self._findings.extend(left_out)
+            self._findings.extend(snapshot.unannounced)
         return Judged(candidate.name, DocumentKind.SIDECAR, summary, against)
 
     def _authority_over(self, candidate: Candidate) -> Authority | None:

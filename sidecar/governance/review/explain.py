@@ -138,6 +138,8 @@ def _sidecar_numbers(bootstrap: Bootstrap) -> Iterator[tuple[str, str]]:
     if sidecar.ingress is not UNSET and sidecar.ingress.idempotency is not UNSET:
         for name in ("replicas", "max_request", "max_response", "lease"):
             yield f"ingress.idempotency.{name}", written(getattr(sidecar.ingress.idempotency, name))
+    if sidecar.ingress is not UNSET:
+        yield "ingress.contract.version", written(sidecar.ingress.contract.version)
     if sidecar.telemetry.traces is not UNSET:
         yield "telemetry.traces.sample", written(sidecar.telemetry.traces.sample)
     yield "drain", written(sidecar.drain)

@@ -108,6 +108,24 @@ def test_an_exception_lets_a_route_past_a_guardrail(tmp_path: Path) -> None:
     )
 
 
+def test_the_version_of_the_contract_rises_with_policy_file_and_the_turns_of_exceptions(tmp_path: Path) -> None:
+    exceptions = (
+        "exceptions:\n  - {id: EX-1, service: pay, destination: ingress, setting: idempotency.retention, value: 5m,"
+        " reason: a sandbox that is emptied every hour, ticket: T-1, owner: pay, approved_by: [a.lee, b.ortiz],"
+        " not_before: 2026-11-24, expires: 2026-12-05}\n"
+    )
+    route = ROUTE.replace("at_most_once}", "at_most_once, retention: 5m}")
+    numbered = SIDECAR.replace("ingress:\n", "ingress:\n  contract: {version: 4}\n") + route
+
+    snapshot = loaded(tmp_path, numbered, POLICY + exceptions)
+    seen = [snapshot.at(datetime(2026, month, day, tzinfo=UTC)) for month, day in ((11, 1), (11, 24), (12, 5))]
+
+    versions = [str(each.ingress.contract_version) for each in seen if each.ingress is not None]
+    assert versions == ["3.4.0", "3.4.1", "3.4.2"]
+    digests = [each.ingress.contract["digest"] for each in seen if each.ingress is not None]
+    assert digests[0] == digests[2] != digests[1]
+
+
 def test_the_list_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "routes.yaml").write_text(
         "version: 1\nroutes:\n  - {name: create, match: {methods: [POST], path: /pay}, class: at_most_once}\n"

@@ -278,3 +278,39 @@ def test_an_exception_of_the_gate_that_is_over_is_noted() -> None:
 
     assert judgement.findings == ()
     assert [note.rule for note in judgement.notes] == ["is over since 2020-01-20: take it out"]
+
+
+INGRESS = """\
+service: checkout
+ingress:
+  listen: "127.0.0.1:16006"
+  app: "http://127.0.0.1:8080"
+  contract: {version: 3, digest: "%s"}
+  idempotency: {store: {memory: volatile}}
+  routes:
+    - {name: pay, match: {methods: [POST], path: /pay}, class: at_most_once, retention: %s}
+"""
+
+
+def test_a_contract_that_changed_without_its_number_is_a_finding_until_both_are_written_anew() -> None:
+    (told,) = findings(judged(sidecar=INGRESS % ("0" * 16, "24h")))
+    digest = told.partition("must be ")[2][:16]
+
+    assert told == (
+        f"sidecar.yaml:5: ingress.contract.digest: must be {digest}, of the contract as it is now: raise version with "
+        f"it, 3 stands for another, got {'0' * 16}"
+    )
+    assert findings(judged(sidecar=INGRESS % (digest, "24h"))) == []
+    assert len(findings(judged(sidecar=INGRESS % (digest, "48h")))) == 1
+
+
+def test_a_platform_that_changes_the_contract_of_a_service_is_told_of_it() -> None:
+    policy = "version: 7\nowner: platform\n"
+    sidecar = INGRESS.replace(", retention: %s", "")
+    (told,) = findings(judged(policy=policy, sidecar=sidecar % ("0" * 16)))
+    digest = told.partition("must be ")[2][:16]
+
+    changed = policy + "defaults: {idempotency: {retention: 48h}}\n"
+
+    assert findings(judged(policy=policy, sidecar=sidecar % digest)) == []
+    assert len(findings(judged(policy=changed, sidecar=sidecar % digest))) == 1
