@@ -9,6 +9,7 @@ import click
 
 from loadtest import campaign, machine, table, wrk
 from loadtest.bars import SUBJECT, Mark, judge
+from loadtest.bypass import bypass
 from loadtest.child import NotStartedError
 from loadtest.clients.command import clients
 from loadtest.contender import BrokenOffError
@@ -164,6 +165,7 @@ def _notes(plan: Plan, facts: dict[str, str | int]) -> list[str]:
     ]
 
 
+main.add_command(bypass)
 main.add_command(clients)
 main.add_command(harmless)
 main.add_command(logs)

@@ -299,6 +299,16 @@ ONE_POD = Row(
             (Query("sidecar_budget_balance{%POD%}", "{{instance}} → {{destination}}"),),
         ),
         Panel(
+            "Past the sidecar",
+            "Open connections of the service that go straight to a destination, as of the last sample (every 10 s): "
+            "no budget, no breaker, no key. What passes through tunnels is not governed either.",
+            "short",
+            (
+                Query("sum by (destination) (sidecar_bypass_connections{%POD%}) > 0", "straight to {{destination}}"),
+                Query("sum(rate(sidecar_tunnels_total{%POD%}%RANGE%))", "tunnels opened per second"),
+            ),
+        ),
+        Panel(
             "Event loop lag",
             "Longest delay of a timer in the last 15 seconds: what the sidecar itself makes a request wait at most.",
             "s",

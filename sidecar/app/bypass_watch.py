@@ -9,6 +9,7 @@ import asyncio
 import os
 import socket
 import struct
+import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,10 @@ _EVERY_SECONDS: Final = 10.0
 TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _MAX_BYTES: Final = 4 << 20
 """Of each table: 25,000 sockets. What is beyond is not looked at."""
+_MAPPED: Final = b"".join(b"%08X" % word for word in struct.unpack("=3I", b"\0" * 10 + b"\xff\xff"))
+"""The words before an IPv4 address that is written as one of IPv6 (RFC 4291 §2.5.5.2)."""
+_SLICE: Final = 500
+"""Rows between two rests, 0.4 ms: without them the thread would keep the interpreter for 5 ms at a time."""
 _OPEN: Final = {b"01", b"02"}
 """ESTABLISHED and SYN_SENT, in include/net/tcp_states.h."""
 
@@ -47,34 +52,51 @@ class BypassWatch:
 
 
 def bypassing(
-    tables: Collection[bytes], sockets: Sockets, interception_ports: Collection[int], uid: int
+    tables: Collection[bytes],
+    sockets: Sockets,
+    interception_ports: Collection[int],
+    uid: int,
+    rest: Callable[[], None] = lambda: None,
 ) -> dict[str, int]:
     """Open connections past the sidecar in `tables`, texts of /proc/net/tcp and tcp6, by destination.
 
     `uid` is the sidecar's own: its sockets are what governance looks like. A connection that was redirected to one of
-    `interception_ports` still shows where it was going, and is told by its other end, which is here.
+    `interception_ports` still shows where it was going, and is told by its other end, which is here. `rest` is called
+    after every `_SLICE` rows.
+
+    Rows are compared as they are written, and not decoded: 10,000 take 7 ms, and took 52 ms decoded.
     """
-    owners = {address: name for name, addresses in sockets.items() for address in addresses}
+    owners = {_written(*address): name for name, addresses in sockets.items() for address in addresses}
     counts = dict.fromkeys(sockets, 0)
-    found: list[tuple[tuple[str, int], str]] = []
-    intercepted: set[tuple[str, int]] = set()
-    wanted = {f"{port:04X}".encode() for _, port in owners}
+    found: list[tuple[bytes, str]] = []
+    intercepted: set[bytes] = set()
     ours = {f"{port:04X}".encode() for port in interception_ports}
     for table in tables:
-        for line in table.splitlines()[1:]:
+        for number, line in enumerate(table.split(b"\n")[1:], 1):
+            if not number % _SLICE:
+                rest()
             fields = line.split(None, 8)
             if len(fields) < 8 or fields[3] not in _OPEN:
                 continue
             if fields[1][-4:] in ours:
-                intercepted.add(table_address(fields[2]))
-            elif fields[2][-4:] in wanted and int(fields[7]) != uid:
-                name = owners.get(table_address(fields[2]))
-                if name is not None:
-                    found.append((table_address(fields[1]), name))
+                intercepted.add(fields[2].removeprefix(_MAPPED))
+            elif (name := owners.get(fields[2].removeprefix(_MAPPED))) is not None and int(fields[7]) != uid:
+                found.append((fields[1].removeprefix(_MAPPED), name))
     for local, name in found:
         if local not in intercepted:
             counts[name] += 1
     return counts
+
+
+def _written(host: str, port: int) -> bytes:
+    """An address as the tables have it, `0100007F:1F90`: words of 32 bits in the machine's own order."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        packed = socket.inet_pton(family, host.partition("%")[0])
+    except OSError:  # a name that is no address is in no table
+        return b""
+    words = struct.unpack(f"={len(packed) // 4}I", packed)
+    return f"{''.join(f'{word:08X}' for word in words)}:{port:04X}".encode().removeprefix(_MAPPED)
 
 
 def table_address(field: bytes) -> tuple[str, int]:
@@ -93,4 +115,9 @@ def _sampled(sockets: Sockets, interception_ports: Collection[int]) -> dict[str,
                 tables.append(stream.read(_MAX_BYTES))
         except OSError:  # no IPv6, or no /proc
             continue
-    return bypassing(tables, sockets, interception_ports, os.geteuid())
+    return bypassing(tables, sockets, interception_ports, os.geteuid(), _yield)
+
+
+def _yield() -> None:
+    """Let the other threads have the interpreter."""
+    time.sleep(0)

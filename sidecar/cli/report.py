@@ -108,6 +108,7 @@ def report(
         told_at=document.at,
         span=span,
         zone=zone,
+        bypassing={name: count for name, count in document.bypassing.items() if not only or name in only},
         observing=[line for name, line in document.observing.items() if not only or name in only],
     )
     if str(output) == "-":

@@ -2,7 +2,7 @@
 
 import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 from pathlib import Path
 from typing import Final
@@ -24,8 +24,12 @@ def page(
     span: Span,
     zone: tzinfo,
     observing: Sequence[str] = (),
+    bypassing: Mapping[str, int] | None = None,
 ) -> str:
-    """The whole page. Times are shown in `zone`; `observing` says what policies would have done that only observe."""
+    """The whole page. Times are shown in `zone`; `observing` says what policies would have done that only observe.
+
+    `bypassing` has the connections that go straight to a destination when it is told, by name.
+    """
     when = Clock(zone, span)
     if incidents:
         troubled = [one for one in incidents if one.episodes] or incidents[:1]
@@ -46,6 +50,7 @@ def page(
             f'<p class="when">{_text(service)} · {when.day(span.begins)}, {when.range(span)} · ',
             f"all times {_text(when.zone)}</p>",
             *(f'<p class="observing">{_text(line)}</p>' for line in observing),
+            *(f'<p class="bypassing">{_past(name, count)}</p>' for name, count in (bypassing or {}).items()),
             f"</header><main>{body}{_method(incidents)}</main>",
             f"<footer>Told by sidecar {_text(version)} at {_text(when.full(told_at))}, ",
             "from the rows it kept of every second.</footer></body></html>\n",
@@ -54,6 +59,12 @@ def page(
 
 
 # The words
+
+
+def _past(name: str, count: int) -> str:
+    """A line about calls that no figure of this page has."""
+    connections = "1 open connection goes" if count == 1 else f"{count} open connections of the service go"
+    return f"{connections} straight to {_text(name)}, past the sidecar: their calls are in none of these figures."
 
 
 def _lead(one: Incident, when: Clock) -> str:

@@ -1,10 +1,11 @@
 import os
 import socket
+import struct
 
 import pytest
 
 from sidecar.app import bypass_watch
-from sidecar.app.bypass_watch import BypassWatch, bypassing
+from sidecar.app.bypass_watch import BypassWatch, bypassing, table_address
 
 _HEAD = b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 
@@ -37,6 +38,27 @@ def test_an_ipv4_address_in_the_table_of_ipv6_is_the_same_address() -> None:
     mapped = row("0" * 16 + "FFFF00000107000A:9C40", "0" * 16 + "FFFF00000200000A:1F90", "01", 1000)
 
     assert bypassing([_HEAD + mapped], SOCKETS, (), 65532)["payments"] == 1
+
+
+@pytest.mark.parametrize("host", ["10.0.0.2", "fd00::1", "::ffff:10.0.0.2"])
+def test_an_address_is_compared_as_the_kernel_writes_it(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    packed = socket.inet_pton(family, host)
+    words = struct.unpack(f"={len(packed) // 4}I", packed)
+    remote = "".join(f"{word:08X}" for word in words) + ":1F90"
+    address = ("10.0.0.2" if "10.0.0.2" in host else host, 8080)
+
+    assert bypassing([_HEAD + row(APP, remote, "01", 1000)], {"payments": {address}}, (), 65532) == {"payments": 1}
+    assert table_address(remote.encode()) == address
+
+
+def test_a_long_table_is_looked_at_in_slices() -> None:
+    rests: list[None] = []
+
+    counts = bypassing([_HEAD + row(APP, PAYMENTS, "01", 1000) * 1600], SOCKETS, (), 65532, lambda: rests.append(None))
+
+    assert counts["payments"] == 1600
+    assert len(rests) == 3
 
 
 async def test_a_real_connection_past_the_sidecar_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """`sidecar report`: from a saved document, by times as people write them."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,6 +31,20 @@ def test_a_page_is_written_for_the_time_that_was_asked(saved: Path, tmp_path: Pa
     assert (result.exit_code, result.output) == (0, f"written to {file}\n")
     assert "payments was in trouble" in file.read_text()
     assert "14:13:20 \N{EN DASH} 14:14:50" in file.read_text()
+
+
+def test_connections_past_the_sidecar_are_told_since_no_figure_has_them(saved: Path, tmp_path: Path) -> None:
+    document = json.loads(saved.read_bytes())
+    name = document["destinations"][0]["name"]
+    file = tmp_path / "saved.json"
+    file.write_text(json.dumps({**document, "bypassing": {name: 3}}))
+
+    result = CliRunner().invoke(report, [at(0), at(90), "--from-file", str(file), "-o", "-"])
+
+    told = f"3 open connections of the service go straight to {name}, past the sidecar"
+    assert result.exit_code == 0
+    assert told in result.output
+    assert told not in CliRunner().invoke(report, [at(0), at(90), "--from-file", str(saved), "-o", "-"]).output
 
 
 def test_another_time_is_another_story(saved: Path) -> None:
