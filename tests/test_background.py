@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from sidecar.background import BackgroundTasks
+from tests.fakes.waiting import turn
 
 
 class Scene:
@@ -20,12 +21,12 @@ class Scene:
 
     async def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
-        await asyncio.sleep(0)
+        await turn()
 
     async def ended(self, times: int) -> None:
         async with asyncio.timeout(10):
             while len(self.told) < times:
-                await asyncio.sleep(0)
+                await turn()
 
 
 def failing(error: Exception) -> Callable[[], object]:
@@ -56,7 +57,7 @@ async def test_a_task_that_simply_ends_is_started_again_too() -> None:
     async def work() -> None:
         nonlocal runs
         runs += 1
-        await asyncio.sleep(0)
+        await turn()
 
     scene.tasks.keep("watch", work)
     await scene.ended(2)
@@ -102,7 +103,7 @@ async def test_what_is_inside_may_be_cancelled_by_others_and_is_seen_to_end() ->
         await inner[-1]
 
     scene.tasks.keep("watch", work)
-    await asyncio.sleep(0)
+    await turn()
     inner[0].cancel()
     await scene.ended(1)
     await scene.tasks.close()
@@ -115,7 +116,7 @@ async def test_closing_ends_all_of_them_without_a_word() -> None:
 
     scene.tasks.keep("watch", asyncio.Event().wait)
     once = scene.tasks.once("reload", asyncio.Event().wait())
-    await asyncio.sleep(0)
+    await turn()
     await scene.tasks.close()
 
     assert once.cancelled()

@@ -240,6 +240,51 @@ def test_a_sentence_names_its_subject() -> None:
     assert vague == []
 
 
+SLEEPERS = {
+    "tests/fakes/waiting.py": "the one place for it: polls a condition with a deadline",
+    "tests/deploy/webhook_review.py": "a program of its own, run where the tests' modules are not",
+    "tests/fakes/dated.py": "the Date of a server's answer",
+    "tests/idempotency/stores/claimant.py": "a process that lives until it is killed",
+    "tests/idempotency/stores/conformance.py": "two clocks that go at different rates are its subject",
+    "tests/loadtest/harmless/test_caller.py": "the beginning of real traffic",
+    "tests/loadtest/storm/test_traffic.py": "the beginning of real traffic",
+    "tests/mutation.py": "no test: says how long it took",
+    "tests/telemetry/test_otlp.py": "the conversion of the monotonic clock to Unix time is its subject",
+    "tests/vectors/hosts.py": "the seconds that a client took are among what it is judged by",
+}
+"""Files outside tests/acceptance that sleep or read a clock, and why they may."""
+SLEEPING_FOLDERS = ("tests/acceptance/", "tests/proxy/")
+"""Tests of real processes; and of the data plane on real sockets."""
+CLOCKS = {"asyncio.sleep", "time.sleep", "time.time", "time.monotonic", "time.perf_counter", "monotonic", "sleep"}
+
+
+def clock_calls(tree: ast.AST) -> Iterator[int]:
+    """The lines with a call that waits for a time or reads a clock."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=function) if ast.unparse(function) in CLOCKS:
+                yield node.lineno
+
+
+def test_only_acceptance_tests_sleep() -> None:
+    """Others drive a fake clock, or await a condition: `tests/fakes/waiting.py`."""
+    sleepers = [
+        f"{name}:{line}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for name in [path.relative_to(ROOT).as_posix()]
+        if name not in SLEEPERS and not name.startswith(SLEEPING_FOLDERS)
+        for line in clock_calls(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+
+    assert sleepers == []
+    assert [name for name in SLEEPERS if not (ROOT / name).is_file()] == []
+
+
+@pytest.mark.parametrize("line", ["await asyncio.sleep(0.1)", "time.sleep(1)", "began = time.monotonic()", "sleep(0)"])
+def test_a_call_that_sleeps_is_seen(line: str) -> None:
+    assert list(clock_calls(ast.parse(f"async def test() -> None:\n    {line}\n"))) == [2]
+
+
 @pytest.mark.parametrize("command", ["make run", "make test"])
 def test_the_readme_shows_the_command_on_a_line_of_its_own(command: str) -> None:
     blocks = re.findall(r"^```[a-z]*\n(.*?)^```", text_of("README.md"), re.MULTILINE | re.DOTALL)

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -16,6 +15,7 @@ from sidecar.proxy.listener import bind
 from tests.admin.scenery import ShownState
 from tests.admin.tokens import Told, known_token
 from tests.fakes.tools import tool
+from tests.fakes.waiting import wait_until
 
 T = TypeVar("T")
 
@@ -183,7 +183,4 @@ class Look:
 
     def wait(self, expression: str) -> None:
         """Until the expression is true. (Playwright's own way polls by eval, which the page's policy forbids.)"""
-        until = time.monotonic() + 10
-        while not self.page.evaluate(expression):
-            assert time.monotonic() < until, f"never true: {expression}"
-            self.page.wait_for_timeout(20)
+        wait_until(lambda: self.page.evaluate(expression), pause=lambda _: self.page.wait_for_timeout(20))

@@ -24,6 +24,7 @@ from sidecar.idempotency.partner_contract import ANSWERS
 from sidecar.telemetry.history import Series
 from tests.admin.states import SetState
 from tests.admin.tokens import Told, known_token
+from tests.fakes.waiting import turn, until
 from tests.telemetry.test_history import Scene
 
 Client = TestClient[web.Request, web.Application]
@@ -44,10 +45,11 @@ class Stand:
             yield message
 
     async def viewers_are(self, number: int) -> None:
-        async with asyncio.timeout(5):
-            while self.page.viewers != number:
-                self.scene.turn()
-                await asyncio.sleep(0.01)
+        def are_there() -> bool:
+            self.scene.turn()
+            return self.page.viewers == number
+
+        await until(are_there)
 
 
 async def messages(response: ClientResponse) -> AsyncIterator[tuple[str, Any]]:
@@ -265,7 +267,7 @@ async def test_a_viewer_that_does_not_read_is_dropped_and_holds_no_memory_meanwh
     async with asyncio.timeout(20):
         while stand.page.viewers:
             stand.scene.turn()
-            await asyncio.sleep(0)
+            await turn()
     writer.close()
 
     assert stand.page.viewers == 0

@@ -14,6 +14,7 @@ from sidecar.net import Address
 from sidecar.proxy.listener import bind
 from tests.admin.states import SetState
 from tests.admin.tokens import Told, known_token
+from tests.fakes.waiting import turn
 
 FREE = Address("127.0.0.1", 0)
 
@@ -105,7 +106,7 @@ async def test_a_thousand_waiting_connections_hold_few_files_and_a_probe_gets_th
             crowd.callback(sock.close)
             sock.sendall(sent)
             held.append(sock)
-            await asyncio.sleep(0)
+            await turn()
 
         statuses = [await status_of(address, "/livez") for _ in range(3)]
         files = open_files() - before - len(held)

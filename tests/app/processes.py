@@ -1,6 +1,5 @@
 """Sidecars in the test's own loop."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,6 +13,7 @@ from sidecar.net import Address
 from sidecar.telemetry.log import Format, Log, LogLevel
 from tests.fakes.documents import EXCEPTION, NOW, OVERRIDE, POLICY, SIDECAR
 from tests.fakes.policies import Shelf, loaded
+from tests.fakes.waiting import turn
 
 
 def snapshot_for(port: int, *, timeout: float = 5.0, digest: str = "a") -> Snapshot:
@@ -38,7 +38,7 @@ async def running(first: Snapshot, tmp_path: Path, shelf: Shelf | None = None) -
         finally:
             await sidecar.close()
             log.close()
-            await asyncio.sleep(0.01)
+            await turn(5)
 
 
 def address_of(sidecar: Sidecar) -> str:
@@ -64,4 +64,4 @@ async def under_an_exception(port: int, tmp_path: Path, wall: Callable[[], datet
         finally:
             await sidecar.close()
             log.close()
-            await asyncio.sleep(0.01)
+            await turn(5)

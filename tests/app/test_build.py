@@ -1,6 +1,5 @@
 """Routes and listeners follow the snapshot in force."""
 
-import asyncio
 import errno
 import os
 import socket
@@ -27,6 +26,7 @@ from tests.fakes.documents import EXCEPTION, NOW, POLICY, SIDECAR
 from tests.fakes.loops import on_uvloop
 from tests.fakes.origin import Origin, replying, response
 from tests.fakes.policies import Shelf, loaded
+from tests.fakes.waiting import turn
 
 
 async def test_endpoints_that_change_over_a_reload_are_called_from_then_on_by_their_own_name(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ async def test_at_the_end_of_an_exception_no_connection_made_without_verificatio
             finally:
                 await sidecar.close()
                 log.close()
-                await asyncio.sleep(0.01)
+                await turn(5)
 
     assert statuses == [200] * 3
     assert connections == 1

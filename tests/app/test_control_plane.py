@@ -16,6 +16,7 @@ from sidecar.proxy.listener import NoSuchAddress, PortTaken
 from tests.admin.states import SetState
 from tests.admin.tokens import Told
 from tests.app.processes import running, snapshot_for
+from tests.fakes.waiting import turn
 
 SNAPSHOT = snapshot_for(9)
 BOTH = replace(SNAPSHOT, metrics_listen=Address("127.0.0.1", 0))
@@ -38,7 +39,7 @@ async def test_who_asks_before_it_is_served_waits_and_is_answered() -> None:
     plane = control_plane()
     admin, metrics = plane.bind(BOTH, ListeningSockets({}))
     asked = [asyncio.create_task(status_of(address, "/livez")) for address in (admin, metrics)]
-    await asyncio.sleep(0)
+    await turn()
     await plane.open()
 
     try:

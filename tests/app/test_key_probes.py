@@ -1,8 +1,7 @@
 """The service is asked what became of a key: a few times, beside the requests, and its word is kept with the key."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -24,8 +23,8 @@ from sidecar.idempotency.gate import (
 from sidecar.net import Endpoint
 from tests.fakes.key_gates import REEXECUTE_OK, key_gate, keyed_route
 from tests.fakes.origin import Answer, Origin, replying, response
+from tests.fakes.waiting import turn, until
 
-WITHIN = 5.0
 PROBE = KeyProbe("GET", "/by-key/{key}?full=1", frozenset({200}), frozenset({404}), 0.0)
 FIELDS = b"Idempotency-Key: k/1\r\nAuthorization: Bearer a\r\nCookie: secret\r\n"
 REQUEST = KeyedRequest(b"POST", b"/pay", FIELDS, b"{}")
@@ -50,11 +49,9 @@ async def in_doubt(gate: IngressGate) -> None:
     await run.doubt("reset")
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.005)
+def asked_for(gate: IngressGate) -> int:
+    """The keys that the service is being asked for, or will be."""
+    return len(gate.on_unknown.__self__._asked)  # type: ignore[union-attr]
 
 
 def said(gate: IngressGate) -> dict[str, int]:
@@ -104,7 +101,7 @@ async def test_an_answer_that_says_neither_leaves_it_unknown_and_is_asked_for_a_
     async with asking(replying(response(202), response(500), response(302)), pauses=(0.0, 0.0)) as (gate, origin):
         await in_doubt(gate)
         await until(lambda: said(gate) == {"undecided": 3})
-        await asyncio.sleep(0.05)
+        await until(lambda: not asked_for(gate))
         refused = await gate.admit(gate.routes[0], REQUEST)
 
     assert isinstance(refused, KeyRefusal)
@@ -152,7 +149,8 @@ async def test_the_service_is_given_time_before_it_is_asked() -> None:
     slow = KeyProbe("GET", "/by-key", frozenset({200}), frozenset(), 600.0)
     async with asking(replying(response(200)), probe=slow) as (gate, origin):
         await in_doubt(gate)
-        await asyncio.sleep(0.05)
+        await turn(20)
+        assert asked_for(gate)
 
     assert origin.requests == []
 
@@ -186,7 +184,7 @@ async def test_a_route_without_a_probe_asks_nobody() -> None:
     async with asking(replying(response(200))) as (gate, origin):
         gate.routes = (keyed_route(),)
         await in_doubt(gate)
-        await asyncio.sleep(0.02)
+        assert not asked_for(gate)
 
     assert origin.requests == []
     assert gate.probe_counts == {}

@@ -5,11 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from tests.fakes.waiting import WITHIN, wait_until
 
 POLICY = """\
 version: {version}
@@ -59,16 +61,17 @@ def get(url: str) -> str:
         return text
 
 
-def wait_for(what: str, url: str, seconds: float = 10.0) -> str:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            if what in (text := get(url)):
-                return text
-        except OSError:
-            pass
-        time.sleep(0.05)
-    raise AssertionError(f"{what!r} never came from {url}")
+def wait_for(what: str, url: str, seconds: float = WITHIN) -> str:
+    text = ""
+
+    def came() -> bool:
+        nonlocal text
+        with suppress(OSError):
+            text = get(url)
+        return what in text
+
+    wait_until(came, seconds)
+    return text
 
 
 THIRD_PARTY = {

@@ -10,6 +10,7 @@ from sidecar.client import Attempt, CallFailed, CallRefused, CallTimedOut, Failu
 from sidecar.engine.outcome import AttemptKind, Result
 from sidecar.engine.policy import BreakerPolicy, BudgetPolicy, ConcurrencyPolicy, LimitKind
 from tests.client.conftest import quick_policy
+from tests.fakes.waiting import turn
 
 BOUND = 3
 """`min_retries` of the baseline."""
@@ -241,7 +242,7 @@ async def test_a_slot_that_a_thread_frees_wakes_a_task() -> None:
     await asyncio.to_thread(inside.wait)
     task = asyncio.create_task(it.call_async(function))
     while not it.engine.limiter.waiting:
-        await asyncio.sleep(0)
+        await turn()
     leave.set()
 
     assert await task == "my turn"

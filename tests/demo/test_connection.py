@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sidecar.demo.connection import Caller
+from tests.fakes.waiting import turn
 
 Answer = Callable[[int], bytes | None]
 
@@ -50,7 +51,7 @@ async def calling(answer: Answer) -> AsyncIterator[tuple[Caller, Server]]:
     finally:
         caller.close()
         server.close()
-        await asyncio.sleep(0)
+        await turn()
 
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -89,7 +90,7 @@ async def test_an_idle_connection_that_is_cut_is_not_used_again() -> None:
         server.cut()
         async with asyncio.timeout(5.0):
             while caller._idle:
-                await asyncio.sleep(0)
+                await turn()
 
         status = await caller.get("r-2", 5.0)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.demo.stage import free_ports, is_free
+from tests.fakes.waiting import until
 
 PATIENCE = 20.0
 STAGED = """
@@ -46,8 +47,8 @@ async def test_a_sidecar_ends_when_its_demo_is_killed(tmp_path: Path, by: signal
         demo.send_signal(by)
         await demo.wait()
 
-        while not (is_free(admin) and is_free(egress)):
-            await asyncio.sleep(0.02)
-        while '"event":"stop"' not in (tmp_path / "sidecar.log").read_text().replace(" ", ""):  # not killed: drained
-            await asyncio.sleep(0.02)
+        await until(lambda: is_free(admin) and is_free(egress))
+        await until(  # not killed: drained
+            lambda: '"event":"stop"' in (tmp_path / "sidecar.log").read_text().replace(" ", "")
+        )
     assert served

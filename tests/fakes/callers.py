@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from tests.fakes.waiting import pace, until
+
 HostPort = tuple[str, int]
 _SECONDS = 20.0
 
@@ -33,12 +35,12 @@ class Callers:
                 reader, writer = await asyncio.open_connection(host, port)
             except OSError as error:
                 self.failures.append(f"connect to {port}: {error}")
-                await asyncio.sleep(0.01)
+                await pace(0.01)
                 continue
             self.connections += 1
             try:
                 while await self._call(reader, writer):
-                    await asyncio.sleep(pause)
+                    await pace(pause)
             finally:
                 writer.close()
 
@@ -63,9 +65,7 @@ class Callers:
     async def until(self, more: int) -> None:
         """Wait for so many more answers."""
         goal = self.answered + more
-        async with asyncio.timeout(_SECONDS):
-            while self.answered < goal:
-                await asyncio.sleep(0.01)
+        await until(lambda: self.answered >= goal)
 
 
 @asynccontextmanager

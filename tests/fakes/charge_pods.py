@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.fakes.store_servers import PostgresServer, RedisServer, StoreServer, free_port
+from tests.fakes.waiting import wait_until
 
 CHARGES = Path(__file__).parents[1] / "acceptance" / "charges.py"
 READY_WITHIN = 20.0
@@ -65,11 +65,9 @@ class Pod:
                 stderr=log,
                 stdout=log,
             )
-        deadline = time.monotonic() + READY_WITHIN
-        while not answers(f"http://127.0.0.1:{self.admin}/livez"):
-            assert self.process.poll() is None, self.log
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        process = self.process
+        wait_until(lambda: answers(f"http://127.0.0.1:{self.admin}/livez") or process.poll() is not None, READY_WITHIN)
+        assert process.poll() is None, self.log
 
     @property
     def log(self) -> str:
@@ -90,7 +88,7 @@ class Pod:
 
 
 def answers(url: str) -> bool:
-    """Whether anybody answers there."""
+    """Whether there is an answer."""
     try:
         with urllib.request.urlopen(url, timeout=1):
             return True
@@ -104,10 +102,7 @@ def payments(trouble: float, seed: int = 1) -> Iterator[int]:
     port = free_port()
     process = subprocess.Popen([sys.executable, str(CHARGES), str(port), str(seed), str(trouble)])
     try:
-        deadline = time.monotonic() + READY_WITHIN
-        while not answers(f"http://127.0.0.1:{port}/charges"):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/charges"), READY_WITHIN)
         yield port
     finally:
         process.kill()

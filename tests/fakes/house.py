@@ -20,6 +20,7 @@ from sidecar.proxy.tls import ClientTls, ServerTls
 from sidecar.proxy.unlisted_hosts import UnlistedHosts
 from sidecar.telemetry.record import ExchangeRecord
 from sidecar.wire.writer import VIA
+from tests.fakes.waiting import turn
 
 GENEROUS = DestinationPolicy(
     timeout=3.0,
@@ -142,7 +143,7 @@ async def house(
         for each in (route, *unlisted.routes):
             each.pool.close()
         context.wheel.close()
-        await asyncio.sleep(0.01)  # closing transports says so to their protocols in the next turns
+        await turn(5)  # closing transports says so to their protocols in the next turns
 
 
 def iter_rand():  # type: ignore[no-untyped-def]

@@ -1,7 +1,6 @@
 """A receiver of OTLP/HTTP: a real HTTP server that keeps what it is sent, decoded, and answers as it is told."""
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +11,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+
+from tests.fakes.waiting import WITHIN, wait_until
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,9 @@ class Receiver:
         """Its endpoint."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1/traces"
 
-    def wait_for(self, condition: Callable[[list[Span]], bool], seconds: float = 10.0) -> list[Span]:
+    def wait_for(self, condition: Callable[[list[Span]], bool], seconds: float = WITHIN) -> list[Span]:
         """The spans, once they are what is waited for."""
-        until = time.monotonic() + seconds
-        while not condition(self.spans):
-            assert time.monotonic() < until, self.spans
-            time.sleep(0.01)
+        wait_until(lambda: condition(self.spans), seconds)
         return self.spans
 
     def __enter__(self) -> Self:

@@ -4,13 +4,14 @@ import json
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.fakes.waiting import wait_until
 
 READY_WITHIN = 15.0
 ENDS_WITHIN = 15.0
@@ -95,11 +96,15 @@ def running(
 
 
 def _start_line(process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
-    until = time.monotonic() + READY_WITHIN
-    while process.poll() is None and time.monotonic() < until:
+    found: dict[str, Any] = {}
+
+    def started_or_ended() -> bool:
+        ended = process.poll() is not None
         for line in log.read_text().splitlines(keepends=True):
             if line.endswith("\n") and (entry := json.loads(line))["event"] == "start":
-                found: dict[str, Any] = entry
-                return found
-        time.sleep(0.02)
-    raise AssertionError(f"it never started: {log.read_text()}")
+                found.update(entry)
+        return ended or bool(found)
+
+    wait_until(started_or_ended, READY_WITHIN)
+    assert found, f"it never started: {log.read_text()}"
+    return found

@@ -6,10 +6,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+
+from tests.fakes.waiting import wait_until
 
 STARTS_WITHIN = 20.0
 _POSTGRES = Path("/usr/lib/postgresql")
@@ -45,11 +46,9 @@ class StoreServer:
             env=self.environment(),
             start_new_session=True,
         )
-        deadline = time.monotonic() + STARTS_WITHIN
-        while not self.answers():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{self.command()[0]} did not start")
-            time.sleep(0.05)
+        wait_until(lambda: self.answers() or self.process.poll() is not None, STARTS_WITHIN)
+        if self.process.poll() is not None:
+            raise RuntimeError(f"{self.command()[0]} did not start")
 
     def environment(self) -> Mapping[str, str]:
         """Of the process."""

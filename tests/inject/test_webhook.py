@@ -18,6 +18,7 @@ from sidecar.inject import webhook
 from sidecar.inject.webhook import WebhookFiles, WebhookServer
 from sidecar.net import Address
 from tests.fakes.certificates import HOST, authority, certificate
+from tests.fakes.waiting import turn
 from tests.inject.manifests import workload
 from tests.inject.test_admission import request
 
@@ -247,7 +248,7 @@ async def test_new_settings_are_in_force_without_a_restart_and_broken_ones_are_n
 
 async def test_draining_is_told_and_what_comes_meanwhile_is_served_and_then_the_port_is_free(running: Running) -> None:
     draining = asyncio.create_task(running.server.drain(0.3))
-    await asyncio.sleep(0)
+    await turn()
 
     unready = await running.get("/readyz")
     served = await running.post(REVIEW)

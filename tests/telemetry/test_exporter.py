@@ -14,6 +14,7 @@ from sidecar.engine.retry import RetryState
 from sidecar.telemetry.exporter import MetricsExporter
 from sidecar.telemetry.exposition import OPENMETRICS, TEXT
 from sidecar.telemetry.metrics import MAX_SERIES, METRICS
+from tests.fakes.waiting import turn
 from tests.telemetry.sources import SetMetricsSource, destination
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -87,7 +88,7 @@ async def test_others_have_their_turn_while_a_scrape_is_made() -> None:
         nonlocal turns
         while True:
             turns += 1
-            await asyncio.sleep(0)
+            await turn()
 
     beside = asyncio.create_task(others())
     await exporter_of(many(40)).scrape(TEXT)

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -17,6 +18,8 @@ from sidecar.telemetry import history as module
 from sidecar.telemetry.history import ALIKE, EXCHANGES, MAX_DESTINATIONS, ROWS, History, Sampler
 from sidecar.telemetry.record import AttemptRecord, ExchangeRecord
 from tests.admin.scenery import storm
+from tests.fakes.playbook import FakeLoop
+from tests.fakes.waiting import turn
 from tests.telemetry.sources import destination
 
 FAILED = AttemptRecord(1, "first", "10.0.0.1:80", "503", 0.004, 0.0)
@@ -413,9 +416,9 @@ def test_kinds_of_exchanges_are_bounded_too() -> None:
 async def test_whoever_waits_for_the_next_row_is_told_and_may_go_away() -> None:
     history = History(lambda: 1.0)
     gone, waits = asyncio.ensure_future(history.turned()), asyncio.ensure_future(history.turned())
-    await asyncio.sleep(0)
+    await turn()
     gone.cancel()
-    await asyncio.sleep(0)
+    await turn()
 
     history.sample({})
     await asyncio.wait_for(waits, 1)
@@ -423,22 +426,34 @@ async def test_whoever_waits_for_the_next_row_is_told_and_may_go_away() -> None:
     assert gone.cancelled()
 
 
-async def test_the_sampler_takes_a_row_every_second_on_the_beat(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ROW_SECONDS", 0.02)
-    loop = asyncio.get_running_loop()
-    history = History(loop.time)
-    sampler = Sampler(loop, history, dict)
-    began = loop.time()
-    sampler.start()
-    while history.row < 10:
-        await asyncio.wait_for(history.turned(), 2)
-    sampler.stop()
-    rows = history.row
-    await asyncio.sleep(0.05)
+class BeatLoop(FakeLoop):
+    def call_at(self, at: float, call: Callable[[], None]) -> object:
+        return self.call_later(at - self.now, call)
 
-    beats = [(at - began) / 0.02 for at in history.times(0, rows)]
-    assert history.row == rows
-    assert all(beat >= number + 0.9 for number, beat in enumerate(beats))
+
+def test_the_sampler_takes_a_row_every_second_on_the_beat() -> None:
+    loop = BeatLoop()
+    history = History(loop.time)
+    sampler = Sampler(loop, history, dict)  # type: ignore[arg-type]
+
+    sampler.start()
+    loop.advance(10.5)
+    sampler.stop()
+    loop.advance(5.0)
+
+    assert list(history.times(0, history.row)) == [1000.0 + number for number in range(1, 11)]
+
+
+def test_a_row_that_is_late_does_not_move_the_beat() -> None:
+    loop = BeatLoop()
+    history = History(loop.time)
+    Sampler(loop, history, dict).start()  # type: ignore[arg-type]
+
+    loop.now += 3.4  # the loop was held up
+    loop.advance(0.0)
+    loop.advance(1.0)
+
+    assert list(history.times(0, history.row)) == [1003.4, 1004.0]
 
 
 def test_a_fault_counts_as_failed_and_a_caller_who_left_as_abandoned() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from sidecar.vectors.case import VectorCase, load_cases
 from sidecar.vectors.dependency import ScriptedDependency
+from tests.fakes.waiting import turn
 
 CASES = {case.name: case for case in load_cases()}
 
@@ -51,7 +52,7 @@ async def test_a_hang_ends_with_its_client_and_not_before() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", dependency.port)
         writer.write(b"GET /a_hang/0 HTTP/1.1\r\nHost: x\r\n\r\n")
         while not dependency.seen:
-            await asyncio.sleep(0)
+            await turn()
         writer.write_eof()
 
         assert await reader.read() == b""

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from sidecar.cli.idempotency.conform import conform
 from tests.fakes.house import house
 from tests.fakes.key_gates import key_gate
+from tests.fakes.waiting import pace, turn
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -25,7 +26,7 @@ class Service:
 
     async def pay(self, request: web.Request) -> web.Response:
         order = await request.json()
-        await asyncio.sleep(0.05)
+        await pace(0.05)
         self.charges += 1
         if order.get("fail"):
             return web.json_response({"error": "charged, and then"}, status=500)
@@ -60,7 +61,7 @@ class NaiveMiddleware:
         if self._atomic:
             self._known[key] = None
         else:
-            await asyncio.sleep(0)  # the round trip to its store
+            await turn()  # the round trip to its store
         answer = await self._handler(request)
         if answer.status >= 500 and self._releases:
             self._known.pop(key, None)

@@ -19,6 +19,7 @@ from sidecar.governance.policy.bootstrap import BootSource, from_flags
 from sidecar.governance.trust.signature import written
 from tests.fakes.documents import EXCEPTION, NOW
 from tests.fakes.signers import pinned, signed, signer
+from tests.fakes.waiting import turn
 
 POD = "checkout-7d9f"
 
@@ -734,13 +735,13 @@ async def test_loading_leaves_the_loop_free(folder: Folder) -> None:
     folder.policy(8, "destinations:\n" + "".join(f"  d{number}: {{timeout: 3s}}\n" for number in range(400)))
     turns = 0
 
-    async def turn() -> None:
+    async def others() -> None:
         nonlocal turns
         while True:
-            await asyncio.sleep(0)
+            await turn()
             turns += 1
 
-    task = asyncio.create_task(turn())
+    task = asyncio.create_task(others())
     loaded = await loader.load()
     task.cancel()
 

@@ -15,6 +15,7 @@ from sidecar.governance.loading.remote import Remote, signature_url
 from sidecar.governance.policy.delivery import Delivery, Unreachable
 from tests.fakes.origin import Request, hanging, hanging_up, replying, response
 from tests.fakes.policy_server import PolicyServer, ca_file
+from tests.fakes.waiting import pace, turn
 
 POLICY = b"version: 7\nowner: platform\n"
 
@@ -239,7 +240,7 @@ async def test_an_answer_without_end_is_cut_at_the_greatest_size(server: PolicyS
         while not writer.is_closing():
             writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
             await writer.drain()
-            await asyncio.sleep(0)  # to hear that the other side has gone
+            await turn()  # to hear that the other side has gone
             sent += 65536
 
     server.misbehave = pour
@@ -267,7 +268,7 @@ async def test_a_slow_answer_is_given_up_in_time(server: PolicyServer, address: 
         while not writer.is_closing():
             writer.write(b"x")
             await writer.drain()
-            await asyncio.sleep(0.02)
+            await pace(0.02)
 
     server.misbehave = hanging if slow == "to answer" else trickle
     began = asyncio.get_running_loop().time()

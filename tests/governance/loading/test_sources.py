@@ -10,6 +10,7 @@ import pytest
 
 from sidecar.governance.loading.reading import Reading, read
 from sidecar.governance.loading.sources import WatchedFiles
+from tests.fakes.waiting import turn
 
 SETTLE = 0.02
 NEVER = 600.0
@@ -251,7 +252,7 @@ async def test_a_watch_that_is_cancelled_ends_at_once(file: Path) -> None:
         raise AssertionError
 
     task = asyncio.create_task(watched.watch(changed))
-    await asyncio.sleep(0)
+    await turn()
     task.cancel()
 
     with pytest.raises(asyncio.CancelledError):

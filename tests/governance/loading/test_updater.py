@@ -18,6 +18,7 @@ from sidecar.governance.loading.updater import BACKGROUND_TASKS, LONGEST_PAUSE, 
 from sidecar.governance.policy.snapshot import Snapshot, from_flags
 from tests.fakes.documents import NOW
 from tests.fakes.policies import Shelf, loaded
+from tests.fakes.waiting import turn, until
 
 BROKEN = InvalidDocument([Finding("policy.yaml", 3, "via", "must be true or false", "1")])
 GONE = InvalidDocument([Finding("https://a/b", None, "", "answered 503")])
@@ -75,8 +76,8 @@ async def asked(updater: PolicyUpdater, shelf: Shelf, times: int) -> None:
     async with asyncio.timeout(5):
         while shelf.asked < times:
             await updater.look()
-            await asyncio.sleep(0)
-        await asyncio.sleep(0)
+            await turn()
+        await turn()
 
 
 async def test_another_snapshot_is_put_in_force_and_told(scene: Scene) -> None:
@@ -160,7 +161,7 @@ async def test_an_address_is_asked_at_its_pace_and_not_by_all_pods_at_once(scene
 
     scene.now += 29.9
     await updater.look()
-    await asyncio.sleep(0)
+    await turn()
     early = shelf.asked
     scene.now += 0.2
     await asked(updater, shelf, 1)
@@ -277,9 +278,7 @@ async def test_what_goes_on_ends_when_the_background_does(scene: Scene) -> None:
     updater = scene.updater(shelf, first)
 
     updater.start()
-    async with asyncio.timeout(5):
-        while shelf.asked == 0:
-            await asyncio.sleep(0.01)
+    await until(lambda: shelf.asked)
     await updater._background.close()
 
     assert len(asyncio.all_tasks()) == 1
@@ -292,7 +291,7 @@ async def test_a_reload_that_fails_in_a_way_nobody_thought_of_is_told_and_counte
     updater.reload_soon()
     async with asyncio.timeout(5):
         while not scene.lines:
-            await asyncio.sleep(0)
+            await turn()
 
     (level, event, fields), *_ = scene.lines
     assert (level, event, fields["task"]) == ("error", "background_task_ended", "policy_reload")

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from sidecar.idempotency.ledger import (
 from sidecar.idempotency.record import KeyRecord, KeyState
 from sidecar.idempotency.register import Register
 from sidecar.idempotency.store import Store, StoreUnavailable
+from tests.fakes.waiting import turn, until_told
 
 KEY = b"k" * 32
 LEASE, RETENTION = 60.0, 3600.0
@@ -69,13 +70,6 @@ def claim(
     fingerprint: bytes = b"\x01same", lease: float = LEASE, retention: float = RETENTION, **more: object
 ) -> KeyClaim:
     return KeyClaim(next(_fences).to_bytes(16, "big"), fingerprint, lease, retention, **more)  # type: ignore[arg-type]
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    deadline = time.monotonic() + WITHIN
-    while not await condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
 
 
 async def granted(register: Register, key: bytes = KEY, event: KeyClaim | None = None) -> KeyRecord:
@@ -211,7 +205,7 @@ class StoreConformance:
             async def is_granted() -> bool:
                 return (await register.apply(KEY, claim())).ruling is LedgerRuling.GRANTED
 
-            await until(is_granted)
+            await until_told(is_granted)
 
     async def test_a_key_that_rejects_stays_expired_through_a_purge(self, place: Place) -> None:
         async with opened(place) as register:
@@ -221,7 +215,7 @@ class StoreConformance:
             async def is_expired() -> bool:
                 return (await register.apply(KEY, claim())).ruling is LedgerRuling.KEY_EXPIRED
 
-            await until(is_expired)
+            await until_told(is_expired)
             await register.store.purge(100)
 
             assert await is_expired()
@@ -238,7 +232,7 @@ class StoreConformance:
                 await register.store.purge(100)
                 return len([stored async for stored in register.store.scan(None)]) == 10
 
-            await until(is_purged)
+            await until_told(is_purged)
             left = {stored.key[0] async for stored in register.store.scan(None)}
 
         assert left == set(range(0, 20, 2))
@@ -253,7 +247,7 @@ class StoreConformance:
                 await register.store.purge(100)
                 return (await register.store.read(KEY)).now > later
 
-            await until(is_over)
+            await until_told(is_over)
 
             assert (await register.apply(KEY, claim())).ruling is LedgerRuling.GRANTED
 
@@ -268,7 +262,7 @@ class StoreConformance:
             async def are_found() -> bool:
                 return {stored.key for stored in await register.unknown()} == {keys[0], keys[1]}
 
-            await until(are_found)
+            await until_told(are_found)
             assert len(await register.unknown(limit=1)) == 1
             await register.apply(keys[0], Complete(lapsing, 201, b"late"))
             await register.apply(keys[1], Resolve(applied=True, by="a.lee", why="ticket"))
@@ -337,7 +331,7 @@ class DurableStoreConformance(StoreConformance):
                 except StoreUnavailable:
                     return False
 
-            await until(is_there)
+            await until_told(is_there)
 
     async def test_no_claim_that_was_granted_is_forgotten_by_a_store_that_is_killed_in_between(
         self, place: Place
@@ -358,7 +352,7 @@ class DurableStoreConformance(StoreConformance):
 
             tasks = [asyncio.create_task(claim_and_complete(number)) for number in range(400)]
             while len(confirmed) < 20:
-                await asyncio.sleep(0)
+                await turn()
             place.kill()
             await asyncio.gather(*tasks)
             place.restart()
@@ -370,7 +364,7 @@ class DurableStoreConformance(StoreConformance):
                     return False
                 return True
 
-            await until(answers)
+            await until_told(answers)
             for key, record in confirmed.items():
                 found = await register.read(key)
                 assert found is not None
@@ -422,7 +416,7 @@ class DurableStoreConformance(StoreConformance):
                 except StoreUnavailable:
                     return False
 
-            await until(is_granted)
+            await until_told(is_granted)
             assert (await register.apply(KEY, claim())).ruling is LedgerRuling.IN_FLIGHT
 
     async def test_a_full_store_is_unavailable_and_forgets_nothing(self, place: Place) -> None:
@@ -449,4 +443,4 @@ class DurableStoreConformance(StoreConformance):
                 return found is not None and found.revision >= record.revision
 
             for key, record in confirmed.items():
-                await until(lambda key=key, record=record: is_there(key, record))  # type: ignore[misc]
+                await until_told(lambda key=key, record=record: is_there(key, record))  # type: ignore[misc]

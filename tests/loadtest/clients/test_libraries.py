@@ -11,6 +11,7 @@ from loadtest.clients.libraries import LIBRARIES
 from loadtest.storm.client import Client, Doors
 from loadtest.storm.scenario import scenarios
 from loadtest.storm.witness import ID_HEADER
+from tests.fakes.waiting import turn
 
 SCENARIO = replace(scenarios()["hang"], timeout=2.0, per_try=0.3)
 RETRIES_EVERYTHING = ("tenacity", "stamina", "aws-standard")
@@ -51,7 +52,7 @@ async def server() -> AsyncIterator[Server]:
     made.port = listening.sockets[0].getsockname()[1]
     yield made
     listening.close()
-    await asyncio.sleep(0)
+    await turn()
 
 
 def client_of(name: str, server: Server) -> Client:
