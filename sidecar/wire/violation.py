@@ -47,7 +47,7 @@ def foreign(method: bytes) -> Malformed:
 
 
 def request_violation(error: HttpParserError, data: bytes) -> Malformed:
-    """Why a request is refused with `error`. `data`: from the first byte of the head, as much as has come."""
+    """The reason for a refusal with `error`. `data`: from the first byte of the head, as much as has come."""
     if isinstance(error, HttpParserInvalidMethodError):
         # The one word that more bytes may change: of `FR`, what follows tells whether it is a method at all.
         if _UNKNOWN_METHOD.match(data.lstrip(b"\r\n")):
@@ -68,7 +68,7 @@ def request_violation(error: HttpParserError, data: bytes) -> Malformed:
 
 
 def response_violation(error: HttpParserError, data: bytes) -> Malformed:
-    """Why a response is refused with `error`. `data`: from the first byte of the head, as much as has come."""
+    """The reason for a refused response with `error`. `data`: from the first byte of the head, as much as has come."""
     head = _up_to_the_refused_byte(HttpResponseParser, data)
     _, in_fields, block = head.partition(b"\r\n")
     # At the end of its head a response is refused as a 101 that does not say what it switches to.
