@@ -17,7 +17,7 @@ from sidecar.client.attempt import Attempt
 from sidecar.client.call import ANSWERED_STATUS, AttemptOutcome
 from sidecar.client.errors import CallRefused, CallTimedOut
 from sidecar.client.failure import Failure
-from sidecar.client.http import ATTEMPT_FIELD, KEY_FIELD, PORTS, answered, safety_of
+from sidecar.client.http import ATTEMPT_FIELD, PORTS, answered, keyed
 from sidecar.client.retries import Retries
 
 
@@ -49,12 +49,17 @@ class RetryMiddleware:
         """See aiohttp's client middlewares."""
         url = request.url
         destination = self._retries.for_host(url.host or "", url.port or PORTS.get(url.scheme, 0))
-        keys = request.headers.getall(KEY_FIELD, [])
-        safety = safety_of(request.method, keys, destination.policy, replayable=_is_replayable(request))
+        replayable = _is_replayable(request)
+        body = await _body_of(request) if replayable else None
+        safety, key = keyed(
+            destination, request.method, lambda name: request.headers.getall(name, []), body, replayable=replayable
+        )
+        if key.field is not None:
+            request.headers[key.field[0]] = key.field[1]
+        if key.body is not None:
+            await request.update_body(key.body)
 
         async def make(attempt: Attempt) -> AttemptOutcome[ClientResponse]:
-            if attempt.idempotency_key is not None:
-                request.headers[KEY_FIELD] = attempt.idempotency_key
             if attempt.number > 1:
                 request.headers[ATTEMPT_FIELD] = str(attempt.number)
             try:
@@ -79,6 +84,13 @@ def _is_replayable(request: ClientRequest) -> bool:
     """Whether the body can be written again: bytes and no body can, what is read from a file or a generator cannot."""
     body = request.body
     return isinstance(body, bytes | bytearray | memoryview | aiohttp.BytesPayload) or not body
+
+
+async def _body_of(request: ClientRequest) -> bytes:
+    body = request.body
+    if isinstance(body, aiohttp.BytesPayload):
+        return await body.as_bytes()
+    return bytes(body) if isinstance(body, bytes | bytearray | memoryview) else b""
 
 
 async def _close(outcome: AttemptOutcome[ClientResponse]) -> None:

@@ -6,12 +6,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sidecar.client.dialect import ClientKeyDialect
 from sidecar.client.observer import CallObserver
 from sidecar.client.retries import Retries
+from sidecar.governance.documents.egress_keys import IdempotencyKeySettings
 from sidecar.governance.documents.finding import Finding
+from sidecar.governance.documents.json_pointer import JsonPointer
 from sidecar.governance.policy.bootstrap import from_file
 from sidecar.governance.policy.snapshot import Snapshot, compiled, local_delivery
 from sidecar.governance.policy.snapshot import load as load_snapshot
+from sidecar.idempotency.key_form import KeyForm
 
 VALUES: str = "values"
 """The name of a document in findings that was given as values."""
@@ -58,4 +62,17 @@ def _retries(snapshot: Snapshot, observer: CallObserver | None) -> Retries:
         {host: name for name, destination in snapshot.destinations.items() for host in destination.hosts},
         snapshot.unlisted,
         observer=observer,
+        dialects={name: _dialect(destination.key) for name, destination in snapshot.destinations.items()},
+    )
+
+
+def _dialect(key: IdempotencyKeySettings) -> ClientKeyDialect:
+    terms = key.with_preset
+    source = terms.key_from
+    return ClientKeyDialect(
+        terms.header,
+        KeyForm(quoted=terms.quoted, max_length=terms.max_length, charset=terms.charset),
+        location=None if terms.location is None else JsonPointer(terms.location).tokens,
+        from_header=None if source is None or source.startswith("/") else source,
+        from_body=JsonPointer(source).tokens if source is not None and source.startswith("/") else None,
     )

@@ -9,6 +9,7 @@ from typing import Final, NoReturn, TypeVar, cast
 
 from sidecar.client.attempt import Attempt
 from sidecar.client.call import ANSWERED_STATUS, AttemptOutcome, GovernedCall
+from sidecar.client.dialect import USUAL_DIALECT, ClientKeyDialect
 from sidecar.client.errors import CallFailed, CallRefused, CallTimedOut
 from sidecar.client.failure import Classify, classify_os_errors
 from sidecar.client.observer import CallObserver
@@ -32,7 +33,7 @@ class GovernedDestination:
     Its lock is held for microseconds: while the engine decides, never while an attempt runs.
     """
 
-    __slots__ = ("_calls", "_clock", "_lock", "_observer", "engine", "name")
+    __slots__ = ("_calls", "_clock", "_lock", "_observer", "dialect", "engine", "name")
 
     def __init__(
         self,
@@ -41,8 +42,10 @@ class GovernedDestination:
         rand: Callable[[], float],
         observer: CallObserver | None = None,
         clock: Callable[[], float] = time.monotonic,
+        dialect: ClientKeyDialect = USUAL_DIALECT,
     ) -> None:
         self.name = name
+        self.dialect = dialect
         self.engine = Destination(name, policy, rand, clock())
         self._clock = clock
         self._observer = observer
@@ -71,7 +74,7 @@ class GovernedDestination:
         Raises CallFailed where a failure by `classify` is not tried again, CallRefused where nothing was sent, and any
         other exception of `function` as it is.
         """
-        safety = Safety.of(idempotent=idempotent, idempotency_key=idempotency_key)
+        safety = Safety.of(idempotent=idempotent, idempotency_key=idempotency_key, dialect=self.dialect)
 
         def make(attempt: Attempt) -> AttemptOutcome[T]:
             try:
@@ -94,7 +97,7 @@ class GovernedDestination:
         An attempt that is late goes on beside its retry, so `function` may run twice at once; the first good answer
         wins, and the other is cancelled. At the deadline whatever still runs is cancelled, and CallTimedOut raised.
         """
-        safety = Safety.of(idempotent=idempotent, idempotency_key=idempotency_key)
+        safety = Safety.of(idempotent=idempotent, idempotency_key=idempotency_key, dialect=self.dialect)
 
         async def make(attempt: Attempt) -> AttemptOutcome[T]:
             try:
@@ -217,7 +220,7 @@ class GovernedDestination:
         )
 
     def _attempts(self, call: GovernedCall[T], safety: Safety) -> Callable[[int], Attempt]:
-        return lambda number: Attempt(number, call.exchange.deadline, safety.idempotency_key, self._clock)
+        return lambda number: Attempt(number, call.exchange.deadline, safety.idempotency_key, self._clock, self.dialect)
 
     def _tell_attempt(self, call: GovernedCall[T], number: int) -> float:
         began = self._clock()

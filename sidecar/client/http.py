@@ -1,36 +1,34 @@
 """The common part of the HTTP adapters: what a request's method and key allow, and what a response means."""
 
-from collections.abc import Iterable
 from time import time
 from typing import Final
 
 from sidecar.client.call import AttemptOutcome, GovernedCall, T
+from sidecar.client.dialect import NO_KEY, CallKey, Fields
 from sidecar.client.failure import Failure
-from sidecar.client.safety import Safety, random_key
-from sidecar.engine.policy import DestinationPolicy
+from sidecar.client.governed import GovernedDestination
+from sidecar.client.safety import Safety
 from sidecar.wire.retry_after import parse_retry_after
 
-KEY_FIELD: Final = "Idempotency-Key"
 ATTEMPT_FIELD: Final = "x-retry-attempt"
 ATTEMPTS_FIELD: Final = "x-sidecar-attempts"
 REFUSAL_FIELD: Final = "x-sidecar-refusal"
 PORTS: Final = {"http": 80, "https": 443}
 
 
-def safety_of(method: str, keys: Iterable[str], policy: DestinationPolicy, *, replayable: bool) -> Safety:
-    """A request's declaration: by its method, or by its one Idempotency-Key.
+def keyed(
+    destination: GovernedDestination, method: str, fields: Fields, body: bytes | None, *, replayable: bool
+) -> tuple[Safety, CallKey]:
+    """A request's declaration, by its method or by its one key; and that key, with what has to be added for it.
 
-    A key is attached to a write without one where the destination honours keys, as the sidecar does. Two different keys
-    are no key: which one counts is the destination's guess.
+    A key is attached to a write without one where the destination honours keys, as the sidecar does and where the
+    sidecar would.
     """
+    policy = destination.policy
     if method.upper() in policy.retry.methods:
-        return Safety(idempotent=True, replayable=replayable)
-    given = set(keys)
-    if len(given) == 1:
-        return Safety(idempotency_key=given.pop(), replayable=replayable)
-    if not given and policy.honours_keys:
-        return Safety(idempotency_key=random_key(), replayable=replayable)
-    return Safety(replayable=replayable)
+        return Safety(idempotent=True, replayable=replayable), NO_KEY
+    found = destination.dialect.key_in(fields, body, attaches=policy.honours_keys)
+    return Safety(idempotency_key=found.key, replayable=replayable), found
 
 
 def answered(response: T, status: int, retry_after: str | None, date: str | None) -> AttemptOutcome[T]:

@@ -12,10 +12,11 @@ import httpx
 
 from sidecar.client.attempt import Attempt
 from sidecar.client.call import ANSWERED_STATUS, AttemptOutcome, GovernedCall
+from sidecar.client.dialect import CallKey
 from sidecar.client.errors import CallFailed, CallRefused, CallTimedOut
 from sidecar.client.failure import Failure
 from sidecar.client.governed import GovernedDestination
-from sidecar.client.http import ATTEMPT_FIELD, KEY_FIELD, PORTS, added_fields, answered, safety_of
+from sidecar.client.http import ATTEMPT_FIELD, PORTS, added_fields, answered, keyed
 from sidecar.client.retries import Retries
 from sidecar.client.safety import Safety
 
@@ -51,11 +52,11 @@ class RetryTransport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """See `httpx.BaseTransport`."""
         destination = _destination(self._retries, request)
-        safety = _safety(request, destination)
+        safety, key = _keyed(request, destination)
 
         def make(attempt: Attempt) -> AttemptOutcome[httpx.Response]:
             try:
-                return _answered(self._transport.handle_request(_prepared(request, attempt)))
+                return _answered(self._transport.handle_request(_prepared(request, attempt, key)))
             except Exception as error:  # noqa: BLE001 - raised again when the call ends
                 return _failed(error)
 
@@ -77,11 +78,11 @@ class AsyncRetryTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """See `httpx.AsyncBaseTransport`."""
         destination = _destination(self._retries, request)
-        safety = _safety(request, destination)
+        safety, key = _keyed(request, destination)
 
         async def make(attempt: Attempt) -> AttemptOutcome[httpx.Response]:
             try:
-                return _answered(await self._transport.handle_async_request(_prepared(request, attempt)))
+                return _answered(await self._transport.handle_async_request(_prepared(request, attempt, key)))
             except Exception as error:  # noqa: BLE001 - raised again when the call ends
                 return _failed(error)
 
@@ -98,17 +99,21 @@ def _destination(retries: Retries, request: httpx.Request) -> GovernedDestinatio
     return retries.for_host(url.host, url.port or PORTS.get(url.scheme, 0))
 
 
-def _safety(request: httpx.Request, destination: GovernedDestination) -> Safety:
-    keys = request.headers.get_list(KEY_FIELD)
+def _keyed(request: httpx.Request, destination: GovernedDestination) -> tuple[Safety, CallKey]:
     replayable = isinstance(request.stream, httpx.ByteStream)
-    return safety_of(request.method, keys, destination.policy, replayable=replayable)
+    body = request.content if replayable else None
+    return keyed(destination, request.method, request.headers.get_list, body, replayable=replayable)
 
 
-def _prepared(request: httpx.Request, attempt: Attempt) -> httpx.Request:
+def _prepared(request: httpx.Request, attempt: Attempt, key: CallKey) -> httpx.Request:
     """The request of one attempt: with the call's key, the attempt's number, and no more time than remains."""
     headers = request.headers.copy()
-    if attempt.idempotency_key is not None:
-        headers[KEY_FIELD] = attempt.idempotency_key
+    stream = request.stream
+    if key.field is not None:
+        headers[key.field[0]] = key.field[1]
+    if key.body is not None:
+        stream = httpx.ByteStream(key.body)
+        headers["Content-Length"] = str(len(key.body))
     if attempt.number > 1:
         headers[ATTEMPT_FIELD] = str(attempt.number)
     remaining = attempt.remaining
@@ -118,7 +123,7 @@ def _prepared(request: httpx.Request, attempt: Attempt) -> httpx.Request:
         request.method,
         request.url,
         headers=headers,
-        stream=request.stream,
+        stream=stream,
         extensions={**request.extensions, "timeout": timeout},
     )
 

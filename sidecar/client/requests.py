@@ -15,9 +15,10 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from sidecar.client.attempt import Attempt
 from sidecar.client.call import ANSWERED_STATUS, AttemptOutcome
+from sidecar.client.dialect import Fields
 from sidecar.client.errors import CallRefused, CallTimedOut
 from sidecar.client.failure import Failure
-from sidecar.client.http import ATTEMPT_FIELD, KEY_FIELD, PORTS, added_fields, answered, safety_of
+from sidecar.client.http import ATTEMPT_FIELD, PORTS, added_fields, answered, keyed
 from sidecar.client.retries import Retries
 
 Timeout = float | tuple[float | None, float | None] | None
@@ -50,15 +51,24 @@ class RetryAdapter(HTTPAdapter):
         """See `requests.adapters.HTTPAdapter.send`."""
         url = urlsplit(request.url or "")
         destination = self._retries.for_host(url.hostname or "", url.port or PORTS.get(url.scheme, 0))
-        key = request.headers.get(KEY_FIELD)
         replayable = request.body is None or isinstance(request.body, bytes | str)
-        keys = [] if key is None else [_text(key)]
-        safety = safety_of(request.method or "GET", keys, destination.policy, replayable=replayable)
+        body = request.body.encode() if isinstance(request.body, str) else request.body
+        known = body if isinstance(body, bytes) else None
+        safety, key = keyed(
+            destination,
+            request.method or "GET",
+            _fields(request),
+            known,
+            replayable=replayable,
+        )
 
         def make(attempt: Attempt) -> AttemptOutcome[requests.Response]:
             prepared = request.copy()
-            if attempt.idempotency_key is not None:
-                prepared.headers[KEY_FIELD] = attempt.idempotency_key
+            if key.field is not None:
+                prepared.headers[key.field[0]] = key.field[1]
+            if key.body is not None:
+                prepared.body = key.body
+                prepared.headers["Content-Length"] = str(len(key.body))
             if attempt.number > 1:
                 prepared.headers[ATTEMPT_FIELD] = str(attempt.number)
             sooner = _sooner(timeout, attempt.remaining)
@@ -107,6 +117,14 @@ def _is_unsent(error: BaseException) -> bool:
     """Whether urllib3 never had a connection: the reason is inside its MaxRetryError, inside requests' exception."""
     reasons = [getattr(argument, "reason", argument) for argument in error.args]
     return any(isinstance(reason, NewConnectionError | ConnectTimeoutError) for reason in reasons)
+
+
+def _fields(request: requests.PreparedRequest) -> Fields:
+    def values(name: str) -> list[str]:
+        value = request.headers.get(name)
+        return [] if value is None else [_text(value)]
+
+    return values
 
 
 def _text(value: str | bytes) -> str:

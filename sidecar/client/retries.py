@@ -7,6 +7,7 @@ from random import SystemRandom
 from threading import Lock
 from typing import Final
 
+from sidecar.client.dialect import USUAL_DIALECT, ClientKeyDialect
 from sidecar.client.governed import GovernedDestination
 from sidecar.client.observer import CallObserver
 from sidecar.engine.destination import UNLISTED, Destination
@@ -32,8 +33,13 @@ class Retries(Mapping[str, GovernedDestination]):
         observer: CallObserver | None = None,
         rand: Callable[[], float] = _RAND,
         clock: Callable[[], float] = time.monotonic,
+        dialects: Mapping[str, ClientKeyDialect] | None = None,
     ) -> None:
-        """`hosts` leads from lower-cased hosts, `host:port` or `host`, to names; `unlisted` is for all others."""
+        """`hosts` leads from lower-cased hosts, `host:port` or `host`, to names; `unlisted` is for all others.
+
+        `dialects` are of destinations that want keys otherwise than in the header Idempotency-Key, by name.
+        """
+        self._dialects = dialects or {}
         self._observer = observer
         self._rand = rand
         self._clock = clock
@@ -79,4 +85,5 @@ class Retries(Mapping[str, GovernedDestination]):
             return unlisted
 
     def _governed(self, name: str, policy: DestinationPolicy) -> GovernedDestination:
-        return GovernedDestination(name, policy.in_force(), self._rand, self._observer, self._clock)
+        dialect = self._dialects.get(name, USUAL_DIALECT)
+        return GovernedDestination(name, policy.in_force(), self._rand, self._observer, self._clock, dialect)

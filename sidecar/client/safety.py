@@ -2,15 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Self
 
+from sidecar.client.dialect import USUAL_DIALECT, ClientKeyDialect
 from sidecar.engine.policy import DestinationPolicy
-
-
-def random_key() -> str:
-    """A new Idempotency-Key: a UUID, version 4. Its module is imported here: it is 4 of 35 ms of an import."""
-    return str(import_module("uuid").uuid4())
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +20,15 @@ class Safety:
     replayable: bool = True
 
     @classmethod
-    def of(cls, *, idempotent: bool, idempotency_key: str | bool) -> Self:
-        """The declaration of a function's call. `idempotency_key` True: a random one (UUID, version 4).
+    def of(cls, *, idempotent: bool, idempotency_key: str | bool, dialect: ClientKeyDialect = USUAL_DIALECT) -> Self:
+        """The declaration of a function's call. `idempotency_key` True: a random one (UUID, version 4), as it is taken.
 
         Raises ValueError for a key that is empty, longer than 255, or not printable ASCII.
         """
         if idempotency_key is False:
             return cls(idempotent)
         if idempotency_key is True:
-            return cls(idempotent, random_key())
+            return cls(idempotent, dialect.new_key())
         if not (0 < len(idempotency_key) <= 255 and idempotency_key.isascii() and idempotency_key.isprintable()):
             raise ValueError(f"idempotency_key: must be 1 to 255 printable ASCII characters, got {idempotency_key!r}")
         return cls(idempotent, idempotency_key)

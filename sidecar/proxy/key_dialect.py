@@ -9,7 +9,6 @@ is a value of the request itself, such as an event's id, and the service's own r
 import re
 from copy import copy
 from typing import Final
-from uuid import UUID, uuid4, uuid5
 
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.documents.egress_keys import IdempotencyKeySettings
@@ -18,6 +17,7 @@ from sidecar.governance.documents.key_presets import KeyCharset
 from sidecar.idempotency.fingerprint import RequestBody, is_json_type
 from sidecar.idempotency.json_insertion import inserted
 from sidecar.idempotency.key import field_values
+from sidecar.idempotency.key_form import DIGESTED, KeyForm
 from sidecar.idempotency.pointer import ABSENT, value_at
 from sidecar.wire.framing import LENGTH, NONE
 from sidecar.wire.head import RequestHead
@@ -25,25 +25,7 @@ from sidecar.wire.writer import request_head
 
 UNSAFE_METHODS: Final = frozenset((b"POST", b"PATCH"))
 """Methods that are not idempotent by themselves (RFC 9110 §9.2.2)."""
-_UUID_CHARACTERS: Final = 36
-_NAMESPACE: Final = UUID("5f0a3c3e-7a0e-5c55-9c1a-3f6d7f1f2a40")
-"""Of the keys that are made from values too long for the destination, or of other characters (RFC 9562 §5.5)."""
-_FITTING: Final = {
-    "visible": re.compile(rb"[!-~]+"),
-    "url": re.compile(rb"[A-Za-z0-9_-]+"),
-    "alphanumeric": re.compile(rb"[A-Za-z0-9]+"),
-    "uuid": re.compile(rb"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"),
-}
 _LENGTH_LINE: Final = re.compile(rb"(?im)^(content-length:[ \t]*)[0-9]+")
-_DIGESTED: Final = (
-    b"content-digest",
-    b"content-md5",
-    b"digest",
-    b"repr-digest",
-    b"signature-input",
-    b"x-amz-content-sha256",
-)
-"""Fields that say what the body is: it is not changed behind their back."""
 
 
 def dialect_of(key: IdempotencyKeySettings, policy: DestinationPolicy) -> "KeyDialect | None":
@@ -70,17 +52,7 @@ class KeyDialect:
     value stands that a key is made from.
     """
 
-    __slots__ = (
-        "_charset",
-        "_from_body",
-        "_from_header",
-        "_line",
-        "_location",
-        "_max_length",
-        "_name",
-        "_quoted",
-        "_short",
-    )
+    __slots__ = ("_form", "_from_body", "_from_header", "_line", "_location", "_name")
 
     def __init__(
         self,
@@ -95,13 +67,10 @@ class KeyDialect:
     ) -> None:
         self._name = header.lower().encode("ascii")
         self._line = header.encode("ascii") + b": %b\r\n"
-        self._quoted = quoted
-        self._max_length = max_length
-        self._charset = charset
+        self._form = KeyForm(quoted=quoted, max_length=max_length, charset=charset)
         self._location = location
         self._from_header = None if from_header is None else from_header.lower().encode("ascii")
         self._from_body = from_body
-        self._short = max_length < _UUID_CHARACTERS or charset == "alphanumeric"
 
     @property
     def in_body(self) -> bool:
@@ -135,7 +104,7 @@ class KeyDialect:
         if found:
             return _marked(head, keyed=len(found) == 1 and bool(found[0]))
         values = () if self._from_header is None else field_values(head.fields, self._from_header)
-        return self._with_line(head, self._key_of(values[0] if len(values) == 1 else b""))
+        return self._with_line(head, self._form.made_of(values[0] if len(values) == 1 else b""))
 
     def keyed_by_body(self, head: RequestHead, body: bytes) -> tuple[RequestHead, bytes]:
         """The same of a request whose body has been read whole: its head, and its body, with the key in one of them."""
@@ -147,13 +116,13 @@ class KeyDialect:
             values = field_values(head.fields, self._from_header)
             value = values[0] if len(values) == 1 else b""
         if self._location is None:
-            return self._with_line(head, self._key_of(value)), body
+            return self._with_line(head, self._form.made_of(value)), body
         known = value_at(document.document, self._location)
         if known is not ABSENT and known is not None:
             return _marked(head, keyed=bool(_text_at(document, self._location))), body
-        if any(field_values(head.fields, name) for name in _DIGESTED):
+        if any(field_values(head.fields, name) for name in DIGESTED):
             return _marked(head, keyed=False), body
-        changed = inserted(body, self._location, self._key_of(value).decode("ascii"))
+        changed = inserted(body, self._location, self._form.made_of(value).decode("ascii"))
         if changed is None:
             return _marked(head, keyed=False), body
         head = copy(head)
@@ -164,17 +133,8 @@ class KeyDialect:
             head.onward = request_head(head)
         return head, changed
 
-    def _key_of(self, value: bytes) -> bytes:
-        """The key made from `value`: itself where the destination takes it, else a UUID of it; b"": one at random."""
-        if value and len(value) <= self._max_length and _FITTING[self._charset].fullmatch(value):
-            return value
-        uuid = uuid5(_NAMESPACE, value.decode("latin-1")) if value else uuid4()
-        return (uuid.hex if self._short else str(uuid)).encode("ascii")
-
     def _with_line(self, head: RequestHead, key: bytes) -> RequestHead:
-        if self._quoted:
-            key = b'"' + key.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
-        line = self._line % key
+        line = self._line % self._form.field_value(key)
         head = copy(head)
         head.fields += line
         head.onward += line

@@ -40,6 +40,8 @@ class KeyPreset:
     location: str = "header"
     charset: KeyCharset = "visible"
     note: str = ""
+    length_published: bool = True
+    """False: `max_length` is what a UUID needs, or what there is room for."""
 
 
 PRESETS: Final[Mapping[str, KeyPreset]] = {
@@ -54,24 +56,26 @@ PRESETS: Final[Mapping[str, KeyPreset]] = {
     ),
     "checkout-com": KeyPreset(
         "Cko-Idempotency-Key",
-        64,
+        36,
         _DAY,
-        "https://www.checkout.com/docs/payments/manage-payments/retry-a-payment",
-        note="keeps 2xx answers only: an error is run again; the length is not published",
+        "https://www.checkout.com/docs/developer-resources/api/idempotency",
+        note="keeps what was processed: an error is run again; 120 s in old sandboxes",
+        length_published=False,
     ),
     "paypal": KeyPreset(
         "PayPal-Request-Id",
         36,
         None,
         "https://developer.paypal.com/reference/guidelines/idempotency/",
-        note="not every call takes it; length and retention stand in each call's reference",
+        note="not every call takes it; length and retention stand in each call's reference: 108 and 6h for orders",
+        length_published=False,
     ),
     "qonto": KeyPreset(
         "X-Qonto-Idempotency-Key",
         255,
         1800.0,
         "https://docs.qonto.com/get-started/general/idempotent-requests",
-        note="the length is not published",
+        length_published=False,
     ),
     "square": KeyPreset(
         "Idempotency-Key",
@@ -86,7 +90,9 @@ PRESETS: Final[Mapping[str, KeyPreset]] = {
         255,
         None,
         "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md",
-        note="with `key_from`, the event's own id; retention is each receiver's",
+        charset="url",
+        note="with `key_from`, the event's own id; its signature covers the header: a service that signs sets it",
+        length_published=False,
     ),
     "stripe": KeyPreset("Idempotency-Key", 255, _DAY, "https://docs.stripe.com/api/idempotent_requests"),
     "truelayer": KeyPreset(
@@ -95,6 +101,7 @@ PRESETS: Final[Mapping[str, KeyPreset]] = {
         30 * _DAY,
         "https://docs.truelayer.com/docs/idempotency-for-payment-requests",
         note="its signature covers the header: let the service make the key",
+        length_published=False,
     ),
     "worldline-direct": KeyPreset(
         "X-GCS-Idempotence-Key",
