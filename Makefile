@@ -63,21 +63,28 @@ help: ## list the targets
 run: $(RUNTIME) ## set up and run the demonstration: a dependency that blips, with and without the sidecar
 	@exec $(BIN)/sidecar demo $(ARGS)
 
+# The laws: fleets in virtual time and generated documents, which take minutes; and the chart, with helm and whole pods.
+LAWS := tests/deploy tests/simulator tests/engine/test_harmless.py tests/engine/test_recovery.py tests/governance/test_law.py tests/wire/test_laws.py tests/idempotency/test_ledger.py tests/inject/test_manifest.py tests/migration/test_policy_import.py tests/cli/test_simulate.py
 # What measures, or runs many processes, has the machine to itself; the rest shares the cores.
 ALONE := tests/acceptance tests/demo tests/loadtest tests/idempotency/stores tests/cli/test_run.py
 
 .PHONY: test
 test: $(DEV) ## set up and run every test (ARGS='tests/engine -k budget' for some)
-	@$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),$(MAKE) unit && $(MAKE) alone)
+	@$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),$(MAKE) unit && $(MAKE) laws && $(MAKE) alone)
 
 .PHONY: unit
 unit: $(DEV) ## the unit part of the tests, on all cores
-	@echo "== unit tests, on $$(nproc) cores (part 1 of 2)"
-	$(call timed,unit tests,$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(addprefix --ignore=,$(ALONE)) tests)
+	@echo "== unit tests, on $$(nproc) cores (part 1 of 3)"
+	$(call timed,unit tests,$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(addprefix --ignore=,$(LAWS) $(ALONE)) tests)
+
+.PHONY: laws
+laws: $(DEV) ## the laws by simulation and by generated input, and the chart, on all cores
+	@echo "== laws and the chart, on $$(nproc) cores (part 2 of 3)"
+	$(call timed,laws,$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(LAWS))
 
 .PHONY: alone
-alone: $(DEV) ## the other part: real processes, real sockets, measurements; one after the other
-	@echo "== acceptance, demo and load tests, one after the other (part 2 of 2)"
+alone: $(DEV) ## the last part: real processes, real sockets, measurements; one after the other
+	@echo "== acceptance, demo and load tests, one after the other (part 3 of 3)"
 	$(call timed,acceptance and load tests,$(BIN)/python -m pytest $(ALONE))
 
 .PHONY: check

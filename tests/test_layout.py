@@ -4,6 +4,7 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -22,8 +23,13 @@ UNMIRRORED_TESTS = {"acceptance", "deploy", "fakes", "loadtest"}
 NAMELESS = {"data", "do", "handler", "handlers", "helper", "helpers", "info", "manager", "process", "util", "utils"}
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def has_logic(path: Path) -> bool:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     return any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(tree))
 
 
@@ -81,7 +87,7 @@ def test_a_class_or_function_is_called_by_what_it_is() -> None:
     nameless = []
 
     for path in python_files():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             is_class = isinstance(node, ast.ClassDef) and bool(NAMELESS & words_of(node.name))
             is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.strip("_") in NAMELESS
             if is_class or is_function:
@@ -94,7 +100,7 @@ def test_a_class_name_means_one_thing() -> None:
     places: dict[str, list[str]] = {}
 
     for path in sorted((ROOT / "sidecar").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
 
@@ -128,10 +134,7 @@ def names_made_in(tree: ast.AST) -> set[str]:
 
 
 def test_a_private_name_is_not_used_outside_its_package() -> None:
-    trees = {
-        path.relative_to(ROOT): ast.parse(path.read_text(encoding="utf-8"))
-        for path in sorted((ROOT / "sidecar").rglob("*.py"))
-    }
+    trees = {path.relative_to(ROOT): tree_of(path) for path in sorted((ROOT / "sidecar").rglob("*.py"))}
     made: dict[str, set[str]] = {}
     for path, tree in trees.items():
         made.setdefault(path.parts[1], set()).update(names_made_in(tree))
@@ -193,7 +196,7 @@ def test_no_message_is_searched_for_its_meaning(package: str) -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}"
         for path in sorted((ROOT / "sidecar" / package).rglob("*.py"))
-        for line in message_searches(ast.parse(path.read_text(encoding="utf-8")))
+        for line in message_searches(tree_of(path))
     ]
 
     assert found == []
@@ -273,7 +276,7 @@ def test_only_acceptance_tests_sleep() -> None:
         for path in sorted((ROOT / "tests").rglob("*.py"))
         for name in [path.relative_to(ROOT).as_posix()]
         if name not in SLEEPERS and not name.startswith(SLEEPING_FOLDERS)
-        for line in clock_calls(ast.parse(path.read_text(encoding="utf-8")))
+        for line in clock_calls(tree_of(path))
     ]
 
     assert sleepers == []
@@ -304,19 +307,20 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
     assert rules["check"].split() == ["lint", "test"]
 
 
-def test_the_two_parts_of_make_test_leave_nothing_out_and_say_which_they_are() -> None:
+def test_the_parts_of_make_test_leave_nothing_out_and_say_which_they_are() -> None:
     makefile = text_of("Makefile")
-    found = re.search(r"^ALONE := (.*)$", makefile, re.MULTILINE)
-    assert found is not None
-    alone = found[1].split()
+    parts = dict(re.findall(r"^(LAWS|ALONE) := (.*)$", makefile, re.MULTILINE))
+    names = ("test", "unit", "laws", "alone")
 
-    recipes = {name: makefile.partition(f"\n{name}: ")[2].partition("\n\n")[0] for name in ("test", "unit", "alone")}
+    recipes = {name: makefile.partition(f"\n{name}: ")[2].partition("\n\n")[0] for name in names}
+    order = [recipes["test"].index(f"$(MAKE) {part}") for part in names[1:]]
 
-    assert [path for path in alone if not (ROOT / path).exists()] == []
-    assert recipes["test"].index("unit") < recipes["test"].index("alone")
-    assert "$(addprefix --ignore=,$(ALONE)) tests" in recipes["unit"]
+    assert [path for part in parts.values() for path in part.split() if not (ROOT / path).exists()] == []
+    assert order == sorted(order)
+    assert "$(addprefix --ignore=,$(LAWS) $(ALONE)) tests" in recipes["unit"]
+    assert "$(LAWS)" in recipes["laws"]
     assert "pytest $(ALONE)" in recipes["alone"]
-    assert all("(part " in recipes[part] for part in ("unit", "alone"))
+    assert [f"(part {number} of 3)" in recipes[part] for number, part in enumerate(names[1:], 1)] == [True] * 3
 
 
 @pytest.mark.parametrize("lock", LOCKS)

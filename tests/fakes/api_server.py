@@ -85,7 +85,7 @@ def api_server(folder: Path, given: Mapping[str, Any]) -> Iterator[Path]:
             """Nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), View)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     address = f"http://127.0.0.1:{server.server_address[1]}"
     config = {
         "apiVersion": "v1",

@@ -25,7 +25,7 @@ def answering(status: int, body: bytes) -> Iterator[Address]:
             pass
 
     with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             yield Address("127.0.0.1", server.server_port)

@@ -2,6 +2,7 @@
 
 import io
 import re
+from functools import cache
 
 import pytest
 from msgspec import structs
@@ -30,6 +31,7 @@ class _Utf:
         self.width = console.width
 
 
+@cache
 def in_storm() -> LiveDocument:
     return decode(content_of(storm(60, after=-1)), "here")
 
