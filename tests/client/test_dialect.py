@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from sidecar.client.dialect import NO_KEY, USUAL_DIALECT, CallKey, ClientKeyDialect
+from sidecar.client.json_key_places import JsonKeyPlaces
 from sidecar.idempotency.key_form import KeyForm
 
 JSON = ("Content-Type", "application/json")
@@ -32,7 +33,7 @@ def test_a_key_of_the_callers_own_is_left_as_it_is() -> None:
 
 @pytest.mark.parametrize(
     "dialect",
-    [ClientKeyDialect(from_header="X-Event"), ClientKeyDialect(from_body=("event", "id"))],
+    [ClientKeyDialect(from_header="X-Event"), ClientKeyDialect(places=JsonKeyPlaces(None, ("event", "id")))],
 )
 def test_a_key_is_made_of_what_the_destination_says(dialect: ClientKeyDialect) -> None:
     given = fields(JSON, ("X-Event", "evt-7"))
@@ -41,7 +42,7 @@ def test_a_key_is_made_of_what_the_destination_says(dialect: ClientKeyDialect) -
 
 
 def test_a_key_in_the_body_is_put_in_and_changes_no_other_byte() -> None:
-    dialect = ClientKeyDialect(location=("key",), from_header="X-Event")
+    dialect = ClientKeyDialect(places=JsonKeyPlaces(("key",), None), from_header="X-Event")
 
     found = dialect.key_in(fields(JSON, ("X-Event", "evt-7")), b'{ "amount": 1.50}', attaches=True)
 
@@ -60,11 +61,11 @@ def test_a_key_in_the_body_is_put_in_and_changes_no_other_byte() -> None:
     ],
 )
 def test_where_there_is_no_place_for_it_there_is_no_key(lines: list[tuple[str, str]], body: bytes | None) -> None:
-    assert ClientKeyDialect(location=("key",)).key_in(fields(*lines), body, attaches=True) == NO_KEY
+    assert ClientKeyDialect(places=JsonKeyPlaces(("key",), None)).key_in(fields(*lines), body, attaches=True) == NO_KEY
 
 
 def test_a_key_in_the_body_counts_where_it_is_one() -> None:
-    dialect = ClientKeyDialect(location=("key",))
+    dialect = ClientKeyDialect(places=JsonKeyPlaces(("key",), None))
 
     assert dialect.key_in(fields(JSON), b'{"key": "mine"}', attaches=False) == CallKey("mine")
     assert dialect.key_in(fields(JSON), b'{"key": {}}', attaches=True) == NO_KEY
@@ -72,4 +73,4 @@ def test_a_key_in_the_body_counts_where_it_is_one() -> None:
 
 def test_nothing_is_attached_where_the_destination_does_not_honour_keys() -> None:
     assert USUAL_DIALECT.key_in(fields(), b"", attaches=False) == NO_KEY
-    assert ClientKeyDialect(location=("key",)).key_in(fields(JSON), b"{}", attaches=False) == NO_KEY
+    assert ClientKeyDialect(places=JsonKeyPlaces(("key",), None)).key_in(fields(JSON), b"{}", attaches=False) == NO_KEY
