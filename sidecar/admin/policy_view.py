@@ -7,7 +7,10 @@ from sidecar.engine.destination import UNLISTED
 from sidecar.engine.shadow import Shadow
 from sidecar.governance.documents.bound import written
 from sidecar.governance.documents.document import INGRESS_NAME
+from sidecar.governance.documents.settings import ROUTE_SETTINGS
+from sidecar.governance.policy.contract import IngressRoute
 from sidecar.governance.policy.resolve import Origin
+from sidecar.governance.policy.routes import RouteSnapshot
 from sidecar.governance.policy.snapshot import Snapshot
 from sidecar.governance.policy.waivers import State, begins_at, ends_at, state_of
 
@@ -41,6 +44,12 @@ def policy_view(
         "destinations": {name: _origins(destination.provenance) for name, destination in snapshot.destinations.items()},
         **({} if snapshot.ingress is None else {INGRESS_NAME: _origins(snapshot.ingress.provenance)}),
         UNLISTED: _origins(snapshot.unlisted_provenance),
+        "routes": {
+            name: [_call_route(route) for route in destination.routes]
+            for name, destination in snapshot.destinations.items()
+            if destination.routes
+        },
+        "ingress_routes": [] if snapshot.ingress is None else list(map(_ingress_route, snapshot.ingress.routes)),
         "exceptions": _exceptions(snapshot, uses, now),
     }
 
@@ -55,6 +64,24 @@ def _origins(provenance: Mapping[str, Origin]) -> dict[str, object]:
         }
         for field, origin in sorted(provenance.items())
     }
+
+
+def _call_route(route: RouteSnapshot) -> dict[str, object]:
+    """A route with the numbers that may differ by route; budget, breaker and limit are its destination's."""
+    match = {"match": route.origin}
+    numbers = {
+        setting: origin
+        for setting, origin in route.resolution.provenance.items()
+        if setting.partition(".")[0] in ROUTE_SETTINGS
+    }
+    return {"name": route.name, "settings": _origins(match | numbers)}
+
+
+def _ingress_route(route: IngressRoute) -> dict[str, object]:
+    """A route of the service itself with the terms of its Idempotency-Key contract; none where it is declared only."""
+    terms = {} if route.resolution is None else route.resolution.provenance
+    contract = {setting: origin for setting, origin in terms.items() if setting.startswith("idempotency.")}
+    return {"name": route.name, "match": route.match.text, "settings": _origins(contract)}
 
 
 def _exceptions(snapshot: Snapshot, uses: Mapping[str, int], now: datetime) -> list[dict[str, object]]:
