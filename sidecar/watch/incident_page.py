@@ -7,6 +7,7 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import Final
 
+from sidecar.telemetry.headline import ENOUGH
 from sidecar.watch.incident import OURS, Episode, Incident, Span
 from sidecar.watch.plot import PATTERNS, Clock, ceiling, plot
 
@@ -69,9 +70,11 @@ def _past(name: str, count: int) -> str:
 
 def _lead(one: Incident, when: Clock) -> str:
     if not one.episodes:
+        verdict = "was well" if one.requests >= ENOUGH else "had too few requests to judge"
+        counted = f"{_count(one.requests)} request{'' if one.requests == 1 else 's'}"
         return (
-            f"<h1>{_text(one.name)} was well</h1>"
-            f'<p class="lead">{_count(one.requests)} requests, {_share(one.bad, one.requests)} of them not served; '
+            f"<h1>{_text(one.name)} {verdict}</h1>"
+            f'<p class="lead">{counted}, {_share(one.bad, one.requests)} of them not served; '
             f"at most {one.worst_amplification:.2f} attempts per request.</p>"
         )
     worst = max(one.episodes, key=lambda episode: episode.bad)

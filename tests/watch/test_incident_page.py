@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import UTC
 from html.parser import HTMLParser
 
+import pytest
+
 from sidecar.watch.incident import Incident, Span, incidents
 from sidecar.watch.incident_page import page
 from tests.watch.documents import BEGAN, after_a_limit_of_ours, after_a_storm
@@ -106,6 +108,20 @@ def test_hostile_names_are_text() -> None:
 
     assert "<script>" not in text
     assert "&lt;script&gt;" in text
+
+
+@pytest.mark.parametrize(
+    ("requests", "said"),
+    [
+        (1, "payments had too few requests to judge 1 request, 0 %"),
+        (19, "payments had too few requests to judge 19 requests, 0 %"),
+        (20, "payments was well 20 requests, 0 %"),
+    ],
+)
+def test_nothing_is_called_well_by_a_few_requests(requests: int, said: str) -> None:
+    one = incidents(after_a_storm(), BEGAN, BEGAN + 40)[0]
+
+    assert said in words_of(written(replace(one, requests=requests, bad=0)))
 
 
 def test_a_quiet_time_is_told_as_one() -> None:
