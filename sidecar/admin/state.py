@@ -1,16 +1,16 @@
 """The protocol by which the admin plane reads the running process. The composition root implements it."""
 
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from sidecar.idempotency.desk import KeyDesk
 from sidecar.telemetry.history import History
 from sidecar.telemetry.metrics_source import MetricsSource
 
 
-@dataclass(frozen=True, slots=True)
-class ReloadResult:
+class ReloadResult(Struct, frozen=True):
     """The outcome of a reload asked for by hand. `findings` (file, line, field, rule, value…) is empty when `ok`.
 
     `left_out` are findings too, about overrides without which it is in force: their exception is over.

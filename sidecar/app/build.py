@@ -6,9 +6,10 @@ State lives on from one snapshot to the next: a route that both have keeps its b
 import random
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
+
+from msgspec import Struct
 
 from sidecar.app.listening_sockets import ListeningSockets
 from sidecar.engine.destination import UNLISTED, Destination
@@ -40,8 +41,7 @@ NotListening = Callable[[Address, str], None]
 _ROLES: Final = {INGRESS_NAME: Role.INGRESS}
 
 
-@dataclass(frozen=True, slots=True)
-class _RouteSettings:
+class _RouteSettings(Struct, frozen=True):
     """A route as a snapshot describes it."""
 
     name: str

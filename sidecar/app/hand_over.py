@@ -20,9 +20,10 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
 
 from sidecar import __version__
 
@@ -39,8 +40,7 @@ class HandOverFailed(OSError):
     """Sockets could not be taken over, or offered; the message is one line that says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """The sockets that another process has given, and the connection to it. `pid` and `version` are the other one's."""
 
     sockets: Mapping[str, socket.socket]

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
+
+from msgspec.structs import asdict
 
 from sidecar.admin.state import ReloadResult
 from sidecar.app.build import RouteTable

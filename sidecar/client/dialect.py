@@ -5,8 +5,9 @@ its JSON body, which then has that member and no other byte changed.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from sidecar.idempotency.key_form import KeyForm
 
@@ -14,8 +15,7 @@ Fields = Callable[[str], Sequence[str]]
 """The values of a request's header, by its name."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallKey:
+class CallKey(Struct, frozen=True):
     """The key of a call: `key` is None where it has none that counts.
 
     `field` is the header that has to be added, name and value, and `body` the body in the place of the request's own;

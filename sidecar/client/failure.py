@@ -1,16 +1,16 @@
 """The outcome of an attempt, in the engine's terms."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from sidecar.engine.outcome import Fault
 
 FaultWord = Literal["connect_failure", "reset", "timeout", "protocol"]
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """A failed attempt: a `status` (an HTTP status, or the one that the failure amounts to), or a `fault`.
 
     `retry_after` is the destination's wish to wait, in seconds. `sent` tells whether a byte of the request may have

@@ -1,15 +1,15 @@
 """The conditions under which a call is safe to repeat."""
 
 import math
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 from sidecar.client.dialect import USUAL_DIALECT, ClientKeyDialect
 from sidecar.engine.policy import DestinationPolicy
 
 
-@dataclass(frozen=True, slots=True)
-class Safety:
+class Safety(Struct, frozen=True):
     """A call's declaration. Nothing is safe to repeat unless it says so.
 
     `replayable`: the same request can be made again, which a body that is read once cannot.

@@ -6,8 +6,10 @@ every host and cannot be lifted by any document.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from enum import Enum
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr, replace
 
 from sidecar.engine.outcome import Fault
 
@@ -79,8 +81,7 @@ class LimitKind(Enum):
     FIXED = "fixed"
 
 
-@dataclass(frozen=True, slots=True)
-class BackoffPolicy:
+class BackoffPolicy(Struct, frozen=True):
     """Full jitter: before attempt n+1 sleep U(0, min(max, base * 2^(n-1))) seconds."""
 
     base: float = 0.025
@@ -97,8 +98,7 @@ class BackoffPolicy:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class RetryAfterPolicy:
+class RetryAfterPolicy(Struct, frozen=True):
     """Whether the server's wish to wait is honoured, and the longest wish worth waiting for, in seconds."""
 
     honour: bool = True
@@ -108,8 +108,7 @@ class RetryAfterPolicy:
         require(self.max >= 0, "retry.retry_after.max", "must not be negative", self.max)
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True):
     """The outcomes that may be tried again, and how often. `max_attempts` includes the first.
 
     `window`: seconds after the request came within which a retry may still leave; the exchange's timeout is longer.
@@ -124,8 +123,8 @@ class RetryPolicy:
     min_remaining: float = 0.05
     window: float = 10.0
     replay_buffer_bytes: int = 65536
-    wire_methods: frozenset[bytes] = field(init=False, repr=False, compare=False)
-    """`methods` as heads have them."""
+    wire_methods: frozenset[bytes] = frozenset()
+    """`methods` as heads have them: follows from those, whatever is given."""
 
     def __post_init__(self) -> None:
         require(
@@ -148,11 +147,10 @@ class RetryPolicy:
         require(0 < self.window <= 3600, "retry.window", "must be over 0s and at most 1h", self.window)
         require(self.min_remaining >= 0, "retry.min_remaining", "must not be negative", self.min_remaining)
         require(self.replay_buffer_bytes >= 0, "retry.replay_buffer", "must not be negative", self.replay_buffer_bytes)
-        object.__setattr__(self, "wire_methods", frozenset(method.encode("ascii") for method in self.methods))
+        force_setattr(self, "wire_methods", frozenset(method.encode("ascii") for method in self.methods))
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetPolicy:
+class BudgetPolicy(Struct, frozen=True):
     """Retries paid for by requests: `ratio` of them over `window` seconds, plus `min_retries` per window."""
 
     ratio: float = 0.1
@@ -167,8 +165,7 @@ class BudgetPolicy:
         require(0 <= self.min_retries <= 100, "budget.min_retries", "must be between 0 and 100", self.min_retries)
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerPolicy:
+class BreakerPolicy(Struct, frozen=True):
     """When a destination that fails fast is left alone, and how it is let back in. Seconds."""
 
     failure_ratio: float = 0.5
@@ -209,8 +206,7 @@ class BreakerPolicy:
             require(500 <= status <= 599, "breaker.statuses", "must be 5xx", status)
 
 
-@dataclass(frozen=True, slots=True)
-class ConcurrencyPolicy:
+class ConcurrencyPolicy(Struct, frozen=True):
     """The bounds on attempts in flight at once, and on originals that wait for a place."""
 
     limit: LimitKind = LimitKind.ADAPTIVE
@@ -232,8 +228,7 @@ class ConcurrencyPolicy:
         require(self.max_waiting >= 0, "concurrency.max_waiting", "must not be negative", self.max_waiting)
 
 
-@dataclass(frozen=True, slots=True)
-class DestinationPolicy:
+class DestinationPolicy(Struct, frozen=True):
     """Everything one destination is governed by. `timeout` covers the whole exchange until its response head."""
 
     timeout: float = 60.0

@@ -1,7 +1,8 @@
 """The decision about an attempt's outcome: deliver it, or try again after a delay."""
 
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 
 class Refusal(Enum):
@@ -21,23 +22,20 @@ class Refusal(Enum):
     BUDGET_EXHAUSTED = "budget_exhausted"
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(Struct, frozen=True):
     """Hand the outcome to the caller; `refusal` says why it is not tried again, None when no retry was wanted."""
 
     refusal: Refusal | None
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True):
     """Try again in `delay` seconds. The budget token is already spent; `cause` names the outcome that asked for it."""
 
     delay: float
     cause: str
 
 
-@dataclass(frozen=True, slots=True)
-class Await:
+class Await(Struct, frozen=True):
     """Go on awaiting the other attempt of the same request: this one is over, and has come to nothing."""
 
 

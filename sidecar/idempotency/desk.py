@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import Struct
 
 from sidecar.governance.policy.contract import IngressRoute
 from sidecar.idempotency.answer import answer_of
@@ -21,8 +22,7 @@ class NoSuchKey(Exception):
     """The named key, route or record does not exist; the text says which."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyResolution:
+class KeyResolution(Struct, frozen=True):
     """The end of an unknown outcome. `by` is a person, `why` how they know; the answer is what retries get."""
 
     applied: bool

@@ -6,9 +6,11 @@ It decides; its caller (`proxy.gated_exchange`) sends, and answers what it is to
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sidecar.governance.documents.route_match import path_of
 from sidecar.governance.policy.contract import IngressRoute, KeyContract
@@ -77,8 +79,7 @@ class ProbeOutcome(Enum):
     """It was settled otherwise in the meantime."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyedRequest:
+class KeyedRequest(Struct, frozen=True):
     """A request that has been read whole. `fields` are its lines, each ended by CRLF."""
 
     method: bytes
@@ -87,8 +88,7 @@ class KeyedRequest:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRefusal:
+class KeyRefusal(Struct, frozen=True):
     """An answer of the contract: `reason` is a word of docs/refusals.md, `retry_after` whole seconds."""
 
     status: int
@@ -97,8 +97,7 @@ class KeyRefusal:
     retry_after: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class KeyReplay:
+class KeyReplay(Struct, frozen=True):
     """The answer that the first request got. None: it is not kept any more, but `status` is.
 
     `unreadable`: it is kept, and encrypted with a key that is gone, or damaged.
@@ -109,13 +108,11 @@ class KeyReplay:
     unreadable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Unguarded:
+class Unguarded(Struct, frozen=True):
     """The request is to be run without the gate having a hand in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownKey:
+class UnknownKey(Struct, frozen=True):
     """A key whose outcome the service may be asked for: `digest` is what it is known by, `key` what the client sent.
 
     `fields` are the lines that carry the key and say whose it is; `since` is by the store's clock.

@@ -1,8 +1,9 @@
 """The interface of all stores of records: a record is only changed if it is unchanged since it was read."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from sidecar.idempotency.record import KeyRecord
 
@@ -15,8 +16,7 @@ class UnfitStore(Exception):
     """A store that would lose keys as it is set up: one line that says what to change."""
 
 
-@dataclass(frozen=True, slots=True)
-class Swapped:
+class Swapped(Struct, frozen=True):
     """The result of a swap: `done`, or the record that stood in its way. `now` is the store's clock, in seconds."""
 
     done: bool
@@ -24,8 +24,7 @@ class Swapped:
     now: float
 
 
-@dataclass(frozen=True, slots=True)
-class StoredKey:
+class StoredKey(Struct, frozen=True):
     """One record with the 32 bytes that its key is known by."""
 
     key: bytes

@@ -5,7 +5,8 @@ their order, in bytes; a destination without routes pays for one look at an empt
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from sidecar.engine.lateness import Lateness
 from sidecar.engine.outcome import Result
@@ -13,8 +14,7 @@ from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.documents.route_match import RouteMatch
 
 
-@dataclass(slots=True, eq=False)
-class CallRoute:
+class CallRoute(Struct, eq=False):
     """One route: what its requests are governed by, and what is known and counted of them over changes of policy."""
 
     name: str

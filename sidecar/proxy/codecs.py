@@ -6,8 +6,9 @@ pool and the exchange know streams only.
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, Protocol, cast
+
+from msgspec import Struct
 
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.stream import ConnectionOwner, UpstreamConnection
@@ -39,8 +40,7 @@ class NewConnection(Protocol):
         """It is not wanted any more, open or not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Codecs:
+class Codecs(Struct, frozen=True):
     """`clear` is spoken without TLS; in TLS what ALPN has chosen of `by_alpn`, its first where nothing was chosen."""
 
     clear: CodecOf

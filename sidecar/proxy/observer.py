@@ -4,7 +4,7 @@ An exchange has at most one observer, and most have none: one without an observe
 each of its steps, 15 ns. Two that follow the same exchange are a `PairOfObservers`.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from sidecar.engine.outcome import AttemptKind, Fault, Result
 from sidecar.engine.retry import Admission, RetryState
@@ -12,8 +12,7 @@ from sidecar.engine.verdict import Refusal, Verdict
 from sidecar.proxy.stream import ConnectionOwner
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeSummary:
+class ExchangeSummary(Struct, frozen=True):
     """The end of an exchange. `status` is 0 when the client left before there was one."""
 
     status: int

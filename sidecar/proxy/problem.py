@@ -1,15 +1,15 @@
 """Answers of the sidecar's own, before they are bytes: which status, which reason, and the sentence for people."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from sidecar.engine.outcome import Fault
 from sidecar.engine.verdict import Refusal
 from sidecar.wire.handshake import HandshakeFailure
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """`reason` is a word of docs/refusals.md."""
 
     status: int

@@ -5,8 +5,9 @@ import socket
 import ssl
 from collections.abc import Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from sidecar.governance.policy.tls import Origination, Termination
 from sidecar.governance.trust.certificates import Certificates
@@ -27,16 +28,14 @@ class HandshakeFailed(ConnectionError):
         self.failure = failure
 
 
-@dataclass(frozen=True, slots=True)
-class ClientTls:
+class ClientTls(Struct, frozen=True):
     """The client side of TLS for one destination. `server_name` None: each endpoint by its own host."""
 
     context: ssl.SSLContext
     server_name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ServerTls:
+class ServerTls(Struct, frozen=True):
     """The server side of TLS, for callers of ingress."""
 
     context: ssl.SSLContext

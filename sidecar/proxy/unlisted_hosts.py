@@ -7,9 +7,10 @@ under a thousand names is not sent more retries than under one.
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import islice
 from typing import Final, TypeAlias
+
+from msgspec.structs import replace
 
 from sidecar.engine.breaker import BreakerState
 from sidecar.engine.budget import NestedBudget, RetryBudget

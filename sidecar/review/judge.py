@@ -6,11 +6,12 @@ is not judged at all: `unjudged` says why, and is never a pass.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.documents.gate import SurfaceRule

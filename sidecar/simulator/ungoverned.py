@@ -1,7 +1,8 @@
 """The fleet without governance, for comparison: the same retries, with null objects for budget, breaker and limit."""
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from sidecar.engine.budget import RetryBudget
 from sidecar.engine.lateness import Lateness, LateRetryAllowance

@@ -5,9 +5,10 @@ The page, the terminal and the JSON say the same sentence, so it is made once, h
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
+
+from msgspec import Struct, field
 
 from sidecar.engine.concurrency import LimitState
 from sidecar.engine.policy import BudgetPolicy
@@ -37,8 +38,7 @@ class Level(Enum):
     AMPLIFYING = "amplifying"
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """One destination over the last ten `seconds`, or as many as there were yet.
 
     `bad` requests failed, were refused, or their callers gave up; `failed` ones were sent and ended with a 5xx or a
@@ -112,8 +112,7 @@ class Standing:
         return self.requests * max(0.0, self.amplification - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Headline:
+class Headline(Struct, frozen=True):
     """`words` is the verdict, `detail` the next sentence; `towards` are the destinations it speaks of, worst first."""
 
     level: Level

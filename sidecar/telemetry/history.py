@@ -9,8 +9,9 @@ import math
 from array import array
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
+
+from msgspec import Struct
 
 from sidecar.engine.breaker import Breaker, BreakerState
 from sidecar.engine.destination import Destination
@@ -48,8 +49,7 @@ Column: TypeAlias = "array[Any]"
 """A ring of ROWS numbers: whole ones for counts and levels, floats for measures."""
 
 
-@dataclass(slots=True)
-class Noted:
+class Noted(Struct):
     """A notable exchange. `at` is when it ended, `alike` how many more like it ended in the same second."""
 
     number: int
@@ -58,8 +58,7 @@ class Noted:
     alike: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Lately:
+class Lately(Struct, frozen=True):
     """One destination over the last rows: sums of its counts, and its refusals by reason, those that happened."""
 
     seconds: float

@@ -9,9 +9,10 @@ closed enumerations only, never from a path, a host, a key or an error text.
 import platform
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+from msgspec import Struct
 
 from sidecar import __version__
 from sidecar.engine.breaker import BreakerState
@@ -60,16 +61,14 @@ class MetricType(Enum):
     HISTOGRAM = "histogram"
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(Struct, frozen=True):
     """`values` lists what it can be; where the list is not closed by the code, it says in words what bounds it."""
 
     name: str
     values: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DestinationSample:
+class DestinationSample(Struct, frozen=True):
     """One destination at the instant of the scrape. `name` is the policy's."""
 
     name: str
@@ -78,8 +77,7 @@ class DestinationSample:
     now: float
 
 
-@dataclass(frozen=True, slots=True)
-class SidecarSample:
+class SidecarSample(Struct, frozen=True):
     """The process at the instant of the scrape. `series_dropped` counts since the start."""
 
     source: MetricsSource
@@ -87,8 +85,7 @@ class SidecarSample:
     series_dropped: int
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Struct, frozen=True):
     """One metric, read from the process (`process`) or from each destination (`sample`, `histogram`): one of the three.
 
     The last two have the label `destination` in front of `labels`.

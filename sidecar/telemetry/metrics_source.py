@@ -1,15 +1,15 @@
 """The protocol by which telemetry reads the running process. The composition root implements it, without a cache."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from sidecar.engine.destination import Destination
 from sidecar.engine.shadow import Shadow
 
 
-@dataclass(frozen=True, slots=True)
-class Connections:
+class Connections(Struct, frozen=True):
     """Open connections now: the callers', and per destination those in use and those kept idle.
 
     `tunnels` counts the tunnels opened since the start; `intercepted` the connections that were redirected here on
@@ -24,16 +24,14 @@ class Connections:
     bypassing: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyIdentity:
+class PolicyIdentity(Struct, frozen=True):
     """The identity of the policy in force. `digest` is short and printable, of the exact bytes that were read."""
 
     version: int
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyReloads:
+class PolicyReloads(Struct, frozen=True):
     """The results of loading the policy. `loaded_at` is the wall time (seconds since 1970) of loading the one in force.
 
     `error` is what was wrong at the last attempt, with file, line and field; None when it succeeded.
@@ -45,8 +43,7 @@ class PolicyReloads:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ExceptionLife:
+class ExceptionLife(Struct, frozen=True):
     """One exception of the policy for this service, live or not. `expires_at` is wall time; `uses` counts requests."""
 
     id: str
@@ -54,8 +51,7 @@ class ExceptionLife:
     uses: int
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyStanding:
+class PolicyStanding(Struct, frozen=True):
     """The origin of the policy in force: words of `governance.loading.standing`.
 
     `source_age` is the seconds since its source was last found to say so; `expires` is wall time, None for never.
@@ -72,8 +68,7 @@ class PolicyStanding:
     outdated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateRenewals:
+class CertificateRenewals(Struct, frozen=True):
     """The results of reading certificates again: those that were renewed, readings that found a bad one.
 
     `error` is what was wrong at the last reading, with file, line and field; None when nothing was.
@@ -84,8 +79,7 @@ class CertificateRenewals:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class RouteCounts:
+class RouteCounts(Struct, frozen=True):
     """One route of a destination: its requests that are over, by `Result`, and their attempts."""
 
     name: str

@@ -1,10 +1,9 @@
 """The record of one finished exchange, for logs, traces and the live page. Built only for notable exchanges."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptRecord:
+class AttemptRecord(Struct, frozen=True):
     """One attempt: `outcome` is a status in digits or a fault's word; seconds it took and was held back before.
 
     `began` is when it left, in seconds after the exchange began. `late`: it was not answered in the usual time, and
@@ -21,8 +20,7 @@ class AttemptRecord:
     late: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeRecord:
+class ExchangeRecord(Struct, frozen=True):
     """One exchange. `status` is what the caller got, 0 when it left before; `target` holds no query."""
 
     destination: str

@@ -4,11 +4,11 @@ Instants are monotonic seconds, as everywhere. Ids are numbers of 128 and 64 bit
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptSpan:
+class AttemptSpan(Struct, frozen=True):
     """One attempt. `outcome` is a status in digits or a fault's word; `resend` counts what was sent before it."""
 
     span_id: int
@@ -22,8 +22,7 @@ class AttemptSpan:
     ended: float
 
 
-@dataclass(frozen=True, slots=True)
-class TraceEvent:
+class TraceEvent(Struct, frozen=True):
     """Something that took no time: `backoff` or `refusal`."""
 
     name: str
@@ -31,8 +30,7 @@ class TraceEvent:
     attributes: Mapping[str, str | float]
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeTrace:
+class ExchangeTrace(Struct, frozen=True):
     """One exchange. `parent_id` is 0 when the trace begins here; `status` is 0 when the caller left before it."""
 
     trace_id: int

@@ -5,8 +5,9 @@ https://www.w3.org/TR/trace-context/ §3.2. `traceparent: version-traceid-parent
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 SAMPLED: Final = 0x01
 _KNOWN_FLAGS: Final = 0x03  # sampled, and random (level 2); §3.2.2.5: the others must be sent as zero
@@ -14,8 +15,7 @@ _KNOWN_FLAGS: Final = 0x03  # sampled, and random (level 2); §3.2.2.5: the othe
 _FORM = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class TraceContext:
+class TraceContext(Struct, frozen=True):
     """`parent_id` is the span that the request is a child of, 0 when it begins its trace."""
 
     trace_id: int

@@ -4,11 +4,11 @@ import math
 import re
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from playwright.sync_api import Browser
 
 from sidecar.engine.destination import Destination

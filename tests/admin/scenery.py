@@ -4,8 +4,10 @@ The engine decides everything, as in the proxy; only the dependency and the cloc
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
+
+from msgspec.structs import replace
 
 from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import Result

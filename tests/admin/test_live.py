@@ -1,8 +1,9 @@
 """What the page, the terminal and the report are told: the same numbers as everywhere, with the time of day."""
 
 import json
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from sidecar.admin.live import Live, encode
 from sidecar.engine.policy import BreakerPolicy, DestinationPolicy

@@ -3,12 +3,12 @@
 import errno
 import os
 import socket
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
 from sidecar.app import Sidecar
 from sidecar.engine.outcome import Result

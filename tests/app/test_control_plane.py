@@ -1,10 +1,10 @@
 import asyncio
 import errno
 import socket
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.admin.token import AdminToken
 from sidecar.app import listening_sockets

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.app.key_probes import MOST_WAITING, KeyProbes
 from sidecar.governance.policy.contract import KeyProbe

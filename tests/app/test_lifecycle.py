@@ -1,9 +1,9 @@
 """The start and the end of a sidecar, in the test's own loop."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.net import Address
 from tests.app.processes import running, snapshot_for

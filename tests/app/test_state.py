@@ -1,11 +1,11 @@
 """What the process says of itself agrees with what happened."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
+from msgspec.structs import replace
 
 from sidecar.app.state import UNMANAGED
 from sidecar.governance.policy.authority import authority_from

@@ -1,6 +1,5 @@
 import math
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError
 
 import pytest
 
@@ -105,7 +104,7 @@ def test_the_message_names_field_rule_and_value() -> None:
 def test_a_policy_cannot_be_changed() -> None:
     policy = DestinationPolicy()
 
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         policy.timeout = 1.0  # type: ignore[misc]
 
 

@@ -2,9 +2,9 @@
 
 import math
 import random
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.engine.destination import Destination
 from sidecar.engine.outcome import Fault, Result

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from sidecar.engine.destination import Destination
 from sidecar.engine.policy import BudgetPolicy, DestinationPolicy, RetryPolicy

@@ -1,6 +1,6 @@
 """Ingress gates over a store in memory, with terms that a test chooses."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from sidecar.governance.documents.route_match import PathTemplate, RouteMatch
 from sidecar.governance.policy.contract import IngressRoute, KeyContract

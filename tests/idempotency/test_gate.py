@@ -1,6 +1,6 @@
 """The gate: its rulings in the contract's words, its counts, and what becomes of claims that may have been made."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from sidecar.governance.documents.route_match import PathTemplate, RouteMatch
 from sidecar.governance.policy.contract import IngressRoute

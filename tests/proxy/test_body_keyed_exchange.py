@@ -5,9 +5,9 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.proxy.key_dialect import KeyDialect

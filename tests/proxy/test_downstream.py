@@ -1,9 +1,9 @@
 """A client's connection: what is refused, how it is answered, and that nothing follows."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.proxy.downstream import Downstream

@@ -1,6 +1,6 @@
 """A dry run on real sockets: the candidate is asked, and nothing else happens."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from sidecar.engine.policy import RetryPolicy
 from sidecar.engine.shadow import Shadow

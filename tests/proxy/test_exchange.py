@@ -4,10 +4,10 @@ import asyncio
 import json
 import socket
 import time
-from dataclasses import replace
 from email.utils import formatdate
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.engine.orphans import RECLAIM_INTERVAL_SECONDS
 from sidecar.engine.outcome import Result

@@ -1,10 +1,10 @@
 """Every step of an exchange is one that the table of its phases has, whatever happens in whatever order."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sidecar.engine.policy import ConcurrencyPolicy, LimitKind
 from sidecar.proxy.codecs import Codecs

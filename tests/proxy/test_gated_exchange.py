@@ -5,9 +5,9 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.idempotency.desk import KeyDesk

@@ -3,9 +3,9 @@
 import json
 import re
 import uuid
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.documents.egress_keys import IdempotencyKeySettings

@@ -4,9 +4,9 @@ import asyncio
 import gc
 import socket
 import warnings
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.net import Address

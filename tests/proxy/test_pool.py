@@ -3,10 +3,10 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.engine.destination import OUTLIER_FAILURES, Destination
 from sidecar.engine.policy import DestinationPolicy

@@ -1,8 +1,7 @@
 """Which destination a request is for."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from sidecar.governance.documents.limits import WireLimits
 from sidecar.net import AddressRange

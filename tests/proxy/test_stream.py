@@ -3,7 +3,7 @@
 Nothing but the codec itself (`tests/fakes/multiplexed.py`) and its name in `Codecs` is new for it.
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from sidecar.engine.outcome import Result
 from sidecar.engine.policy import BudgetPolicy

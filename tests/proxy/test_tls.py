@@ -6,11 +6,11 @@ import socket
 import ssl
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trustme
+from msgspec.structs import replace
 
 from sidecar.engine.outcome import Result
 from sidecar.engine.policy import RetryPolicy

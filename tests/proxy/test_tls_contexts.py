@@ -2,10 +2,10 @@
 
 import contextlib
 import ssl
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.governance.policy.snapshot import Snapshot, from_flags
 from sidecar.governance.policy.tls import USUAL

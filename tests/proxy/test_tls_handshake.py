@@ -5,9 +5,9 @@ import gc
 import socket
 import ssl
 import weakref
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.engine.outcome import Result
 from sidecar.governance.documents.limits import WireLimits

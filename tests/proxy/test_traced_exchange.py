@@ -4,9 +4,10 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.engine.policy import BreakerPolicy, BudgetPolicy, DestinationPolicy
 from sidecar.telemetry.trace import ExchangeTrace

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.engine.breaker import BreakerState
 from sidecar.engine.policy import BudgetPolicy, DestinationPolicy

@@ -1,9 +1,10 @@
 """Descriptions of the tests, and a gate to judge them by: rules of config/gate.yaml, a fixed day, files in memory."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from sidecar.governance.documents.finding import Finding
 from sidecar.governance.policy.gate_rules import GateRules, gate_rules

@@ -5,9 +5,10 @@ request at a time goes through a simulated pod, and through the driver in virtua
 """
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.engine.destination import Destination
 from sidecar.engine.driver import Driver, DriverPhase

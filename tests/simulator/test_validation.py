@@ -4,10 +4,10 @@ Bounds, of the shares in points of a hundred: before and after 2, during 5; ampl
 Where one is wider, it says why.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from loadtest.storm.scenario import Fault, Scenario, scenarios
 from sidecar.engine.policy import DestinationPolicy

@@ -1,10 +1,11 @@
 """Exchanges become lines; secrets never do; a storm of them is no second outage."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.telemetry.access_log import AccessLog
 from sidecar.telemetry.line_limit import LineLimit

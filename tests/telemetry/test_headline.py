@@ -1,8 +1,7 @@
 """The verdict answers: am I amplifying, towards whom, why were retries refused."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from sidecar.telemetry.headline import Level, Standing, headline
 

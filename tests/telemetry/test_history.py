@@ -4,9 +4,9 @@ import asyncio
 import math
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.engine.breaker import BreakerState
 from sidecar.engine.destination import Destination

@@ -2,9 +2,9 @@
 
 import logging
 import time
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar import __version__
 from sidecar.telemetry.otlp import OtlpExporter

@@ -3,12 +3,12 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import click
+from msgspec.structs import asdict
 from rich.console import Console
 from rich.text import Text
 

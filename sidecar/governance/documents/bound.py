@@ -1,9 +1,8 @@
 """A bound on one setting: the values that neither an override nor a destination of the platform may pass."""
 
-from dataclasses import dataclass
 from typing import Final
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from sidecar.governance.documents.finding import shown
 from sidecar.governance.documents.units import Duration, Size
@@ -12,8 +11,7 @@ BUILT_IN: Final = "built in"
 """The place of a bound that no document has written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Struct, frozen=True):
     """The bounds of one setting. UNSET bounds nothing. `place` says where it is written, for findings.
 
     An exception reaches past `low` down to `floor` and past `high` up to `ceiling`, and no further. A `hard` one wants

@@ -3,10 +3,9 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from sidecar.governance.documents.document import DestinationEntry, SidecarDocument
 from sidecar.governance.documents.finding import Finding, RuleId, dotted, shown
@@ -18,8 +17,7 @@ T = TypeVar("T", Address, HostPort)
 UNREACHABLE: Final = "must not be link-local, for credentials are served there, unless egress.allow names it"
 
 
-@dataclass(frozen=True, slots=True)
-class Claim(Generic[T]):
+class Claim(Struct, Generic[T], frozen=True):
     """Something one part of the document has for itself. `at` is where it is written; `written` is False for a default.
 
     `file` and `line` are as `Tree.place` tells them.

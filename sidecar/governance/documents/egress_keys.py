@@ -4,10 +4,9 @@
 may look like, and unlocks nothing; a preset says it for a well-known API, and what is written beside it counts first.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from sidecar.governance.documents.decoder import Decoder
 from sidecar.governance.documents.finding import RuleId
@@ -34,8 +33,7 @@ KeySource = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class KeyTerms:
+class KeyTerms(Struct, frozen=True):
     """The form of a destination's keys. `location` and `key_from` are JSON pointers, or None and a header's name."""
 
     header: str

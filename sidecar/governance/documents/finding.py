@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
+
+from msgspec import Struct
 
 from sidecar.net import redacted
 
@@ -39,8 +40,7 @@ class RuleId(StrEnum):
     VALUE = "value"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One broken rule. `line` is None for the file as a whole; `value` is what was given, None when nothing was.
 
     `rule_id` is the stable id of the kind of rule: one of RuleId, or of the review of API descriptions.
@@ -60,8 +60,7 @@ class Finding:
         return f"{place}:{field} {self.rule}{value}"
 
 
-@dataclass(frozen=True, slots=True)
-class RuleBreach:
+class RuleBreach(Struct, frozen=True):
     """A rule that a value breaks, in words, and its kind."""
 
     rule: str

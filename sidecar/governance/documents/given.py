@@ -5,9 +5,10 @@ is wrong with it is told under its own name.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Final
+
+from msgspec import Struct
 
 from sidecar.governance.documents.finding import Finding, shown
 from sidecar.governance.documents.yaml import Path, Tree
@@ -36,8 +37,7 @@ _POLICY_SOURCES: Final = ("file", "directory", "url")
 Entry = tuple[Path, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Struct, frozen=True):
     """The words of one flag or variable. `by` is its name, `--listen` or `SIDECAR_LISTEN`; `setting` what it is for."""
 
     by: str

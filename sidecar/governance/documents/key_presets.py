@@ -5,8 +5,9 @@ stays a governed setting; the retention that is published bounds it. docs/idempo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 KeyCharset = Literal["visible", "url", "alphanumeric", "uuid"]
 """Characters of a key: visible ASCII; letters, digits, `-` and `_`; letters and digits; nothing but a UUID."""
@@ -26,8 +27,7 @@ PresetName = Literal[
 _DAY: Final = 86400.0
 
 
-@dataclass(frozen=True, slots=True)
-class KeyPreset:
+class KeyPreset(Struct, frozen=True):
     """The published terms of one API. `location` is a JSON pointer, or `header`; `max_length` is in characters.
 
     `retention` is in seconds, None where it is not published, or differs from call to call.

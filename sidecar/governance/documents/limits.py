@@ -1,8 +1,9 @@
 """The bounds of what the wire accepts: owned by the platform, one set for the whole sidecar."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from sidecar.engine.policy import PolicyFault, require
 from sidecar.governance.documents.units import Duration, Size
@@ -12,8 +13,7 @@ _MIB = 1 << 20
 _DAY = 86400.0
 
 
-@dataclass(frozen=True, slots=True)
-class WireLimits:
+class WireLimits(Struct, frozen=True):
     """Bytes, seconds and counts. `body_bytes` None lets bodies of any size pass; nothing is ever buffered beyond need.
 
     Raises InvalidPolicy, its field as the policy document has it below `limits`.

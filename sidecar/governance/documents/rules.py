@@ -1,13 +1,13 @@
 """The kinds of rules that documents break, for tools that count, silence and link findings, and for people."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from sidecar.governance.documents.finding import RuleId
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One kind. `id` is interface: it never changes. A `note` refuses nothing."""
 
     id: RuleId

@@ -4,11 +4,10 @@ Schemas, the reference, guardrails, ceilings, `diff`, `explain` and the policy o
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum
 from typing import Any, Final
 
-from msgspec import UNSET, inspect
+from msgspec import UNSET, Struct, field, inspect
 
 from sidecar.governance.documents.bound import Bound
 from sidecar.governance.documents.finding import RuleBreach, RuleId
@@ -34,8 +33,7 @@ class Binds(Enum):
     """The teams alone. The value in `defaults` or `destinations` of the policy bounds them instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class EngineForm:
+class EngineForm(Struct, frozen=True):
     """A setting's value as the engine has it, and back."""
 
     to_engine: Callable[[Any], object]
@@ -49,15 +47,13 @@ _TYPE_FORMS: Final[Mapping[type, EngineForm]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """A mapping that groups settings; `meaning` is one sentence for schemas and the reference."""
 
     meaning: str
 
 
-@dataclass(frozen=True, slots=True)
-class SettingSpec:
+class SettingSpec(Struct, frozen=True):
     """One setting. `meaning` is one sentence for schemas, the reference and `explain`.
 
     Of settings whose values are words, the words are declared from the tightest to the loosest.
@@ -65,7 +61,6 @@ class SettingSpec:
 
     meaning: str
     looser: Looser
-    _: KW_ONLY
     engine: str = ""
     """The field of DestinationPolicy that it sets, by dotted path; the setting's own path where it is left out."""
     form: EngineForm | None = None

@@ -5,10 +5,10 @@
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Annotated, Final, Literal, get_type_hints
 
 from msgspec import UNSET, Struct, UnsetType, field, inspect, structs
+from msgspec.structs import replace
 
 from sidecar.engine.outcome import Fault
 from sidecar.engine.policy import (

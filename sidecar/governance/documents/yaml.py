@@ -6,10 +6,10 @@ and no document of 1 MiB or less can cost more than its own size in time and mem
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NoReturn, cast
 
 import yaml
+from msgspec import Struct, field
 
 from sidecar.governance.documents.finding import FINDINGS_CEILING, Finding, InvalidDocument, RuleId, dotted, shown
 
@@ -44,8 +44,7 @@ _TRAPS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(Struct, frozen=True):
     """One document as plain values (dict, list, str, int, float, bool, None), and the line of each, counted from 1.
 
     An entry of a mapping stands at the line of its key, an item of a list where it begins. Dates are text.

@@ -7,12 +7,12 @@ for this pod. Whatever goes wrong on the way is an InvalidDocument, and the call
 import asyncio
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from sidecar.governance.documents.directory import unread_documents
 from sidecar.governance.documents.document import PolicySettings
@@ -35,8 +35,7 @@ _READINGS = 5
 """A sidecar file that names another policy each time it is read is taken as it was the last time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """The snapshot to put in force, and its origin."""
 
     snapshot: Snapshot
@@ -57,8 +56,7 @@ class Loaded:
     """Wall time at which the source was last found to say this; of a copy or the baseline, when it was taken."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Offer:
+class _Offer(Struct, frozen=True):
     """The source's current version, verified and judged."""
 
     key: tuple[object, ...]

@@ -1,13 +1,13 @@
 """The address of a policy, and the answer to it; apart from `remote`, which needs aiohttp."""
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from sidecar.governance.policy.delivery import Delivery
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyAddress:
+class PolicyAddress(Struct, frozen=True):
     """The request for a policy: seconds, files, and whether the signature beside the document is wanted as well."""
 
     url: str
@@ -17,8 +17,7 @@ class PolicyAddress:
     signed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """The server's answer: a delivery, or None when it is the one that `etag` stands for."""
 
     delivery: Delivery | None

@@ -7,8 +7,9 @@ all at once by swapping a link; files read before and after the swap do not belo
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from sidecar.governance.documents.file import read_regular
 from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES
@@ -17,8 +18,7 @@ _TRIES = 10
 """Files that move each time they are read are taken as they are; the next reading is told of the change."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """The contents of each file: its bytes, at most one more than a document may have, or why it can not be read."""
 
     contents: Mapping[Path, bytes | str]

@@ -4,14 +4,14 @@ The clock enters as an argument, and so does what was loaded: this only remember
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sidecar.governance.documents.finding import Finding
 from sidecar.governance.policy.snapshot import Snapshot
 
 
-@dataclass(slots=True)
-class Reloads:
+class Reloads(Struct):
     """The last good snapshot and the count of attempts to replace it. Times are wall-clock seconds.
 
     The load at start is not counted; `in_force_since` is its time until a reload brings other bytes.

@@ -7,7 +7,8 @@ Which pods are chosen differs from version to version, so that it is not always 
 import hashlib
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sidecar.governance.documents.document import AbortCondition
 
@@ -18,16 +19,14 @@ def position(service: str, pod: str, version: int) -> float:
     return int.from_bytes(digest[:6], "big") / (1 << 48) * 100
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(Struct, frozen=True):
     """The attempts sent to one destination since the start, and the requests that caused them."""
 
     attempts: int
     requests: int
 
 
-@dataclass(frozen=True, slots=True)
-class Breach:
+class Breach(Struct, frozen=True):
     """The amplification that made a version unwelcome, and where."""
 
     destination: str

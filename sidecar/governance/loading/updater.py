@@ -8,11 +8,11 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Final, Protocol
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from sidecar.background import BackgroundTasks
 from sidecar.governance.documents.finding import Finding, InvalidDocument

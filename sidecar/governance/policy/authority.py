@@ -4,9 +4,10 @@ Who governs is not the governed's to choose. Where the platform mounts this file
 that must have signed it and how many of them; the service's own file may not.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from sidecar.governance.documents.document import PolicySettings, read_authority
 from sidecar.governance.documents.finding import Finding, InvalidDocument
@@ -18,8 +19,7 @@ VARIABLE: Final = "SIDECAR_AUTHORITY"
 """The environment variable that names it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Authority:
+class Authority(Struct, frozen=True):
     """The file as it was read. Paths in it are relative to its folder."""
 
     file: Path

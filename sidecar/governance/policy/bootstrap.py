@@ -5,10 +5,10 @@ It is a file, or flags; either way it is local, trusted, and wrong only by an er
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-from msgspec import UNSET, structs
+from msgspec import UNSET, Struct, structs
+from msgspec.structs import replace
 
 from sidecar.governance.documents.claims import (
     check_hosts,
@@ -34,8 +34,7 @@ from sidecar.governance.policy.authority import Authority
 from sidecar.net import Address, HostPort
 
 
-@dataclass(frozen=True, slots=True)
-class RouteEntries:
+class RouteEntries(Struct, frozen=True):
     """`ingress.routes`, and where they stand: `at` in `tree`, the sidecar file's or that of a `file` of its own."""
 
     entries: tuple[IngressRouteEntry, ...] = ()
@@ -48,8 +47,7 @@ class RouteEntries:
 NO_ROUTES = RouteEntries()
 
 
-@dataclass(frozen=True, slots=True)
-class Bootstrap:
+class Bootstrap(Struct, frozen=True):
     """The sidecar file, or flags in its form. With findings about it, it serves to find more only."""
 
     sidecar: SidecarDocument
@@ -109,8 +107,7 @@ class Bootstrap:
         return replace(self, authority=authority)
 
 
-@dataclass(frozen=True, slots=True)
-class BootSource:
+class BootSource(Struct, frozen=True):
     """The service's settings: its file, read again at each reload, and the flags and variables laid over it."""
 
     file: Path | None

@@ -6,11 +6,10 @@ guardrails.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, Final
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from sidecar.governance.documents.bound import Bound
 from sidecar.governance.documents.finding import Finding
@@ -33,8 +32,7 @@ MAX_REQUEST_BYTES: Final = 1 << 20
 """The largest body of a keyed request, where nothing is written."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyProbe:
+class KeyProbe(Struct, frozen=True):
     """The question to the service about a key whose outcome is unknown. `path` has `{key}`; `after` is seconds."""
 
     method: str
@@ -44,8 +42,7 @@ class KeyProbe:
     after: float
 
 
-@dataclass(frozen=True, slots=True)
-class Redaction:
+class Redaction(Struct, frozen=True):
     """The values that are redacted before an answer is kept. `pointers` lead into JSON bodies of answers.
 
     `headers` are lower-cased; `words` are fields of journal entries that a person writes: `by`, `why`.
@@ -56,8 +53,7 @@ class Redaction:
     words: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class KeyContract:
+class KeyContract(Struct, frozen=True):
     """The terms of one route. Times are seconds; header names are lower-cased."""
 
     at_most_once: bool
@@ -80,8 +76,7 @@ class KeyContract:
     redaction: Redaction = Redaction()
 
 
-@dataclass(frozen=True, slots=True)
-class IngressRoute:
+class IngressRoute(Struct, frozen=True):
     """One entry of `ingress.routes`. `contract` is None where it is declared only."""
 
     name: str
@@ -91,8 +86,7 @@ class IngressRoute:
     """The layers that the terms come from."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyStore:
+class KeyStore(Struct, frozen=True):
     """The store of keys, and the settings for all routes: `kind` is sqlite, redis, postgres or memory.
 
     Sizes are bytes, `lease` seconds. `place` is a path or a URL.
@@ -124,8 +118,7 @@ def key_store_of(settings: IngressKeySettings, path: Callable[[str], FilePath]) 
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _RouteLayer(Layer):
+class _RouteLayer(Layer, frozen=True):
     """The terms of one route, which stand in its entry without a section of their own."""
 
     def path(self, setting: str) -> Path:

@@ -1,12 +1,11 @@
 """A policy as its source hands it over: the exact bytes, before anything in them is believed."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from sidecar.governance.documents.finding import InvalidDocument
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """A policy as it came. `name` is what findings and explanations call it: a path or an address.
 
     `signature` has the bytes of the signature file; None when none was asked for.

@@ -4,7 +4,6 @@ The engine's own bounds are told from here too: they are asked of the engine, so
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
@@ -49,10 +48,10 @@ def settings_of(policy: DestinationPolicy) -> dict[str, object]:
 def _built(usual: Any, given: Mapping[str, Any]) -> Any:
     """A policy like `usual` with the fields that are given, each group of fields built first and in their order."""
     arguments: dict[str, Any] = {}
-    for field in fields(usual):
-        if field.name in given:
-            value = given[field.name]
-            arguments[field.name] = _built(getattr(usual, field.name), value) if isinstance(value, dict) else value
+    for name in usual.__struct_fields__:
+        if name in given:
+            value = given[name]
+            arguments[name] = _built(getattr(usual, name), value) if isinstance(value, dict) else value
     return type(usual)(**arguments)
 
 

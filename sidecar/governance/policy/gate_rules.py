@@ -4,11 +4,10 @@ Every exception of the gate is hard: two people approve it, none of them its own
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from sidecar.governance.documents.decoder import Decoder
 from sidecar.governance.documents.finding import Finding, RuleId
@@ -19,8 +18,7 @@ from sidecar.governance.policy.waivers import State, check_waiver, live, state_o
 HARD: Final = "every exception of the gate is hard"
 
 
-@dataclass(frozen=True, slots=True)
-class GateGrant:
+class GateGrant(Struct, frozen=True):
     """An exception that holds together, whatever the time is, and where it is written."""
 
     exception: GateException
@@ -36,8 +34,7 @@ class GateGrant:
         return f"exception {self.exception.id} ({self.file}:{self.line})"
 
 
-@dataclass(frozen=True, slots=True)
-class GateRules:
+class GateRules(Struct, frozen=True):
     """The rules that the gate judges by."""
 
     document: GateDocument

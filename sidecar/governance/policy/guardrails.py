@@ -1,10 +1,10 @@
 """Bounds on settings, by dotted path: what no destination and no override may pass."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from msgspec import UNSET, UnsetType, inspect
+from msgspec.structs import replace
 
 from sidecar.governance.documents.bound import Bound, members_of, written
 from sidecar.governance.documents.decoder import INVALID, Decoder

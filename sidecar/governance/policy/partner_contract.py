@@ -10,9 +10,10 @@ else, and the sidecar file may name it, so that its own number can not be forgot
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
+
+from msgspec import Struct
 
 from sidecar.governance.documents.egress_keys import MAX_KEY_CHARACTERS
 from sidecar.governance.documents.units import Duration, Size
@@ -35,8 +36,7 @@ ANSWERS: Final[Mapping[str, int]] = {
 """The answers that stand in place of a run, by reason: `urn:retry-sidecar:problem:REASON`."""
 
 
-@dataclass(frozen=True, slots=True)
-class ContractVersion:
+class ContractVersion(Struct, frozen=True):
     """The three numbers, in the order in which they count: see above."""
 
     policy: int = 0
@@ -100,8 +100,7 @@ def _pointer(tokens: Sequence[str]) -> str:
 FIRST_VERSION: Final = ContractVersion()
 
 
-@dataclass(frozen=True, slots=True)
-class ContractChange:
+class ContractChange(Struct, frozen=True):
     """One difference between two contracts. `breaks`: a partner who keeps to the old one is hurt by it."""
 
     breaks: bool

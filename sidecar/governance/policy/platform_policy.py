@@ -1,11 +1,10 @@
 """The platform's policy, judged by itself: what lies below every team's overrides."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from msgspec import UNSET, structs
+from msgspec import UNSET, Struct, field, structs
 
 from sidecar.engine.policy import InvalidPolicy
 from sidecar.governance.documents.bound import Bound, written
@@ -25,8 +24,7 @@ from sidecar.governance.policy.waivers import Grant, read_exceptions
 BUILT_IN_OWNER = "built in"
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
+class Platform(Struct, frozen=True):
     """A policy as far as the clock has no say in it. `tree` is None for the compiled-in one."""
 
     tree: Tree | None

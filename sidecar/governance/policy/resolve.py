@@ -5,10 +5,12 @@ names the document that caused it; every resolved number remembers where it came
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sidecar.engine.policy import DestinationPolicy, InvalidPolicy
 from sidecar.governance.documents.bound import Bound, written
@@ -36,8 +38,7 @@ class Source(Enum):
     """The team's own file, past a guardrail by leave of a live exception."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """The origin of a number: its text as written, and where. `file` and `line` are None for the baseline.
 
     `exception` is the id of the exception that lets it past its guardrail, None for all others.
@@ -57,8 +58,7 @@ class Origin:
         return self.file if self.line is None else f"{self.file}:{self.line}"
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """Some settings, and where in which document they stand."""
 
     source: Source
@@ -79,8 +79,7 @@ class Layer:
         return Origin(written(self.tree.at(path)), self.source, *self.tree.place(path))
 
 
-@dataclass(frozen=True, slots=True)
-class Excepted:
+class Excepted(Struct, frozen=True):
     """A number past its guardrail, as a document asks for it, and the exception it stands or falls with.
 
     It is in force while that is live, and set aside before and after.
@@ -91,8 +90,7 @@ class Excepted:
     asked: Origin
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(Struct, frozen=True):
     """Settings that hold together, by dotted path, with the origin of each and the policy they amount to."""
 
     values: Mapping[str, object]

@@ -5,9 +5,8 @@ route of the platform's by naming it; what it is for stays the platform's word t
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.documents.bound import Bound
@@ -19,8 +18,7 @@ from sidecar.governance.policy.resolve import Layer, Origin, Resolution, Source
 from sidecar.governance.policy.waivers import Exemptions
 
 
-@dataclass(frozen=True, slots=True)
-class PlatformRoute:
+class PlatformRoute(Struct, frozen=True):
     """A route as the policy says it, and what it comes to where the service says nothing."""
 
     name: str
@@ -31,8 +29,7 @@ class PlatformRoute:
     """The findings that there are about it already."""
 
 
-@dataclass(frozen=True, slots=True)
-class RouteSnapshot:
+class RouteSnapshot(Struct, frozen=True):
     """A route in force. `origin` is of its match."""
 
     name: str

@@ -6,13 +6,13 @@ snapshot is complete; a reload makes another, and so does the instant at which a
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from msgspec import UNSET, UnsetType, structs
+from msgspec import UNSET, Struct, UnsetType, structs
+from msgspec.structs import replace
 
 from sidecar import __version__
 from sidecar.engine.policy import DestinationPolicy
@@ -47,8 +47,7 @@ from sidecar.governance.trust.certificates import CertificateFiles
 from sidecar.net import Address, AddressRange, Endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class DestinationSnapshot:
+class DestinationSnapshot(Struct, frozen=True):
     """One destination. Requests that come in on one of `listen` are for it, whatever their Host."""
 
     name: str
@@ -81,8 +80,7 @@ class DestinationSnapshot:
         return self.resolution.excepted
 
 
-@dataclass(frozen=True, slots=True)
-class EgressSnapshot:
+class EgressSnapshot(Struct, frozen=True):
     """The shared listeners; `unlisted` is forward or refuse, `connect` is tunnel, refuse or refuse_governed.
 
     `allow` has the addresses that may be called though they are refused by default; `transparent` has the listeners
@@ -96,8 +94,7 @@ class EgressSnapshot:
     transparent: tuple[Address, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class IngressSnapshot:
+class IngressSnapshot(Struct, frozen=True):
     """The listener in front of the service, and the service. `tls` None: callers are spoken to in clear."""
 
     listen: Address
@@ -121,16 +118,14 @@ class IngressSnapshot:
         return partner_contract(self.routes, largest, self.contract_version)
 
 
-@dataclass(frozen=True, slots=True)
-class TracesSnapshot:
+class TracesSnapshot(Struct, frozen=True):
     """The receiver of spans, and the share of requests without a traceparent that begin a trace."""
 
     endpoint: str
     sample: float
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """Everything a sidecar runs by. Times are seconds."""
 
     version: int
@@ -318,8 +313,7 @@ def digest_of(contents: Iterable[bytes]) -> str:
     return hashlib.sha256(b"".join(contents)).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Documents:
+class Documents(Struct, frozen=True):
     """Both documents, read and judged as far as the clock has no say in it."""
 
     bootstrap: Bootstrap

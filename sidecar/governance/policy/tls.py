@@ -1,10 +1,10 @@
 """TLS settings of the documents, as values; the certificates themselves are files, and read elsewhere."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Final
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from sidecar.governance.documents.document import IngressTlsSettings, TlsSettings
 from sidecar.governance.documents.finding import dotted
@@ -14,8 +14,7 @@ from sidecar.governance.policy.bootstrap import Bootstrap
 from sidecar.governance.trust.certificates import CertificateFile, CertificateFiles
 
 
-@dataclass(frozen=True, slots=True)
-class Origination:
+class Origination(Struct, frozen=True):
     """The TLS of connections to https endpoints. `server_name` None: each by its own host.
 
     `verify` is True unless a live exception of the policy lets the destination go unverified.
@@ -31,8 +30,7 @@ USUAL: Final = Origination(CertificateFiles(), TlsVersion("1.2"))
 """The TLS where nothing is said: the system's authorities are trusted, and no certificate is shown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Termination:
+class Termination(Struct, frozen=True):
     """The TLS of callers. With authorities among the files they must show a certificate from one of them."""
 
     files: CertificateFiles

@@ -6,12 +6,11 @@ own value.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 from typing import Protocol, assert_never
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from sidecar.governance.documents.bound import Bound, written
 from sidecar.governance.documents.decoder import INVALID, Decoder
@@ -121,8 +120,7 @@ def check_waiver(exception: Waiver, path: Path, decoder: Decoder, *, hard: str |
         decoder.broken((*path, "expires"), rule, exception.expires.isoformat(), RuleId.EXCEPTION_TERM)
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """An exception that holds together, whatever the time is. `value` is the setting's; it stands at `field`."""
 
     exception: PolicyException
@@ -146,8 +144,7 @@ class Grant:
         return f"exception {self.id} ({self.place})"
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
+class Ruling(Struct, frozen=True):
     """The decision of a policy's exceptions about a value that is past its guardrail.
 
     With a `grant` the value stands or falls by it: in force while LIVE, held back while PENDING. `reason` says why a
@@ -163,8 +160,7 @@ _NEARNESS = (State.LIVE, State.PENDING, State.EXPIRED)
 _UNHEARD = Ruling(None, None, "")
 
 
-@dataclass(frozen=True, slots=True)
-class Exemptions:
+class Exemptions(Struct, frozen=True):
     """The exceptions of a policy as one service, calling one destination at one instant, is concerned by them.
 
     `forgiving` asks what would be, were none of them over yet.

@@ -8,12 +8,11 @@ reason to mention, such as an exception that is over and still written down.
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from enum import Enum
 from pathlib import Path
 
-from msgspec import UNSET, structs
+from msgspec import UNSET, Struct, structs
 
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.governance.documents.bound import written
@@ -54,8 +53,7 @@ class DocumentKind(Enum):
 _BY_NAME = {"authority": DocumentKind.AUTHORITY, "sidecar": DocumentKind.SIDECAR}
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A file to judge. `named`: it was given by name, and not found in a directory."""
 
     name: str
@@ -63,8 +61,7 @@ class Candidate:
     named: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """One document, in a few words. `against` is the policy that a sidecar file was judged by."""
 
     file: str
@@ -73,8 +70,7 @@ class Judged:
     against: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """The result of a check. Findings are refused by every sidecar; notes are for people."""
 
     documents: tuple[Judged, ...]

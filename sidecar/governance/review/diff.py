@@ -5,12 +5,11 @@ fleet, its metrics and its signatures tell policies apart by that number.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import Enum
 from typing import Final
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from sidecar.governance.documents.bound import Bound, written
 from sidecar.governance.documents.document import AbortCondition, PolicyException
@@ -40,8 +39,7 @@ _LOOSER_LIMITS: Final = frozenset(
 _ENDLESS: Final = float("inf")
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One difference. `before` or `after` is None where there was or is nothing; `line` is of the new document."""
 
     effect: Effect
@@ -52,8 +50,7 @@ class Change:
     line: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """Two versions of a policy. `findings` is not empty when the new one must not replace the old one."""
 
     old_version: int
@@ -251,16 +248,16 @@ def _said(grant: Grant) -> str:
 
 
 def _limit_changes(old: Platform, new: Platform) -> Iterator[Change]:
-    for field in fields(WireLimits):
-        before, after = getattr(old.limits, field.name), getattr(new.limits, field.name)
+    for name in WireLimits.__struct_fields__:
+        before, after = getattr(old.limits, name), getattr(new.limits, name)
         if before == after:
             continue
         effect = Effect.CHANGES
-        if field.name in _LOOSER_LIMITS:
+        if name in _LOOSER_LIMITS:
             effect = Effect.LOOSENS if _end(after) > _end(before) else Effect.TIGHTENS
-        place = _line(new, "limits", field.name)
-        texts = (limit_text(field.name, before), limit_text(field.name, after))
-        yield Change(effect, f"limits.{field.name}", *texts, EVERY_SERVICE, place)
+        place = _line(new, "limits", name)
+        texts = (limit_text(name, before), limit_text(name, after))
+        yield Change(effect, f"limits.{name}", *texts, EVERY_SERVICE, place)
 
 
 def _abort_changes(old: Platform, new: Platform) -> Iterator[Change]:

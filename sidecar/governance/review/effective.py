@@ -4,8 +4,9 @@ A guardrail, a default and an exception say what may be. Only together with the 
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.policy.bootstrap import Bootstrap
@@ -16,8 +17,7 @@ from sidecar.governance.policy.snapshot import Snapshot, compiled
 from sidecar.governance.review.diff import Effect, effect_of
 
 
-@dataclass(frozen=True, slots=True)
-class EffectiveChange:
+class EffectiveChange(Struct, frozen=True):
     """One number that becomes another. `place` is where the new one is written, and `built in` for what is nowhere."""
 
     effect: Effect
@@ -28,8 +28,7 @@ class EffectiveChange:
     place: str
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceEffect:
+class ServiceEffect(Struct, frozen=True):
     """The change for one service. `refused` has the findings for which its sidecars would not take the new policy.
 
     With `refused_before` they did not take the old one either: then there is nothing to compare with.

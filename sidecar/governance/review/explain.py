@@ -1,10 +1,9 @@
 """The explanation of a number: every layer that sets it, from the compiled-in one up, and its bound."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from sidecar.governance.documents.bound import written
 from sidecar.governance.documents.limits import WireLimits, limit_text
@@ -28,16 +27,14 @@ WHOSE: Final[Mapping[Source, str]] = {
 """Each source in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One word about a number, and what became of it."""
 
     origin: Origin
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """One number: what it means, whose word it is, all words about it from the lowest up, and what bounds it."""
 
     field: str
@@ -122,7 +119,7 @@ def _policy_numbers(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
         if plan.abort_when is not UNSET:
             for name in ("amplification", "window", "min_requests"):
                 yield f"rollout.abort_when.{name}", written(getattr(plan.abort_when, name))
-    for name in WireLimits.__dataclass_fields__:
+    for name in WireLimits.__struct_fields__:
         yield f"limits.{name}", limit_text(name, getattr(snapshot.limits, name))
     yield "via", written(snapshot.via)
     yield "access_log.sample", written(snapshot.access_log_sample)

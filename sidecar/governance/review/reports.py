@@ -5,11 +5,12 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
+
+from msgspec import Struct
 
 from sidecar import __version__
 from sidecar.governance.documents.finding import Finding
@@ -37,8 +38,7 @@ class ReportedRule(Protocol):
         """Whether its findings refuse nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReportTool:
+class ReportTool(Struct, frozen=True):
     """The tool of a report: the command, and the rules that its findings are about."""
 
     name: str

@@ -9,32 +9,37 @@ import ssl
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from sidecar.governance.documents.file import read_regular
 from sidecar.governance.documents.finding import Finding, InvalidDocument, RuleId, shown
 from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateFile:
+class CertificateFile(Struct, frozen=True, eq=False):
     """A file, and where which document names it: only the file makes two of them differ."""
 
     path: Path
-    written: str = field(compare=False)
-    document: str = field(compare=False)
-    line: int | None = field(compare=False)
-    field: str = field(compare=False)
+    written: str
+    document: str
+    line: int | None
+    field: str
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CertificateFile) and other.path == self.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
 
     def finding(self, rule: str, rule_id: RuleId = RuleId.VALUE) -> Finding:
         """A finding about the file, at the place of the document that names it."""
         return Finding(self.document, self.line, self.field, rule, shown(self.written), rule_id)
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateFiles:
+class CertificateFiles(Struct, frozen=True):
     """The files of one `tls` block: the authorities to trust, and a certificate with its key. None where unnamed."""
 
     ca: CertificateFile | None = None
@@ -43,16 +48,18 @@ class CertificateFiles:
 
     def __iter__(self) -> Iterator[CertificateFile]:
         """Those that are named."""
-        return (file for name in fields(self) if (file := getattr(self, name.name)) is not None)
+        return (file for file in (self.ca, self.cert, self.key) if file is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class Certificates:
+class Certificates(Struct, frozen=True):
     """The contents of the files of one block, in PEM. Contexts are made of these bytes and of nothing read later."""
 
     ca: bytes | None = None
     cert: bytes | None = None
-    key: bytes | None = field(default=None, repr=False)
+    key: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"Certificates(ca={self.ca!r}, cert={self.cert!r})"  # a key is in no log and no traceback
 
     def load_into(self, context: ssl.SSLContext) -> None:
         """Trust the authorities, if any are named, and show the certificate, if there is one. Raises ssl.SSLError."""
@@ -64,8 +71,7 @@ class Certificates:
                 context.load_cert_chain(cert, key, _no_password)
 
 
-@dataclass(frozen=True, slots=True)
-class Renewal:
+class Renewal(Struct, frozen=True):
     """The result of reading the files again: those with other contents, and the findings about the others."""
 
     renewed: tuple[CertificateFiles, ...]

@@ -14,11 +14,11 @@ import hashlib
 import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from sidecar.governance.documents.finding import Finding, InvalidDocument, RuleId
 from sidecar.governance.documents.public_key import PublicKey
@@ -48,8 +48,7 @@ class SignatureLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sig: str
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(Struct, frozen=True):
     """The word of one key."""
 
     key: str

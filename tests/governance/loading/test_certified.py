@@ -1,9 +1,9 @@
 """A snapshot comes with its certificates, or not at all."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.governance.documents.finding import Finding, InvalidDocument
 from sidecar.governance.loading.certified import Certified

@@ -4,10 +4,10 @@ import asyncio
 import gzip
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.governance.documents.yaml import SIZE_CEILING_BYTES
 from sidecar.governance.loading.policy_address import Answer, PolicyAddress

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.background import BackgroundTasks
 from sidecar.governance.documents.document import AbortCondition, Rollout

@@ -1,5 +1,6 @@
-from dataclasses import replace
 from datetime import UTC, datetime
+
+from msgspec.structs import replace
 
 from sidecar.governance.policy.uses import ExceptionUses
 from tests.fakes.documents import EXCEPTION, OVERRIDE, POLICY, SIDECAR, Loading

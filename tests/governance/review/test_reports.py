@@ -1,12 +1,12 @@
 import json
 import re
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from jsonschema import Draft4Validator
+from msgspec.structs import replace
 
 from sidecar.governance.documents.finding import Finding, RuleId
 from sidecar.governance.documents.rules import RULES
