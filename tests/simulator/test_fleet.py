@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from sidecar.engine.concurrency import OPEN
 from sidecar.engine.policy import BudgetPolicy, DestinationPolicy
@@ -64,7 +65,7 @@ def test_at_low_load_even_ungoverned_retries_recover() -> None:
 
 
 def test_fast_errors_are_repeated_within_the_budget_only() -> None:
-    run = fleet(scenario(ERRORS), replace(POLICY, budget=BudgetPolicy(ratio=0.1, min_retries=3)))
+    run = fleet(scenario(ERRORS), structs.replace(POLICY, budget=BudgetPolicy(ratio=0.1, min_retries=3)))
     depth = next(one for one in outcome(run).depths if one.service == "payments")
 
     requests = sum(sum(hop.requests.slots) for hop in run.services["checkout"].hops)
@@ -77,7 +78,7 @@ def test_fast_errors_are_repeated_within_the_budget_only() -> None:
 def test_a_retry_after_is_waited_for_in_virtual_time_too() -> None:
     throttled = Trouble("payments", "error", 8.0, 8.5, status=429, retry_after=2.0)
 
-    run = fleet(scenario(throttled), replace(POLICY, timeout=6.0, budget=BudgetPolicy(ratio=1.0, burst=10.0)))
+    run = fleet(scenario(throttled), structs.replace(POLICY, timeout=6.0, budget=BudgetPolicy(ratio=1.0, burst=10.0)))
 
     attempts = run.services["payments"].attempts.slots
     requests = run.services["checkout"].hops[0].requests.slots
@@ -157,7 +158,7 @@ def test_many_pods_with_few_requests_each_recover_nearly_as_fast_as_few_big_ones
 
     run = fleet(
         Scenario("sparse", 1, 34.0, 5.0, {"checkout": checkout, "payments": payments}, [hang]),
-        replace(POLICY, timeout=timeout),
+        structs.replace(POLICY, timeout=timeout),
     )
 
     figures = outcome(run)
@@ -183,7 +184,7 @@ def test_in_a_fleet_whose_evidence_is_staggered_no_limit_makes_another(pods: int
     slower = Trouble("payments", "slow", 5.0, 60.0, service_time=0.4, becomes=0.4)
     one = replace(scenario(), seconds=30.0, services={"checkout": checkout, "payments": payments}, troubles=[slower])
 
-    run = fleet(one, replace(POLICY, timeout=10.0))
+    run = fleet(one, structs.replace(POLICY, timeout=10.0))
 
     figures = outcome(run)
     assert sum(figures.good) == sum(figures.offered)
