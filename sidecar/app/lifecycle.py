@@ -34,7 +34,7 @@ from sidecar.proxy.open_files import caller_connections, raise_limit
 from sidecar.telemetry.access_log import LINES_BURST, LINES_PER_SECOND, AccessLog
 from sidecar.telemetry.history import History, Sampler
 from sidecar.telemetry.line_limit import LineLimit
-from sidecar.telemetry.log import Log
+from sidecar.telemetry.log import Log, LogLevel
 from sidecar.telemetry.loop_lag import LoopLag
 from sidecar.telemetry.recorders import Recorders
 from sidecar.telemetry.tracing import Tracing, open_tracing
@@ -256,7 +256,7 @@ class Sidecar:
         return None if ingress is None else ingress.app
 
     def _tell(self, level: str, event: str, **fields: object) -> None:
-        getattr(self._log.logger, level)(event, **fields)
+        self._log.logger.log(LogLevel(level).number, event, **fields)
 
     def _not_listening(self, address: Address, reason: str) -> None:
         self._log.logger.warning("not_listening", address=str(address), reason=reason)

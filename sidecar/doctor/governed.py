@@ -4,7 +4,7 @@ The source is asked as `sidecar run` asks it. Nothing is remembered: the cache i
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -52,8 +52,8 @@ def _forgetful(bootstrap: Bootstrap) -> Bootstrap:
         return bootstrap
     without = structs.replace(settings, cache=UNSET)
     if bootstrap.authority is not None:
-        return replace(bootstrap, authority=replace(bootstrap.authority, policy=without))
-    return replace(bootstrap, sidecar=structs.replace(bootstrap.sidecar, policy=without))
+        return structs.replace(bootstrap, authority=structs.replace(bootstrap.authority, policy=without))
+    return structs.replace(bootstrap, sidecar=structs.replace(bootstrap.sidecar, policy=without))
 
 
 def _recalled(bootstrap: Bootstrap, settings: PolicySettings) -> tuple[Memory | None, tuple[Diagnosis, ...]]:

@@ -4,10 +4,12 @@ Everything that is written passes here: exchanges (`access_log`), the life of th
 standard library's loggers say, which would otherwise write to stderr themselves and wait for its reader.
 """
 
+import importlib
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final
 
@@ -15,7 +17,9 @@ import msgspec
 
 from sidecar.telemetry.line_limit import LineLimit
 from sidecar.telemetry.line_writer import LineWriter
-from sidecar.telemetry.plain_structlog import structlog
+
+_CONSOLE: Final = "sidecar.telemetry.console_lines"
+"""With structlog, which is 2.5 MB and a twentieth of the start: a pod's log has no use for it."""
 
 STDERR: Final = 2
 MESSAGES_PER_SECOND: Final = 20.0
@@ -43,16 +47,45 @@ class LogLevel(Enum):
         return logging.getLevelNamesMapping()[self.value.upper()]
 
 
+class EventLogger:
+    """Writes events of at least one level as lines. Each call says whether there was room for its line."""
+
+    __slots__ = ("_least", "_render", "_write")
+
+    def __init__(
+        self, write: Callable[[bytes], bool], render: Callable[[dict[str, Any]], bytes], least: LogLevel
+    ) -> None:
+        """`render` makes a line of `timestamp`, `level`, `event` and the fields of an event, in this order."""
+        self._write = write
+        self._render = render
+        self._least = least.number
+
+    def is_enabled_for(self, level: int) -> bool:
+        """Whether events of this level, a number of the standard library, are written."""
+        return level >= self._least
+
+    def log(self, level: int, event: str, **fields: Any) -> bool:
+        """One event. True for one that is not severe enough to be written."""
+        if level < self._least:
+            return True
+        stamp = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        return self._write(self._render({"timestamp": stamp, "level": _word(level), "event": event, **fields}))
+
+    def warning(self, event: str, **fields: Any) -> bool:
+        """One event that an operator should know of."""
+        return self.log(logging.WARNING, event, **fields)
+
+    def error(self, event: str, **fields: Any) -> bool:
+        """One event that an operator should do something about."""
+        return self.log(logging.ERROR, event, **fields)
+
+
 class Log:
-    """A structlog logger (`logger`), the writer behind it, and what both have dropped."""
+    """The logger of events (`logger`), the writer behind it, and what both have dropped."""
 
     def __init__(self, style: Format, level: LogLevel, fd: int = STDERR, *, colours: bool = False) -> None:
         self.writer = LineWriter(fd)
-        self.logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
-            _Sink(self.writer),
-            processors=_processors(style, colours=colours),
-            wrapper_class=structlog.make_filtering_bound_logger(level.number),
-        ).bind()
+        self.logger = EventLogger(self.writer.write, _renderer(style, colours=colours), level)
         self._limits: list[LineLimit] = []
         self._reported = 0
 
@@ -63,7 +96,7 @@ class Log:
 
     def lifecycle(self, event: str, **fields: object) -> None:
         """One line about the process itself (`start`, `reload`, `drain`, `stop`), never subject to a limit."""
-        self.logger.info(event, **fields)
+        self.logger.log(logging.INFO, event, **fields)
 
     @property
     def dropped(self) -> Mapping[str, int]:
@@ -81,7 +114,7 @@ class Log:
     def report_dropped(self) -> None:
         """Write one line with the number of lines dropped since the last such line; nothing when there were none."""
         count = self.unreported
-        if count and self.logger.warning("lines_dropped", dropped=count) is not False:
+        if count and self.logger.warning("lines_dropped", dropped=count):
             self._reported += count
 
     def close(self, timeout: float = 1.0) -> bool:
@@ -124,57 +157,23 @@ class Bridge(logging.Handler):
         self._log.logger.log(record.levelno, "message", text=_encodable(message), **fields)
 
 
-class _Sink:
-    """The logger behind structlog: it gets rendered lines, and says whether there was room for them."""
-
-    def __init__(self, writer: LineWriter) -> None:
-        self._write = writer.write
-
-    def msg(self, line: bytes) -> bool:
-        return self._write(line)
-
-    debug = info = warning = error = critical = msg
+def _word(level: int) -> str:
+    """The name of a level; of one between two, the lesser's."""
+    return next(name for least, name in _WORDS if level >= least)
 
 
-def _processors(style: Format, *, colours: bool) -> list[structlog.typing.Processor]:
-    shared: list[structlog.typing.Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
+_WORDS: Final = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"), (0, "debug"))
+
+
+def _renderer(style: Format, *, colours: bool) -> Callable[[dict[str, Any]], bytes]:
     match style:
         case Format.JSON:
-            return [*shared, _render_json]
+            return msgspec.json.Encoder(enc_hook=str).encode
         case Format.CONSOLE:
-            console = structlog.dev.ConsoleRenderer(
-                colors=colours, exception_formatter=structlog.dev.plain_traceback, sort_keys=False
-            )
-            return [*shared, _columns, console, _encode]
+            rendered: Callable[[dict[str, Any]], bytes] = importlib.import_module(_CONSOLE).renderer(colours=colours)
+            return rendered
 
 
 def _encodable(text: str) -> str:
     """Without the lone surrogates that undecodable file names become."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-_encoder = msgspec.json.Encoder(enc_hook=str)
-
-
-def _render_json(_logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:
-    # structlog adds these last; a person who reads JSON wants them first.
-    line = {"timestamp": event.pop("timestamp"), "level": event.pop("level"), "event": event.pop("event")}
-    line.update(event)
-    return _encoder.encode(line)
-
-
-def _columns(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    # One column per attempt reads better than a list of mappings.
-    for attempt in event.pop("attempts", ()):
-        n = attempt.pop("n")
-        event[f"attempt_{n}"] = " ".join(
-            f"{value}" if key == "outcome" else f"{key}={value}" for key, value in attempt.items()
-        )
-    return event
-
-
-def _encode(_logger: object, _method: str, event: Any) -> bytes:
-    return str(event).encode("utf-8", "backslashreplace")

@@ -10,8 +10,8 @@ import pytest
 from sidecar.admin.documentation import DOCUMENTATION, Documentation
 from sidecar.engine.outcome import Fault
 from sidecar.engine.verdict import Refusal
+from sidecar.governance.policy.partner_contract import ANSWERS
 from sidecar.idempotency.gate import KeyOutcome
-from sidecar.idempotency.partner_contract import ANSWERS
 from sidecar.proxy.gated_exchange import BODY_NOT_KEPT
 from sidecar.wire.handshake import HANDSHAKE_FAILURES
 from sidecar.wire.malformed import REASONS

@@ -20,7 +20,7 @@ from sidecar.admin.guard import Guard
 from sidecar.admin.live import Live
 from sidecar.admin.live_page import FILES, MAX_VIEWERS, LivePage
 from sidecar.engine.verdict import Refusal
-from sidecar.idempotency.partner_contract import ANSWERS
+from sidecar.governance.policy.partner_contract import ANSWERS
 from sidecar.telemetry.history import Series
 from tests.admin.states import SetState
 from tests.admin.tokens import Told, known_token

@@ -5,14 +5,14 @@ directories, what is compared is the bytes, and a poll stands behind both.
 """
 
 import asyncio
+import importlib
 import os
 import stat
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-
-from watchfiles import awatch
+from typing import Final
 
 from sidecar.governance.loading.reading import read
 
@@ -21,6 +21,8 @@ SETTLE = 0.25
 POLL = 30.0
 """Seconds after which files are read although no event came."""
 
+_EVENTS: Final = "watchfiles"
+"""Loaded when the first files are watched, and requests are served already: it takes multiprocessing along."""
 _LONGEST_SETTLE = 8
 """In settle times: a directory that is never quiet is read nevertheless."""
 
@@ -48,9 +50,10 @@ class WatchedFiles:
 
     async def watch(self, changed: Callable[[], Awaitable[None]]) -> None:
         """Await `changed` whenever the bytes are others than before, or can not be read any more; until cancelled."""
+        awatch = (await asyncio.to_thread(importlib.import_module, _EVENTS)).awatch
         while True:
             directories = await asyncio.to_thread(_directories, self._files)
-            events = asyncio.create_task(self._events(tuple(directories)))
+            events = asyncio.create_task(self._events(tuple(directories), awatch))
             try:
                 # One turn of the loop puts the watch in place; what happened before it is seen by the first reading.
                 await asyncio.sleep(0)
@@ -71,7 +74,7 @@ class WatchedFiles:
             self.fingerprint = fingerprint
             await changed()
 
-    async def _events(self, directories: Sequence[Path]) -> None:
+    async def _events(self, directories: Sequence[Path], awatch: Callable[..., AsyncIterator[object]]) -> None:
         """Stir on every event. Where the system gives none, out of watches perhaps, the poll remains."""
         if not directories:
             return
