@@ -2,9 +2,10 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
+from msgspec.structs import replace
 
 from sidecar.telemetry import tracing
 from sidecar.telemetry.trace import ExchangeTrace
