@@ -31,7 +31,11 @@ def _ports(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option("--print", "show", is_flag=True, help="Print the rules, and change nothing.")
 @click.option("--remove", is_flag=True, help="Take the rules out again.")
 @click.option(
-    "--backend", type=click.Choice(["auto", "nft", "iptables"]), default="auto", show_default=True, help="Of the rules."
+    "--backend",
+    type=click.Choice(["auto", "nft", "iptables", "netlink"]),
+    default="auto",
+    show_default=True,
+    help="Of the rules.",
 )
 def intercept(*, ports: tuple[int, ...], uid: int, to: int, show: bool, remove: bool, backend: str) -> None:
     """Redirect new TCP connections of this network namespace to PORT,... to the sidecar.

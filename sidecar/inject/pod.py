@@ -255,9 +255,6 @@ class _Injector:
     def _check_interception(self, workload: Workload) -> None:
         if not workload.transparent:
             return
-        if self._settings.intercept_image is UNSET:
-            rule = "needs the platform's intercept_image: an image with nft, as docs/interception.md says"
-            self._problem(annotation("transparent"), rule)
         pod = _mapping(self._pod, ("spec", "securityContext")).get("runAsUser")
         for key, item in self._all_containers():
             own = item.get("securityContext")
@@ -362,9 +359,11 @@ class _Injector:
     def _interceptor(self, workload: Workload) -> dict[str, Plain]:
         """The init container that has calls brought to the sidecar: root, with one capability, for a moment."""
         numbers = ",".join(map(str, workload.transparent))
+        settings = self._settings
+        own = workload.image or settings.image
         return {
             "name": INTERCEPT,
-            "image": self._settings.intercept_image,
+            "image": own if settings.intercept_image is UNSET else settings.intercept_image,
             "imagePullPolicy": self._settings.image_pull_policy,
             "args": ["intercept", "--ports", numbers, "--uid", str(_UID), "--to", str(TRANSPARENT_PORT)],
             "resources": self._resources(workload),

@@ -92,7 +92,7 @@ DEFAULTS: Final = InjectionSettings()
 
 _MEANINGS: Final = {
     "image": "The image of the injected container.",
-    "intercept_image": "The image with nft for sidecar.io/transparent (docs/interception.md), refused without it.",
+    "intercept_image": "Another image for the init container of sidecar.io/transparent; by default the sidecar's own.",
     "image_pull_policy": "When the kubelet pulls it.",
     "native": "A native sidecar (Kubernetes 1.29 or newer), or a container beside the others.",
     "resources": "CPU and memory of the container.",

@@ -1,10 +1,15 @@
-"""Writes a redirection into the kernel with nft, or with iptables where there is no nft, and takes it out again."""
+"""Writes a redirection into the kernel with nft or iptables, or without any tool, and takes it out again."""
 
+import errno
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from sidecar.interception import netlink
+from sidecar.interception.netlink import KernelRefused
 from sidecar.interception.redirection import CHAIN, IPTABLES_JUMP, NFT_REMOVAL, TABLE, Redirection
 
 _TIMEOUT_SECONDS: Final = 30
@@ -17,17 +22,18 @@ class RulesRefused(Exception):
 
 
 def backend_here() -> str:
-    """`nft` or `iptables`, whichever is installed. Raises RulesRefused."""
-    for tool in ("nft", "iptables"):
-        if shutil.which(tool):
-            return tool
-    raise RulesRefused("neither nft nor iptables is installed: the image needs the package nftables")
+    """`nft` or `iptables`, whichever is installed; `netlink`, the kernel itself, where neither is."""
+    return next((tool for tool in ("nft", "iptables") if shutil.which(tool)), "netlink")
 
 
 def write(redirection: Redirection, backend: str) -> None:
     """Put the rules in force, in place of earlier ones of ours. Raises RulesRefused; other rules are left alone."""
     if backend == "nft":
         _run(["nft", "-f", "-"], redirection.nft)
+        return
+    if backend == "netlink":
+        with _told():
+            netlink.write(redirection)
         return
     for version in _versions():
         tool = _TOOLS[version]
@@ -41,6 +47,10 @@ def remove(backend: str) -> None:
     if backend == "nft":
         _run(["nft", "-f", "-"], NFT_REMOVAL)
         return
+    if backend == "netlink":
+        with _told():
+            netlink.remove()
+        return
     for version in _versions():
         nat = [_TOOLS[version], "--wait", "-t", "nat"]
         while _succeeds([*nat, "-C", *IPTABLES_JUMP]):
@@ -52,7 +62,10 @@ def remove(backend: str) -> None:
 
 def rules_here() -> str | None:
     """Our rules as the tool that is installed lists them; None where there are none. Raises RulesRefused."""
-    if backend_here() == "nft":
+    backend = backend_here()
+    if backend == "netlink":
+        raise RulesRefused("neither nft nor iptables is installed")
+    if backend == "nft":
         listed = _called(["nft", "list", "tables"], None)
         _require(listed, "nft")
         if f"table inet {TABLE}\n" not in listed.stdout:
@@ -62,6 +75,16 @@ def rules_here() -> str | None:
         _require(_called([_TOOLS[4], "--wait", "-t", "nat", "-S", IPTABLES_JUMP[0]], None), _TOOLS[4])
         listed = _called([_TOOLS[4], "--wait", "-t", "nat", "-S", CHAIN], None)
     return None if listed.returncode else listed.stdout
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Says of an error of the kernel what is missing."""
+    try:
+        yield
+    except KernelRefused as error:
+        cure = "; it needs the capability NET_ADMIN" if error.errno == errno.EPERM else ""
+        raise RulesRefused(f"the kernel: {error.strerror}{cure}") from error
 
 
 def _versions() -> list[int]:

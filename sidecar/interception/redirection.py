@@ -7,7 +7,7 @@ from typing import Final
 TABLE: Final = "retry_sidecar"
 CHAIN: Final = "RETRY_SIDECAR"
 
-_LEFT_OUT: Final = {4: ("127.0.0.0/8", "169.254.0.0/16"), 6: ("::1/128", "fe80::/10")}
+LEFT_OUT: Final = {4: ("127.0.0.0/8", "169.254.0.0/16"), 6: ("::1/128", "fe80::/10")}
 """Loopback is no egress; at link-local addresses clouds serve a machine its credentials."""
 
 
@@ -41,8 +41,8 @@ class Redirection:
             f"    type nat hook output priority -100; policy accept;\n"
             f"    meta skuid {self.uid} return\n"
             f'    oifname "lo" return\n'
-            f"    ip daddr {{ {', '.join(_LEFT_OUT[4])} }} return\n"
-            f"    ip6 daddr {{ {', '.join(_LEFT_OUT[6])} }} return\n"
+            f"    ip daddr {{ {', '.join(LEFT_OUT[4])} }} return\n"
+            f"    ip6 daddr {{ {', '.join(LEFT_OUT[6])} }} return\n"
             f"    tcp dport {{ {ports} }} redirect to :{self.to}\n"
             f"  }}\n"
             f"}}\n"
@@ -60,7 +60,7 @@ class Redirection:
         yield f":{CHAIN} - [0:0]"
         yield f"-A {CHAIN} -m owner --uid-owner {self.uid} -j RETURN"
         yield f"-A {CHAIN} -o lo -j RETURN"
-        for network in _LEFT_OUT[version]:
+        for network in LEFT_OUT[version]:
             yield f"-A {CHAIN} -d {network} -j RETURN"
         for port in self.ports:
             yield f"-A {CHAIN} -p tcp --dport {port} -j REDIRECT --to-ports {self.to}"

@@ -133,10 +133,11 @@ def pod_with(tmp_path: Path, config: str, *, uid: int = SIDECAR_UID) -> Iterator
         yield made
 
 
-@pytest.fixture(scope="module")
-def pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pod]:
+@pytest.fixture(scope="module", params=["nft", "netlink"])
+def pod(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pod]:
+    """By the tool, and as in the image, which has none."""
     with pod_with(tmp_path_factory.mktemp("pod"), _CONFIG) as made:
-        done = made.intercept("--ports", "80,8080,9999", "--uid", str(SIDECAR_UID))
+        done = made.intercept("--ports", "80,8080,9999", "--uid", str(SIDECAR_UID), "--backend", request.param)
         assert done.returncode == 0, done.stderr
         yield made
 

@@ -244,15 +244,24 @@ def test_a_plain_sidecar_is_not_there_for_init_containers_and_their_calls_are_no
     assert [each["name"] for each in result["spec"]["initContainers"]] == ["migrate", "retry-sidecar-intercept"]
 
 
-def test_interception_needs_an_image_with_the_tool_and_an_application_of_another_user() -> None:
+@pytest.mark.parametrize(
+    ("settings", "image"),
+    [(DEFAULTS, "mine:2"), (InjectionSettings(image="theirs:1"), "mine:2"), (INTERCEPTING, "intercept:1")],
+)
+def test_the_rules_are_written_by_the_sidecars_own_image_unless_the_platform_names_another(
+    settings: InjectionSettings, image: str
+) -> None:
+    sidecar, intercept = served(annotated(transparent="80", image="mine:2"), settings)["spec"]["initContainers"]
+
+    assert (sidecar["image"], intercept["image"]) == ("mine:2", image)
+
+
+def test_interception_needs_an_application_of_another_user() -> None:
     made = annotated(transparent="80")
     made["spec"]["securityContext"] = {"runAsUser": 65532}
 
-    (image,) = problems(annotated(transparent="80"))
     (user,) = problems(made, INTERCEPTING)
 
-    assert image[0] == ("metadata", "annotations", "sidecar.io/transparent")
-    assert image[1].startswith("needs the platform's intercept_image")
     assert user[1].startswith("is the sidecar's own user")
 
 

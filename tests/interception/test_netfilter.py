@@ -35,7 +35,7 @@ print(rules())
 """
 
 
-@pytest.mark.parametrize(("backend", "redirects"), [("nft", 1), ("iptables", 4)])
+@pytest.mark.parametrize(("backend", "redirects"), [("nft", 1), ("iptables", 4), ("netlink", 2)])
 def test_rules_are_written_again_in_place_of_themselves_and_taken_out(backend: str, redirects: int) -> None:
     done = subprocess.run(
         [*_IN_A_NAMESPACE, _WRITE_TWICE_AND_REMOVE, backend], capture_output=True, text=True, timeout=60, check=False
@@ -46,7 +46,7 @@ def test_rules_are_written_again_in_place_of_themselves_and_taken_out(backend: s
     assert written.lower().count("redirect") == redirects
     assert "65532" in written
     assert " 7 " not in written
-    assert written.count("-A OUTPUT -p tcp -j RETRY_SIDECAR") == (0 if backend == "nft" else 2)
+    assert written.count("-A OUTPUT -p tcp -j RETRY_SIDECAR") == (2 if backend == "iptables" else 0)
     assert "sidecar" not in removed.lower()
 
 
@@ -108,12 +108,13 @@ except netfilter.RulesRefused as error:
     assert done.stdout.strip().endswith("it needs the capability NET_ADMIN")
 
 
-def test_nft_is_taken_where_it_is_installed_else_iptables_else_neither(
+def test_nft_is_taken_where_it_is_installed_else_iptables_else_the_kernel_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    assert netfilter.backend_here() == "netlink"
     with pytest.raises(RulesRefused, match="neither nft nor iptables is installed"):
-        netfilter.backend_here()
+        netfilter.rules_here()
     with pytest.raises(RulesRefused, match="nft is not installed"):
         netfilter.write(Redirection((80,), 7, 16007), "nft")
     for tool in ("iptables", "nft"):
