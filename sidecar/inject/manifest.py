@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import yaml
 
-from sidecar.governance.documents.finding import Finding, InvalidDocument, dotted
+from sidecar.governance.documents.finding import Finding, InvalidDocument, RuleId, dotted
 from sidecar.inject.manifest_text import NotRewritable, edited, line_of, read, text_of
 from sidecar.inject.patch import NoSuchPath, Path, Plain, at, prefixed
 from sidecar.inject.pod import Injection, inject, opted_out, uninject, workload_name
@@ -117,7 +117,9 @@ def _document(text: str, file: str, change: _Change, findings: list[Finding], re
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         said = error.problem if isinstance(error, yaml.MarkedYAMLError) else error
         mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
-        findings.append(Finding(file, 1 if mark is None else mark.line + 1, "", f"is not YAML: {said}"))
+        findings.append(
+            Finding(file, 1 if mark is None else mark.line + 1, "", f"is not YAML: {said}", rule_id=RuleId.SYNTAX)
+        )
         return text
     for place in pods_in(value):
         title = f"{place.kind}/{place.name}"
@@ -163,12 +165,14 @@ def _finding(text: str, place: PodPlace, problem: PodProblem, file: str) -> Find
 def _documents(content: bytes, file: str) -> Iterator[tuple[int, str]]:
     """The documents of a file as they are written, each with the number of lines before it."""
     if len(content) > SIZE_CEILING_BYTES:
-        raise InvalidDocument([Finding(file, None, "", "must be at most 16MiB", f"{len(content)} bytes")])
+        raise InvalidDocument(
+            [Finding(file, None, "", "must be at most 16MiB", f"{len(content)} bytes", RuleId.BOUNDS)]
+        )
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise InvalidDocument([Finding(file, line, "", "must be UTF-8")]) from None
+        raise InvalidDocument([Finding(file, line, "", "must be UTF-8", rule_id=RuleId.SYNTAX)]) from None
     starts = list(_starts(text, file))
     starts[:1] = [0]
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
@@ -192,15 +196,23 @@ def _starts(text: str, file: str) -> Iterator[int]:
                     depth -= 1
                 if depth > DEPTH_CEILING:
                     line = event.start_mark.line + 1
-                    raise InvalidDocument([Finding(file, line, "", f"must not be nested deeper than {DEPTH_CEILING}")])
+                    raise InvalidDocument(
+                        [
+                            Finding(
+                                file, line, "", f"must not be nested deeper than {DEPTH_CEILING}", rule_id=RuleId.BOUNDS
+                            )
+                        ]
+                    )
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = None if mark is None else mark.line + 1
-        raise InvalidDocument([Finding(file, line, "", f"is not YAML: {error.problem or error.context}")]) from None
+        raise InvalidDocument(
+            [Finding(file, line, "", f"is not YAML: {error.problem or error.context}", rule_id=RuleId.SYNTAX)]
+        ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InvalidDocument([Finding(file, None, "", f"is not YAML: {error}")]) from None
+        raise InvalidDocument([Finding(file, None, "", f"is not YAML: {error}", rule_id=RuleId.SYNTAX)]) from None
 
 
 def _objects(value: Plain, path: Path) -> Iterator[tuple[Path, dict[str, Plain]]]:

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType, field, structs
 from sidecar import __version__
 from sidecar.governance.documents.decoder import Decoder
 from sidecar.governance.documents.document import Text
-from sidecar.governance.documents.finding import Finding, InvalidDocument
+from sidecar.governance.documents.finding import Finding, InvalidDocument, RuleId
 from sidecar.governance.documents.mapping import Document
 from sidecar.governance.documents.units import Duration
 from sidecar.governance.documents.yaml import parse
@@ -161,7 +161,9 @@ def read_settings(file: Path) -> InjectionSettings:
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise InvalidDocument([Finding(str(file), None, "", f"can not be read: {error.strerror or error}")]) from None
+        raise InvalidDocument(
+            [Finding(str(file), None, "", f"can not be read: {error.strerror or error}", rule_id=RuleId.UNREADABLE)]
+        ) from None
     findings: list[Finding] = []
     decoder = Decoder(parse(content, str(file)), findings)
     settings = decoder.document(InjectionSettings, {})
@@ -176,13 +178,15 @@ def _check(settings: InjectionSettings, decoder: Decoder) -> None:
     policy = settings.policy
     if policy is not UNSET:
         if (policy.config_map is UNSET) == (policy.url is UNSET):
-            decoder.lacking(("policy",), "must name config_map or url, one of them")
+            decoder.lacking(("policy",), "must name config_map or url, one of them", RuleId.COMBINATION)
         if policy.url is not UNSET and ("policy", "key") in decoder.tree.lines:
-            decoder.lacking(("policy", "key"), "goes with config_map only")
+            decoder.lacking(("policy", "key"), "goes with config_map only", RuleId.COMBINATION)
         if settings.authority is not UNSET:
-            decoder.lacking(("policy",), "does not go with authority, which says where the policy is")
+            decoder.lacking(
+                ("policy",), "does not go with authority, which says where the policy is", RuleId.COMBINATION
+            )
     if settings.authority_required and settings.authority is UNSET:
-        decoder.lacking(("authority_required",), "goes with authority only")
+        decoder.lacking(("authority_required",), "goes with authority only", RuleId.COMBINATION)
     for name, limit in (("drain", 3600), ("pre_stop", 300)):
         if getattr(settings, name) > limit:
             decoder.broken((name,), f"must be at most {Duration(limit)}", decoder.tree.at((name,)))

@@ -12,7 +12,7 @@ from typing import Final
 
 import yaml
 
-from sidecar.governance.documents.finding import Finding, InvalidDocument, dotted, shown
+from sidecar.governance.documents.finding import Finding, InvalidDocument, RuleId, dotted, shown
 
 SIZE_CEILING_BYTES: Final = 8 << 20
 """Of one file: the configuration dump of a large Envoy."""
@@ -46,7 +46,15 @@ class _Allowance:
         self.left -= count
         if self.left < 0:
             raise InvalidDocument(
-                [Finding(self.file, None, "", f"must hold at most {VALUES_CEILING} values, aliases included")]
+                [
+                    Finding(
+                        self.file,
+                        None,
+                        "",
+                        f"must hold at most {VALUES_CEILING} values, aliases included",
+                        rule_id=RuleId.BOUNDS,
+                    )
+                ]
             )
 
 
@@ -182,13 +190,13 @@ class ForeignValue:
 def read_documents(content: bytes, file: str) -> list[ForeignValue]:
     """The documents of one file. Raises InvalidDocument with the one thing that keeps it from being read."""
     if len(content) > SIZE_CEILING_BYTES:
-        raise InvalidDocument([Finding(file, None, "", "must be at most 8MiB", f"{len(content)} bytes")])
+        raise InvalidDocument([Finding(file, None, "", "must be at most 8MiB", f"{len(content)} bytes", RuleId.BOUNDS)])
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise InvalidDocument(
-            [Finding(file, line, "", "must be UTF-8", f"byte 0x{content[error.start]:02x}")]
+            [Finding(file, line, "", "must be UTF-8", f"byte 0x{content[error.start]:02x}", RuleId.SYNTAX)]
         ) from None
     if text.lstrip()[:1] in {"{", "["}:  # JSON may be indented with tabs, which YAML refuses
         text = re.sub(r"^\t+", lambda match: " " * len(match[0]), text, flags=re.MULTILINE)
@@ -198,10 +206,20 @@ def read_documents(content: bytes, file: str) -> list[ForeignValue]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line_of = None if mark is None else mark.line + 1
-        raise InvalidDocument([Finding(file, line_of, "", f"is not YAML: {error.problem or error.context}")]) from None
+        raise InvalidDocument(
+            [Finding(file, line_of, "", f"is not YAML: {error.problem or error.context}", rule_id=RuleId.SYNTAX)]
+        ) from None
     except yaml.reader.ReaderError as error:
         raise InvalidDocument(
-            [Finding(file, text.count("\n", 0, error.position) + 1, "", "must hold printable characters only")]
+            [
+                Finding(
+                    file,
+                    text.count("\n", 0, error.position) + 1,
+                    "",
+                    "must hold printable characters only",
+                    rule_id=RuleId.SYNTAX,
+                )
+            ]
         ) from None
     allowance = _Allowance(file)
     return [ForeignValue(node, file, _line(node), (), allowance) for node in nodes]
@@ -209,7 +227,7 @@ def read_documents(content: bytes, file: str) -> list[ForeignValue]:
 
 def wrong(value: ForeignValue, rule: str) -> Finding:
     """That `value` breaks `rule`."""
-    return Finding(value.file, value.line, value.field, rule, value.shown())
+    return Finding(value.file, value.line, value.field, rule, value.shown(), RuleId.TYPE)
 
 
 def search(roots: Sequence[ForeignValue], keys: frozenset[str]) -> Iterator[ForeignValue]:
@@ -237,7 +255,9 @@ def _check_depth(text: str, file: str) -> None:
             depth += 1
             if depth > DEPTH_CEILING:
                 line = event.start_mark.line + 1 if event.start_mark is not None else None
-                raise InvalidDocument([Finding(file, line, "", f"must not be nested deeper than {DEPTH_CEILING}")])
+                raise InvalidDocument(
+                    [Finding(file, line, "", f"must not be nested deeper than {DEPTH_CEILING}", rule_id=RuleId.BOUNDS)]
+                )
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 

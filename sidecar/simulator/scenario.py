@@ -358,12 +358,14 @@ class _Reader:
         here: Place = ("services", name)
         for callee in entry.calls:
             if callee not in self._document.services:
-                self._decoder.lacking((*here, "calls", callee), "is no service of this file")
+                self._decoder.lacking((*here, "calls", callee), "is no service of this file", RuleId.UNKNOWN)
         for asked in ("rate", "callers"):
             if getattr(entry, asked) is not UNSET and not entry.calls:
                 self._decoder.lacking((*here, asked), "is of no use to a service that calls none")
         if entry.rate is not UNSET and entry.callers is not UNSET:
-            self._decoder.lacking((*here, "callers"), "do not go with a rate: they ask as often as they are answered")
+            self._decoder.lacking(
+                (*here, "callers"), "do not go with a rate: they ask as often as they are answered", RuleId.COMBINATION
+            )
         if (
             entry.rate is UNSET
             and entry.callers is UNSET

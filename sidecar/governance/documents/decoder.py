@@ -94,7 +94,9 @@ class Decoder:
             case inspect.StrType():
                 return self._text(value, info, path, {})
             case inspect.BoolType():
-                return value if isinstance(value, bool) else self.broken(path, "must be true or false", value)
+                return (
+                    value if isinstance(value, bool) else self.broken(path, "must be true or false", value, RuleId.TYPE)
+                )
             case inspect.IntType() | inspect.FloatType():
                 return self._number(value, info, path)
             case inspect.EnumType(cls=enum):
@@ -125,7 +127,7 @@ class Decoder:
 
     def _struct(self, value: object, info: inspect.StructType, path: Path, stand_ins: Mapping[str, object]) -> object:
         if not isinstance(value, dict):
-            return self.broken(path, "must be a mapping", value)
+            return self.broken(path, "must be a mapping", value, RuleId.TYPE)
         fields = {field.encode_name: field for field in info.fields}
         given: dict[str, Any] = dict(stand_ins)
         for key, entry in value.items():
@@ -145,7 +147,7 @@ class Decoder:
 
     def _dict(self, value: object, key_type: inspect.Type, value_type: inspect.Type, path: Path) -> object:
         if not isinstance(value, dict):
-            return self.broken(path, "must be a mapping", value)
+            return self.broken(path, "must be a mapping", value, RuleId.TYPE)
         decoded: dict[object, object] = {}
         for key, entry in value.items():
             here = (*path, key)
@@ -157,11 +159,11 @@ class Decoder:
 
     def _list(self, value: object, info: inspect.ListType, path: Path) -> object:
         if not isinstance(value, list):
-            return self.broken(path, "must be a list", value)
+            return self.broken(path, "must be a list", value, RuleId.TYPE)
         if len(value) < (info.min_length or 0):
             return self.broken(path, f"must have {info.min_length} or more entries", value, RuleId.BOUNDS)
         if len(value) > LIST_CEILING:
-            return self.broken(path, f"must have at most {LIST_CEILING} entries", value)
+            return self.broken(path, f"must have at most {LIST_CEILING} entries", value, RuleId.BOUNDS)
         decoded: list[object] = []
         for index, entry in enumerate(value):
             item = self.value(entry, info.item_type, (*path, index))
@@ -178,7 +180,7 @@ class Decoder:
         if lists and isinstance(value, list):
             return self.value(value, lists[0], path)
         if lists and isinstance(others[0], inspect.LiteralType) and value not in others[0].values:
-            return self.broken(path, f"must be {_any_of(others[0].values)} or a list", value)
+            return self.broken(path, f"must be {_any_of(others[0].values)} or a list", value, RuleId.CHOICE)
         return self.value(value, others[0], path)
 
     def _written(self, value: object, cls: type[Written], path: Path) -> object:
@@ -187,24 +189,24 @@ class Decoder:
         except BrokenRule as error:
             return self.broken(path, str(error), value, error.rule_id)
         except ValueError as error:
-            return self.broken(path, str(error), value)
+            return self.broken(path, str(error), value, RuleId.FORM)
 
     def _text(self, value: object, info: inspect.StrType, path: Path, extra: Mapping[str, Any]) -> object:
         if not isinstance(value, str):
-            return self.broken(path, "must be text", value)
+            return self.broken(path, "must be text", value, RuleId.TYPE)
         least = info.min_length or 0
         if len(value.strip()) < least:
             rule = "must not be empty" if least == 1 else f"must have {least} characters or more"
             return self.broken(path, rule, value, RuleId.BOUNDS)
         if info.pattern is not None and not re.search(info.pattern, value):
             rule = extra.get("rule", f"must match {info.pattern}")
-            return self.broken(path, rule, value, extra.get("rule_id", RuleId.VALUE))
+            return self.broken(path, rule, value, extra.get("rule_id", RuleId.FORM))
         return value
 
     def _number(self, value: object, info: inspect.IntType | inspect.FloatType, path: Path) -> object:
         whole = isinstance(info, inspect.IntType)
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-            return self.broken(path, "must be a whole number" if whole else "must be a number", value)
+            return self.broken(path, "must be a whole number" if whole else "must be a number", value, RuleId.TYPE)
         if info.ge is not None and info.le is not None and not info.ge <= value <= info.le:
             return self.broken(path, f"must be between {info.ge} and {info.le}", value, RuleId.BOUNDS)
         if info.ge is not None and value < info.ge:
@@ -214,7 +216,7 @@ class Decoder:
     def _word(self, value: object, words: Iterable[object], path: Path) -> object:
         known = list(words)
         if isinstance(value, bool) or value not in known:
-            return self.broken(path, f"must be {_any_of(known)}", value)
+            return self.broken(path, f"must be {_any_of(known)}", value, RuleId.CHOICE)
         return value
 
     def _date(self, value: object, path: Path) -> object:
@@ -222,8 +224,8 @@ class Decoder:
             if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
                 return date.fromisoformat(value)
         except ValueError:
-            return self.broken(path, "must be a day that exists", value)
-        return self.broken(path, "must be a date like 2026-11-24", value)
+            return self.broken(path, "must be a day that exists", value, RuleId.FORM)
+        return self.broken(path, "must be a date like 2026-11-24", value, RuleId.FORM)
 
 
 def _any_of(words: Iterable[object]) -> str:

@@ -299,10 +299,16 @@ def read_policy(tree: Tree, findings: list[Finding]) -> PolicyDocument | None:
     decoder = Decoder(tree, findings)
     policy = decoder.document(PolicyDocument, {"version": 1, "owner": ""})
     if policy is not None and UNLISTED in policy.destinations:
-        decoder.lacking(("destinations", UNLISTED), "is a reserved name: what no destination names has `defaults`")
+        decoder.lacking(
+            ("destinations", UNLISTED), "is a reserved name: what no destination names has `defaults`", RuleId.RESERVED
+        )
     if policy is not None:
         if INGRESS_NAME in policy.destinations and policy.destinations[INGRESS_NAME].routes:
-            decoder.lacking(("destinations", INGRESS_NAME, "routes"), "is for destinations, not for the service itself")
+            decoder.lacking(
+                ("destinations", INGRESS_NAME, "routes"),
+                "is for destinations, not for the service itself",
+                RuleId.RESERVED,
+            )
         for name, settings in policy.destinations.items():
             _check_routes(settings.routes, ("destinations", name, "routes"), decoder)
     if policy is not None and policy.rollout is not UNSET and policy.rollout.abort_when is not UNSET:
@@ -320,9 +326,11 @@ def read_sidecar(tree: Tree, findings: list[Finding]) -> SidecarDocument | None:
     if sidecar is None:
         return None
     if UNLISTED in sidecar.destinations:
-        decoder.lacking(("destinations", UNLISTED), "is a reserved name: give the destination another")
+        decoder.lacking(("destinations", UNLISTED), "is a reserved name: give the destination another", RuleId.RESERVED)
     if INGRESS_NAME in sidecar.destinations:
-        decoder.lacking(("destinations", INGRESS_NAME), "is a reserved name: give the destination another")
+        decoder.lacking(
+            ("destinations", INGRESS_NAME), "is a reserved name: give the destination another", RuleId.RESERVED
+        )
     if sidecar.ingress is not UNSET and sidecar.ingress.app.scheme != "http":
         decoder.broken(("ingress", "app"), "must be http: it is on this machine", sidecar.ingress.app)
     for name, entry in sidecar.destinations.items():
@@ -348,9 +356,15 @@ def read_sidecar(tree: Tree, findings: list[Finding]) -> SidecarDocument | None:
 
 def _check_ingress(ingress: IngressSettings, decoder: Decoder) -> None:
     if ingress.overrides.mode is not UNSET:
-        decoder.lacking(("ingress", "overrides", "mode"), "is for destinations, not for the service itself")
+        decoder.lacking(
+            ("ingress", "overrides", "mode"), "is for destinations, not for the service itself", RuleId.RESERVED
+        )
     if ingress.overrides.idempotency_key is not UNSET:
-        decoder.lacking(("ingress", "overrides", "idempotency_key"), "is for destinations, not for the service itself")
+        decoder.lacking(
+            ("ingress", "overrides", "idempotency_key"),
+            "is for destinations, not for the service itself",
+            RuleId.RESERVED,
+        )
     if isinstance(ingress.routes, list):
         check_routes(ingress.routes, ("ingress", "routes"), decoder)
     if ingress.idempotency is not UNSET:
@@ -359,15 +373,19 @@ def _check_ingress(ingress: IngressSettings, decoder: Decoder) -> None:
 
 def _check_key(entry: DestinationEntry, here: Path, decoder: Decoder) -> None:
     if entry.overrides.idempotency is not UNSET:
-        decoder.lacking((*here, "overrides", "idempotency"), "is for the service itself: see ingress.routes")
+        decoder.lacking(
+            (*here, "overrides", "idempotency"), "is for the service itself: see ingress.routes", RuleId.RESERVED
+        )
     if entry.overrides.idempotency_key is not UNSET:
-        decoder.lacking((*here, "overrides", "idempotency_key"), f"stands beside overrides, in {dotted(here)}")
+        decoder.lacking(
+            (*here, "overrides", "idempotency_key"), f"stands beside overrides, in {dotted(here)}", RuleId.RESERVED
+        )
     check_egress_keys(entry.idempotency_key, (*here, "idempotency_key"), decoder)
 
 
 def _check_routes(routes: list[RouteSettings], here: Path, decoder: Decoder) -> None:
     if len(routes) > ROUTES_CEILING:
-        decoder.lacking(here, f"must have at most {ROUTES_CEILING} entries")
+        decoder.lacking(here, f"must have at most {ROUTES_CEILING} entries", RuleId.BOUNDS)
     written = decoder.tree.at(here) if here in decoder.tree.lines else []
     seen: set[object] = set()
     for index, entry in enumerate(written if isinstance(written, list) else []):
@@ -379,10 +397,12 @@ def _check_routes(routes: list[RouteSettings], here: Path, decoder: Decoder) -> 
 
 def _check_tls(settings: TlsSettings, endpoints: list[Endpoint], here: Path, decoder: Decoder) -> None:
     if not any(endpoint.scheme == "https" for endpoint in endpoints):
-        decoder.lacking(here, "is for https endpoints, and the destination has none")
+        decoder.lacking(here, "is for https endpoints, and the destination has none", RuleId.COMBINATION)
     for word, other in (("cert", "key"), ("key", "cert")):
         if getattr(settings, word) is not UNSET and getattr(settings, other) is UNSET:
-            decoder.lacking((*here, word), f"goes with {other}: a certificate can only be shown with its key")
+            decoder.lacking(
+                (*here, word), f"goes with {other}: a certificate can only be shown with its key", RuleId.COMBINATION
+            )
 
 
 def _check_policy_settings(settings: PolicySettings, decoder: Decoder, tree: Tree) -> None:
@@ -390,17 +410,17 @@ def _check_policy_settings(settings: PolicySettings, decoder: Decoder, tree: Tre
     sources = ("file", "directory", "url")
     written = [word for word in sources if (*here, word) in tree.lines]
     if len(written) != 1:
-        decoder.lacking(here, "must name file, directory or url, one of them")
+        decoder.lacking(here, "must name file, directory or url, one of them", RuleId.COMBINATION)
     if "url" not in written:
         for word in ("poll", "timeout", "ca", "token_file"):
             if (*here, word) in tree.lines:
-                decoder.lacking((*here, word), "goes with url only")
+                decoder.lacking((*here, word), "goes with url only", RuleId.COMBINATION)
     for word, least, most in (("poll", Duration(1), Duration(86400)), ("timeout", Duration(0.1), Duration(60))):
         seconds: Duration = getattr(settings, word)
         if not least <= seconds <= most:
             decoder.broken((*here, word), f"must be between {least} and {most}", tree.at((*here, word)), RuleId.BOUNDS)
     if (*here, "required") in tree.lines and not settings.keys:
-        decoder.lacking((*here, "required"), "goes with keys only")
+        decoder.lacking((*here, "required"), "goes with keys only", RuleId.COMBINATION)
     elif settings.keys and settings.required > len(settings.keys):
         rule = f"must be at most the number of keys ({len(settings.keys)})"
         decoder.broken((*here, "required"), rule, settings.required, RuleId.BOUNDS)

@@ -37,6 +37,12 @@ class RuleId(StrEnum):
     EXCEPTION_LIFE = "exception-life"
     POLICY_LIFE = "policy-life"
     POLICY_ELSEWHERE = "policy-elsewhere"
+    TYPE = "type"
+    CHOICE = "choice"
+    FORM = "form"
+    COMBINATION = "combination"
+    RESERVED = "reserved"
+    SIGNATURE = "signature"
     VALUE = "value"
 
 

@@ -165,7 +165,11 @@ def check_routes(entries: list[IngressRouteEntry], here: Path, decoder: Decoder)
         if not entry.contracted:
             for word in ("retention", "after_retention", "wait", "redact", "scope", "released_by", "probe"):
                 if getattr(entry, word) is not UNSET:
-                    decoder.lacking((*at, word), "goes with class or key: without them the route has no contract")
+                    decoder.lacking(
+                        (*at, word),
+                        "goes with class or key: without them the route has no contract",
+                        RuleId.COMBINATION,
+                    )
         if entry.probe is not UNSET:
             _check_probe(entry.probe, (*at, "probe"), decoder)
 
@@ -189,7 +193,7 @@ def check_key_settings(settings: IngressKeySettings, here: Path, decoder: Decode
         rule = "must be redis or postgres where replicas is over 1: each pod would have a store of its own"
         decoder.lacking((*here, "store", kinds[0]), rule)
     if settings.store.password_file is not UNSET and kinds and kinds[0] in ("sqlite", "memory"):
-        decoder.lacking((*here, "store", "password_file"), "goes with redis or postgres")
+        decoder.lacking((*here, "store", "password_file"), "goes with redis or postgres", RuleId.COMBINATION)
     if not 5 <= settings.lease <= 600:
         decoder.broken((*here, "lease"), "must be between 5s and 10m", str(settings.lease), RuleId.BOUNDS)
     for word, most in (("max_request", 64 << 20), ("max_response", 16 << 20)):

@@ -96,6 +96,28 @@ RULES: Final[tuple[Rule, ...]] = (
         "Give the policy to the check as well.",
         note=True,
     ),
+    Rule(
+        RuleId.TYPE,
+        "A value is of another type than is wanted here.",
+        "Write a mapping, a list, text, a number, true or false, as the finding says.",
+    ),
+    Rule(RuleId.CHOICE, "A word is none of those that may stand here.", "The finding lists the words."),
+    Rule(
+        RuleId.FORM,
+        "A text has not the form that is wanted here.",
+        "The finding shows the form: of a URL, an address, a name, a date.",
+    ),
+    Rule(
+        RuleId.COMBINATION,
+        "Two things do not go together, or one lacks the other.",
+        "Take one of them out, or add what is missing: the finding names it.",
+    ),
+    Rule(RuleId.RESERVED, "A name or place is reserved.", "Choose another name, or the place that the finding names."),
+    Rule(
+        RuleId.SIGNATURE,
+        "A document is not signed as it has to be.",
+        "Sign these very bytes with keys that are pinned: `sidecar policy sign`.",
+    ),
     Rule(RuleId.VALUE, "A value is not of the kind that is wanted here.", "The finding says which kind is."),
 )
 """Every kind there is, by the order of RuleId."""

@@ -105,7 +105,11 @@ def _reached(bound: Bound, guardrail: Guardrail, setting: str, path: Path, decod
         if written_end is UNSET:
             continue
         if getattr(guardrail, partner) is UNSET and not (bound.fixed and spec.ordered):
-            decoder.lacking((*path, word), f"goes with {partner} only: it says how far past it an exception may go")
+            decoder.lacking(
+                (*path, word),
+                f"goes with {partner} only: it says how far past it an exception may go",
+                RuleId.COMBINATION,
+            )
             continue
         end = decoder.value(written_end, spec.type, (*path, word))
         if isinstance(end, (int, float)):

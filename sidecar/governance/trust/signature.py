@@ -100,12 +100,14 @@ def require(
     Raises InvalidDocument, its finding saying what is lacking, and LacksExtra.
     """
     if signature is None:
-        raise InvalidDocument([Finding(name, None, "", f"must be signed: there is no {SUFFIX} file beside it")])
+        raise InvalidDocument(
+            [Finding(name, None, "", f"must be signed: there is no {SUFFIX} file beside it", rule_id=RuleId.SIGNATURE)]
+        )
     signatures = read(signature, name + SUFFIX)
     valid = signers(kind, content, signatures, keys)
     if len(valid) < required:
         rule = f"must be signed by {required} of {', '.join(sorted(keys))}"
-        raise InvalidDocument([Finding(name, None, "", rule, _standing(signatures, valid, keys))])
+        raise InvalidDocument([Finding(name, None, "", rule, _standing(signatures, valid, keys), RuleId.SIGNATURE)])
     return valid
 
 
@@ -119,17 +121,21 @@ def read(content: bytes, file: str) -> list[Signature]:
     if lines[-1] == b"":
         del lines[-1]
     if not 1 <= len(lines) <= _LINES_CEILING:
-        raise InvalidDocument([Finding(file, None, "", f"must have 1 to {_LINES_CEILING} lines", str(len(lines)))])
+        raise InvalidDocument(
+            [Finding(file, None, "", f"must have 1 to {_LINES_CEILING} lines", str(len(lines)), RuleId.SIGNATURE)]
+        )
     signatures = []
     for number, line in enumerate(lines, start=1):
         try:
             written = msgspec.json.decode(line, type=SignatureLine)
             value = base64.b64decode(written.sig, validate=True)
         except (msgspec.MsgspecError, binascii.Error, ValueError):
-            raise InvalidDocument([Finding(file, number, "", _RULE)]) from None
+            raise InvalidDocument([Finding(file, number, "", _RULE, rule_id=RuleId.SIGNATURE)]) from None
         # Exactly one text for each signature: what is not its shortest form was tampered with.
         if len(value) != _SIGNATURE_BYTES or base64.b64encode(value).decode() != written.sig:
-            raise InvalidDocument([Finding(file, number, "sig", "must be 64 bytes in base64")])
+            raise InvalidDocument(
+                [Finding(file, number, "sig", "must be 64 bytes in base64", rule_id=RuleId.SIGNATURE)]
+            )
         signatures.append(Signature(written.keyid, value))
     return signatures
 

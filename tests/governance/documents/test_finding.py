@@ -64,7 +64,10 @@ KINDS = [
     ("retry: {statuses: [200]}", "guardrail"),
     ("retry: {faults: [reset, reset]}", "duplicate"),
     ("timeout: yes", "syntax"),
-    ("concurrency: {limit: none}", "value"),
+    ("concurrency: {limit: none}", "choice"),
+    ("budget: {ratio: much}", "type"),
+    ("budget: 3", "type"),
+    ("retry: {retry_after: {honour: 1}}", "type"),
 ]
 
 
@@ -74,3 +77,25 @@ def test_a_finding_carries_the_kind_of_its_rule(overrides: str, identity: str, l
         loading(sidecar=f"{SIDECAR}    overrides: {{{overrides}}}\n")
 
     assert [str(finding.rule_id) for finding in refused.value.findings] == [identity]
+
+
+@pytest.mark.parametrize(
+    ("lines", "identity"),
+    [
+        ("policy: {file: policy.yaml, poll: 10s}\n", "combination"),
+        ("policy: {}\n", "combination"),
+        ("destinations: {unlisted: {endpoints: [http://a]}}\n", "reserved"),
+        ("destinations: {a: {endpoints: [nowhere]}}\n", "form"),
+        ("destinations: {a b: {endpoints: [http://a]}}\n", "form"),
+    ],
+)
+def test_a_finding_about_the_sidecar_file_carries_the_kind_of_its_rule(
+    lines: str, identity: str, loading: Loading
+) -> None:
+    destinations = "" if "destinations" in lines else "destinations: {a: {endpoints: [http://a]}}\n"
+    policy = "" if "policy" in lines else "policy: {file: policy.yaml}\n"
+
+    with pytest.raises(InvalidDocument) as refused:
+        loading(sidecar=f"service: checkout\n{policy}{destinations}{lines}")
+
+    assert {str(finding.rule_id) for finding in refused.value.findings} == {identity}
