@@ -323,6 +323,35 @@ def test_the_parts_of_make_test_leave_nothing_out_and_say_which_they_are() -> No
     assert [f"(part {number} of 3)" in recipes[part] for number, part in enumerate(names[1:], 1)] == [True] * 3
 
 
+ARCHITECTURE = text_of("docs/architecture.md")
+
+
+def test_every_package_has_its_layer_on_the_page_about_the_architecture() -> None:
+    layers = ARCHITECTURE.partition("## Layers")[2].partition("\n## ")[0]
+    parts = [path for path in (ROOT / "sidecar").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()]
+
+    lacking = {path.stem for path in parts if not path.stem.startswith("__")} - set(re.findall(r"`(\w+)`", layers))
+
+    assert lacking == set()
+
+
+def test_every_place_that_the_page_sends_a_change_to_is_there() -> None:
+    table = ARCHITECTURE.partition("## Where a change goes")[2].partition("\n## ")[0]
+    rows = [row.split("|")[2] for row in table.splitlines() if row.startswith("| ") and "`" in row]
+    missing = []
+
+    for row in rows:
+        folder = Path()
+        for place in re.findall(r"`([\w/.]+)`", row):
+            path = Path(place) if "/" in place else folder / place  # `remote.py` is beside the file before it
+            if not (ROOT / "sidecar" / path).exists():
+                missing.append(place)
+            folder = path.parent
+
+    assert len(rows) >= 18
+    assert missing == []
+
+
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_lock_names_no_host_and_no_place_on_a_machine(lock: str) -> None:
     lines = text_of(f"requirements/{lock}.lock").splitlines()
