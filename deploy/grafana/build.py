@@ -14,11 +14,13 @@ HEIGHT: Final = 8
 
 SCOPE = 'namespace=~"$namespace", job=~"$job"'
 DESTINATION = f'{SCOPE}, destination=~"$destination"'
+ROUTE = f'{SCOPE}, route=~"$route"'
 POD = f'{SCOPE}, instance=~"$instance"'
 
 WORDS = {
     "SCOPE": SCOPE,
     "DESTINATION": DESTINATION,
+    "ROUTE": ROUTE,
     "POD": POD,
     "RANGE": "[$__rate_interval]",
 }
@@ -342,23 +344,6 @@ ONE_POD = Row(
             (Query("sidecar_policy_reload_success{%POD%}", "{{instance}}"),),
         ),
         Panel(
-            "Idempotency keys",
-            "Requests on routes with a contract, by what became of them and of their runs, and "
-            "keys whose outcome is unknown.",
-            "reqps",
-            (
-                Query(
-                    "sum by (route, outcome) (rate(sidecar_idempotency_requests_total{%POD%}%RANGE%)) > 0",
-                    "{{route}}: {{outcome}}",
-                ),
-                Query("max(sidecar_idempotency_keys_unknown{%POD%})", "keys unknown"),
-                Query("sum(rate(sidecar_idempotency_store_failures_total{%POD%}%RANGE%))", "store failures"),
-                Query(
-                    "sum by (method) (rate(sidecar_ingress_undeclared_total{%POD%}%RANGE%))", "undeclared: {{method}}"
-                ),
-            ),
-        ),
-        Panel(
             "Refused for their bytes",
             "Messages from callers or destinations that are not what HTTP/1.1 allows, or beyond a limit.",
             "reqps",
@@ -379,7 +364,133 @@ ONE_POD = Row(
     ),
 )
 
-ROWS: Final = (FLEET, ONE_DESTINATION, ONE_POD)
+KEYS = Row(
+    "Idempotency keys: $route",
+    (
+        Panel(
+            "Answers given again, of all",
+            "The hit rate of each route: requests that got the first one's answer, of those and the ones that ran. "
+            "Five times its day is a ticket (SidecarIdempotencyReplaysRising), none in a day another "
+            "(SidecarIdempotencySilent).",
+            "percentunit",
+            (
+                Query(
+                    'sum by (route) (rate(sidecar_idempotency_requests_total{%ROUTE%, outcome="replayed"}%RANGE%))'
+                    ' / (sum by (route) (rate(sidecar_idempotency_requests_total{%ROUTE%, outcome="new"}%RANGE%))'
+                    ' + sum by (route) (rate(sidecar_idempotency_requests_total{%ROUTE%, outcome="replayed"}%RANGE%))'
+                    " > 0)",
+                    "{{route}}",
+                ),
+            ),
+        ),
+        Panel(
+            "Requests without a usable key",
+            "key_missing and key_malformed were refused; without_key passed unprotected, where the route allows it.",
+            "reqps",
+            tuple(
+                Query(
+                    f'sum by (route) (rate(sidecar_idempotency_requests_total{{%ROUTE%, outcome="{word}"}}%RANGE%))',
+                    f"{{{{route}}}}: {word}",
+                )
+                for word in ("key_missing", "key_malformed", "without_key")
+            ),
+            stacked=True,
+        ),
+        Panel(
+            "Refused by the gate, by reason",
+            "Requests that were not run. docs/refusals says what each reason means and what to do.",
+            "reqps",
+            tuple(
+                Query(
+                    f'sum(rate(sidecar_idempotency_requests_total{{%ROUTE%, outcome="{word}"}}%RANGE%))',
+                    word,
+                )
+                for word in (
+                    "in_flight",
+                    "outcome_unknown",
+                    "key_reused",
+                    "key_expired",
+                    "body_too_large",
+                    "store_unavailable",
+                )
+            ),
+            stacked=True,
+        ),
+        Panel(
+            "How runs ended",
+            "completed: the answer is kept. released: nothing was done. unknown: it may have been. unsettled: the end "
+            "could not be written down.",
+            "reqps",
+            tuple(
+                Query(
+                    f'sum(rate(sidecar_idempotency_requests_total{{%ROUTE%, outcome="{word}"}}%RANGE%))',
+                    word,
+                )
+                for word in ("completed", "released", "unknown", "unsettled")
+            ),
+            stacked=True,
+        ),
+        Panel(
+            "Outcomes that wait to be found out",
+            "Keys whose outcome is unknown, by service. More than 0 for a quarter of an hour is a ticket "
+            "(SidecarIdempotencyUnknown).",
+            "short",
+            (Query("max by (job) (sidecar_idempotency_keys_unknown{%SCOPE%})", "{{job}}"),),
+            warn=1,
+            alarm=10,
+        ),
+        Panel(
+            "What the service said of unknown outcomes",
+            "Answers to probes. undecided: neither yes nor no. failed: no answer. settled: found out otherwise.",
+            "cps",
+            (
+                Query(
+                    "sum by (route, outcome) (rate(sidecar_idempotency_probes_total{%ROUTE%}%RANGE%)) > 0",
+                    "{{route}}: {{outcome}}",
+                ),
+            ),
+            stacked=True,
+        ),
+        Panel(
+            "The store: how long a transition takes",
+            "A claim, a renewed lease or the end of a run. Over 2 s counts as a failure.",
+            "s",
+            tuple(
+                Query(
+                    f"histogram_quantile({q}, sum by (le) (rate(sidecar_idempotency_store_seconds_bucket"
+                    "{%SCOPE%}%RANGE%)))",
+                    f"p{100 * q:g}",
+                )
+                for q in (0.5, 0.9, 0.99)
+            ),
+        ),
+        Panel(
+            "The store: failures, and what they cost",
+            "Failures of the store (a page: SidecarIdempotencyStoreFailing); requests that were refused for it, that "
+            "passed unprotected, and runs whose end could not be written down.",
+            "cps",
+            (
+                Query("sum by (job) (rate(sidecar_idempotency_store_failures_total{%SCOPE%}%RANGE%))", "{{job}}"),
+                *(
+                    Query(
+                        f'sum(rate(sidecar_idempotency_requests_total{{%SCOPE%, outcome="{word}"}}%RANGE%))',
+                        word,
+                    )
+                    for word in ("store_unavailable", "unprotected", "unsettled")
+                ),
+            ),
+        ),
+        Panel(
+            "Writes that no route declares",
+            "By method. They pass under no contract (SidecarRequestsUndeclared).",
+            "reqps",
+            (Query("sum by (method) (rate(sidecar_ingress_undeclared_total{%SCOPE%}%RANGE%))", "{{method}}"),),
+            stacked=True,
+        ),
+    ),
+)
+
+ROWS: Final = (FLEET, ONE_DESTINATION, KEYS, ONE_POD)
 
 
 def dashboard() -> dict[str, Any]:
@@ -422,6 +533,7 @@ def dashboard() -> dict[str, Any]:
                 _variable("namespace", "Namespace", "label_values(sidecar_policy_info, namespace)"),
                 _variable("job", "Service", 'label_values(sidecar_policy_info{namespace=~"$namespace"}, job)'),
                 _variable("destination", "Destination", f"label_values(sidecar_budget_ratio{{{SCOPE}}}, destination)"),
+                _variable("route", "Route", f"label_values(sidecar_idempotency_requests_total{{{SCOPE}}}, route)"),
                 _variable("instance", "Pod", f"label_values(sidecar_policy_info{{{SCOPE}}}, instance)"),
             ]
         },

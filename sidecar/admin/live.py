@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from sidecar import __version__
+from sidecar.admin.key_summary import key_summary
 from sidecar.admin.state import AdminState
 from sidecar.admin.views import INDEX, view_of
 from sidecar.engine.destination import Destination
@@ -121,6 +122,7 @@ class Live:
             "connections": {"downstream": connections.downstream, "tunnels": connections.tunnels},
             "rejections": {reason: count for reason, count in state.rejections.items() if count},
             "bypassing": {name: count for name, count in connections.bypassing.items() if count},
+            "keys": key_summary(state),
             "undeclared": {method: count for method, count in state.undeclared.items() if count},
             "log_lines_dropped": dict(state.log_lines_dropped),
             "left_out": sorted(self._history.left_out),

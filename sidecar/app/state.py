@@ -20,7 +20,14 @@ from sidecar.telemetry import metrics_source
 from sidecar.telemetry.history import History
 from sidecar.telemetry.log import Log
 from sidecar.telemetry.loop_lag import LoopLag
-from sidecar.telemetry.metrics_source import Connections, ExceptionLife, PolicyIdentity, PolicyStanding, RouteCounts
+from sidecar.telemetry.metrics_source import (
+    Connections,
+    ExceptionLife,
+    KeyStoreHealth,
+    PolicyIdentity,
+    PolicyStanding,
+    RouteCounts,
+)
 from sidecar.telemetry.tracing import Tracing
 
 UNMANAGED: Final = (
@@ -198,10 +205,13 @@ class RunningState:
         return None if gate is None else gate.unknown_waiting
 
     @property
-    def key_store_failures(self) -> int | None:
-        """Times the store of keys was unavailable; None where there is no gate."""
+    def key_store(self) -> KeyStoreHealth | None:
+        """The store of keys; None where there is no gate."""
         gate = self._route_table.gate
-        return None if gate is None else gate.register.failures
+        if gate is None:
+            return None
+        register = gate.register
+        return KeyStoreHealth(register.failures, register.failing, register.seconds)
 
     @property
     def undeclared(self) -> Mapping[str, int]:

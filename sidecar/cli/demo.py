@@ -221,7 +221,7 @@ def _invite_to_charges(console: Console, places: ChargePlaces, folder: Path) -> 
     lines = [
         f"It goes on with {KEPT_RATE:.0f} orders/s on both sides until Ctrl-C:",
         f"  the table as a page    http://127.0.0.1:{places.board}/",
-        f"  the live page          http://127.0.0.1:{places.admin}/#keys",
+        f"  the live page          http://127.0.0.1:{places.admin}/#h-keys",
         f"  the same here          sidecar top --admin 127.0.0.1:{places.admin}",
         f"  the partner contract   http://127.0.0.1:{places.ingress}/.well-known/idempotency",
         f"  its sidecar file       {folder / 'sidecar.yaml'}",

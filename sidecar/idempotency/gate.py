@@ -66,6 +66,12 @@ class KeyOutcome(Enum):
     """The end of the run could not be written down: the key becomes unknown when its lease lapses."""
 
 
+RUN_ENDS: Final = frozenset((KeyOutcome.COMPLETED, KeyOutcome.RELEASED, KeyOutcome.UNKNOWN, KeyOutcome.UNSETTLED))
+"""Of the outcomes, those that say how a run ended; the others say what became of a request."""
+PASSED_UNGUARDED: Final = frozenset((KeyOutcome.WITHOUT_KEY, KeyOutcome.UNPROTECTED))
+"""Of the outcomes, those of requests that were run without the gate having a hand in it."""
+
+
 class ProbeOutcome(Enum):
     """An answer of the service about a key. Labels of metrics."""
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec import structs
 
+from sidecar.engine.histogram import Histogram
 from sidecar.idempotency.ledger import Applied, Complete, Doubt, Event, Release, Renew, apply
 from sidecar.idempotency.record import KeyRecord
 from sidecar.idempotency.store import Store, StoredKey, StoreUnavailable
@@ -44,6 +45,10 @@ class Register:
         """Of the store's clock before ours."""
         self.failures = 0
         """Times the store was unavailable, since the start."""
+        self.failing = False
+        """Whether it was when it was asked last."""
+        self.seconds = Histogram()
+        """Of all transitions, those among them that failed: the seconds that each took."""
 
     async def open(self) -> None:
         """Open the store. Raises UnfitStore and StoreUnavailable."""
@@ -57,13 +62,20 @@ class Register:
     async def apply(self, key: bytes, event: Event) -> Applied:
         """Make the transition that `event` is for this key. Raises StoreUnavailable; it may have been made then."""
         for lost in range(_LOST_ANSWERS + 1):
+            began = self._clock()
             try:
                 async with asyncio.timeout(self._timeout):
-                    return await self._apply(key, event)
+                    applied = await self._apply(key, event)
             except (StoreUnavailable, TimeoutError) as error:
                 self.failures += 1
+                self.failing = True
                 if lost == _LOST_ANSWERS or isinstance(error, TimeoutError):
                     raise StoreUnavailable(str(error) or "no answer in time") from error
+            else:
+                self.failing = False
+                return applied
+            finally:
+                self.seconds.observe(self._clock() - began)
         raise AssertionError
 
     async def read(self, key: bytes) -> KeyRecord | None:

@@ -68,6 +68,9 @@ class MetricsExporter:
         for metric, of_metric in zip(METRICS, texts, strict=True):
             if metric.process is not None:
                 of_metric.extend(_of_process(metric, metric.process(process)))
+            elif metric.process_histogram is not None:
+                histogram = metric.process_histogram(process)
+                of_metric.extend([] if histogram is None else _histogram_of_process(metric, histogram))
             pieces.append("".join(of_metric).encode())
             of_metric.clear()
             yield
@@ -128,3 +131,11 @@ def _of_process(metric: Metric, values: Values) -> Iterable[str]:
     for labels, value in values:
         named = ",".join(f'{label}="{escape(value)}"' for label, value in zip(metric.label_names, labels, strict=True))
         yield f"{metric.name}{{{named}}} {number(value)}\n" if named else f"{metric.name} {number(value)}\n"
+
+
+def _histogram_of_process(metric: Metric, histogram: Histogram) -> Iterable[str]:
+    cumulative = list(accumulate(histogram.counts))
+    for bound, count in zip(LE, cumulative, strict=True):
+        yield f'{metric.name}_bucket{{le="{bound}"}} {count}\n'
+    yield f"{metric.name}_count {cumulative[-1]}\n"
+    yield f"{metric.name}_sum {number(histogram.sum)}\n"

@@ -10,7 +10,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
@@ -24,11 +24,13 @@ from sidecar.engine.shadow import Difference
 from sidecar.engine.verdict import Refusal
 from sidecar.governance.loading.standing import PolicyOrigin, RolloutState
 from sidecar.idempotency.gate import KeyOutcome, ProbeOutcome
-from sidecar.telemetry.metrics_source import Connections, MetricsSource
+from sidecar.telemetry.metrics_source import Connections, KeyStoreHealth, MetricsSource
 from sidecar.wire.handshake import HANDSHAKE_FAILURES
 from sidecar.wire.interceptions import INTERCEPTIONS
 from sidecar.wire.malformed import REASONS
 from sidecar.wire.misdirected import MISDIRECTIONS
+
+T = TypeVar("T")
 
 MAX_SERIES: Final = 20_000
 """Of destinations: 100 of them have 16,500, and 121 fit. At the bound a scrape is 1.5 MB of text."""
@@ -86,9 +88,9 @@ class SidecarSample(Struct, frozen=True):
 
 
 class Metric(Struct, frozen=True):
-    """One metric, read from the process (`process`) or from each destination (`sample`, `histogram`): one of the three.
+    """One metric, read from the process (`process`, `process_histogram`) or from each destination (the others).
 
-    The last two have the label `destination` in front of `labels`.
+    It has one of the four. `sample` and `histogram` have the label `destination` in front of `labels`.
     """
 
     name: str
@@ -98,16 +100,28 @@ class Metric(Struct, frozen=True):
     process: Callable[[SidecarSample], Values] | None = None
     sample: Callable[[DestinationSample], Values] | None = None
     histogram: Callable[[Destination], Histogram] | None = None
+    process_histogram: Callable[[SidecarSample], Histogram | None] | None = None
+    """None where the process has no such thing."""
+
+    @property
+    def of_process(self) -> bool:
+        """Whether it is the process's, without the label `destination`."""
+        return self.process is not None or self.process_histogram is not None
 
     @property
     def label_names(self) -> tuple[str, ...]:
         """All its labels' names, in order."""
         names = tuple(label.name for label in self.labels)
-        return names if self.process is not None else ("destination", *names)
+        return names if self.of_process else ("destination", *names)
 
 
 def _known(value: float | None) -> Values:
     return [] if value is None else _one(value)
+
+
+def _of_store(process: SidecarSample, read: Callable[[KeyStoreHealth], T]) -> T | None:
+    store = process.source.key_store
+    return None if store is None else read(store)
 
 
 def _requests(sample: DestinationSample) -> Values:
@@ -434,7 +448,13 @@ METRICS: Final = (
         "sidecar_idempotency_store_failures_total",
         MetricType.COUNTER,
         "Times the store of idempotency keys was unavailable.",
-        process=lambda process: _known(process.source.key_store_failures),
+        process=lambda process: _known(_of_store(process, lambda store: store.failures)),
+    ),
+    Metric(
+        "sidecar_idempotency_store_seconds",
+        MetricType.HISTOGRAM,
+        "How long the store of idempotency keys took for a transition: a claim, a renewed lease, the end of a run.",
+        process_histogram=lambda process: _of_store(process, lambda store: store.seconds),
     ),
     Metric(
         "sidecar_ingress_undeclared_total",
@@ -694,7 +714,7 @@ def reference() -> str:
     ]
     for metric in METRICS:
         own = [f"{label.name}: {_listed(label.values)}" for label in metric.labels]
-        labels = own if metric.process is not None else ["destination", *own]
+        labels = own if metric.of_process else ["destination", *own]
         lines.append(f"| `{metric.name}` | {metric.kind.value} | {'; '.join(labels)} | {metric.help} |")
     bounds = ", ".join(f"{bound:g}" for bound in SECONDS)
     lines += ["", f"Histograms have the upper bounds {bounds} seconds and `+Inf`.", ""]

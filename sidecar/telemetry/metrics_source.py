@@ -6,6 +6,7 @@ from typing import Protocol
 from msgspec import Struct, field
 
 from sidecar.engine.destination import Destination
+from sidecar.engine.histogram import Histogram
 from sidecar.engine.shadow import Shadow
 
 
@@ -87,6 +88,15 @@ class RouteCounts(Struct, frozen=True):
     attempts: int
 
 
+class KeyStoreHealth(Struct, frozen=True):
+    """The store of idempotency keys. `failures` counts since the start; `failing`: it was, when it was asked last."""
+
+    failures: int
+    failing: bool
+    seconds: Histogram
+    """Of its transitions."""
+
+
 class MetricsSource(Protocol):
     """A process that can be looked at. The keys of `destinations` are policy names and become label values."""
 
@@ -139,8 +149,8 @@ class MetricsSource(Protocol):
         """Keys whose outcome waits to be found out; None where no route has a contract."""
 
     @property
-    def key_store_failures(self) -> int | None:
-        """Times the store of keys was unavailable; None where no route has a contract."""
+    def key_store(self) -> KeyStoreHealth | None:
+        """The store of keys; None where no route has a contract."""
 
     @property
     def undeclared(self) -> Mapping[str, int]:

@@ -133,6 +133,35 @@ class Rows(Struct, frozen=True):
         return [0.0] * len(self.times) if values is None else [value or 0.0 for value in values]
 
 
+class KeyStoreState(Struct, frozen=True):
+    """The store of idempotency keys; `failures` since the start, quantiles in seconds."""
+
+    failing: bool
+    failures: int
+    p50: float | None = None
+    p99: float | None = None
+
+
+class KeyRouteState(Struct, frozen=True):
+    """A route with a contract; counts since the start. `refused` is by reason."""
+
+    name: str
+    requests: int
+    new: int
+    replayed: int
+    running: int
+    refused: dict[str, int]
+    probes: dict[str, int] | None = None
+
+
+class KeysState(Struct, frozen=True):
+    """The ingress gate; `unknown` keys wait to be found out."""
+
+    unknown: int
+    store: KeyStoreState
+    routes: list[KeyRouteState]
+
+
 class LiveDocument(Struct, frozen=True):
     """Everything, at one instant `at` (seconds since 1970)."""
 
@@ -148,6 +177,8 @@ class LiveDocument(Struct, frozen=True):
     history: Rows
     observing: dict[str, str] = {}
     """A sentence for each destination whose policy is only observed, by its name."""
+    keys: KeysState | None = None
+    """None where no route of the service has a contract."""
     bypassing: dict[str, int] = {}
     """Open connections of the service that go straight to a destination, past the sidecar, by its name."""
 

@@ -4,7 +4,7 @@ Colour says nothing that a sign or a word does not say too; blue and orange diff
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +13,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sidecar.watch.document import DestinationState, ExchangeState, LiveDocument
+from sidecar.watch.document import DestinationState, ExchangeState, KeysState, LiveDocument
 from sidecar.watch.printable import printable
 
 BARS: Final = "▁▂▃▄▅▆▇█"
@@ -39,6 +39,10 @@ WORTH_TELLING_SECONDS: Final = 0.005
 """From here on a wait before the first attempt, for a slot or for the breaker's probe, is told."""
 LINES_ABOVE_EXCHANGES: Final = 10
 LEAST_EXCHANGES: Final = 3
+USUAL_EXCHANGES: Final = 8
+LINES_OF_KEYS: Final = 4
+"""Of the part about idempotency keys, besides its routes."""
+MOST_KEY_ROUTES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,16 @@ class Screen:
         destinations = sorted(document.destinations, key=lambda one: ORDER.index(one.level))
         verdict = list(self._verdict(document, link))
         above = LINES_ABOVE_EXCHANGES - len(verdict) + sum(map(self._lines, verdict))
+        keys: list[RenderableType] = []
+        if document.keys is not None:
+            keys = list(self._keys(document.keys))
+            lines = LINES_OF_KEYS + min(len(document.keys.routes), MOST_KEY_ROUTES)
+            needed = above + min(len(destinations), 3)
+            if height is not None and needed + lines + USUAL_EXCHANGES > height:
+                keys, lines = keys[:2], 2  # without the routes
+            if height is not None and needed + lines + LEAST_EXCHANGES > height:
+                keys, lines = [], 0
+            above += lines
         room = None if height is None else max(1, height - above - LEAST_EXCHANGES)
         shown = destinations if room is None else destinations[:room]
         left = None if height is None else height - above - len(shown) - 1
@@ -77,6 +91,7 @@ class Screen:
         ]
         if len(shown) < len(destinations):
             parts.append(Text(f" and {len(destinations) - len(shown)} more, none of them worse", style="dim"))
+        parts += keys
         exchanges = list(reversed(document.exchanges))[: 10 if left is None else max(0, left - 1)]
         if exchanges:
             parts += [Text(), self._exchanges(exchanges)]
@@ -169,8 +184,37 @@ class Screen:
             yield self._spark(document, one.name)
         if width < NARROW:
             return
-        refusals = sorted(lately.refusals.items(), key=lambda item: -item[1])
-        yield Text(", ".join(f"{printable(reason)} {count}" for reason, count in refusals))
+        yield Text(_counted(lately.refusals))
+
+    def _keys(self, keys: KeysState) -> Iterable[RenderableType]:
+        """The routes with a contract, the busiest first, below a line about all of them."""
+        width = self._console.width
+        store = keys.store
+        line = Text("  idempotency keys  ", style="dim", no_wrap=True, overflow="ellipsis")
+        line.append(f"{keys.unknown} unknown", style="bold orange1" if keys.unknown else "dim")
+        line.append(
+            f"  store {'failing' if store.failing else 'well'}", style="bold orange1" if store.failing else "dim"
+        )
+        line.append(f"  p99 {_seconds(store.p99)}  failures {store.failures}", style="dim")
+        yield Text()
+        yield line
+        table = _table()
+        table.add_column("  route", no_wrap=True, overflow="ellipsis", min_width=14, ratio=2)
+        for title, least in [("requests", 8), ("replayed", 8), ("running", 7)] if width >= SLIM else [("requests", 8)]:
+            table.add_column(title, justify="right", no_wrap=True, min_width=least)
+        table.add_column("refused", no_wrap=True, overflow="ellipsis", ratio=3)
+        if width >= NARROW:
+            table.add_column("service asked", no_wrap=True, overflow="ellipsis", ratio=2)
+        for one in sorted(keys.routes, key=lambda route: -route.requests)[:MOST_KEY_ROUTES]:
+            cells = [f"  {printable(one.name)}", f"{one.requests:,}"]
+            if width >= SLIM:
+                runs = one.new + one.replayed
+                cells += [f"{one.replayed / runs:.1%}" if runs else "-", str(one.running)]
+            cells.append(_counted(one.refused))
+            if width >= NARROW:
+                cells.append("no probe" if one.probes is None else _counted(one.probes))
+            table.add_row(*(Text(cell, style="bold" if not at else "") for at, cell in enumerate(cells)))
+        yield table
 
     def _spark(self, document: LiveDocument, name: str) -> Text:
         """Twenty bars of three seconds: blue, and orange where a retry was among them."""
@@ -230,6 +274,10 @@ class Screen:
 
 def _table() -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False, header_style="dim", expand=True)
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{printable(word)} {count}" for word, count in sorted(counts.items(), key=lambda item: -item[1]))
 
 
 def _result(one: ExchangeState) -> str:

@@ -121,7 +121,9 @@ def test_an_alert_leads_to_the_dashboard_with_what_it_is_about_chosen(alert: str
     assert address == f"https://grafana.example.com/d/{DASHBOARD['uid']}"
     assert all(variable == label for variable, label in asked.items())
     assert asked.keys() <= variables
-    assert {label for label in ("job", "destination") if f"$labels.{label}" in str(annotations)} <= asked.keys()
+    assert {
+        label for label in ("job", "destination", "route") if f"$labels.{label}" in str(annotations)
+    } <= asked.keys()
 
 
 @pytest.mark.parametrize("alert", ALERTS)

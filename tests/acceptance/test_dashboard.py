@@ -28,9 +28,17 @@ def test_the_shipped_file_is_the_one_that_the_table_makes() -> None:
     assert made.stdout == TEXT, "run: make docs"
 
 
-def test_there_is_a_row_for_the_fleet_one_for_a_destination_and_one_for_a_pod() -> None:
-    assert [row["title"].partition(":")[0] for row in ROWS] == ["Fleet", "Destination", "Pod"]
-    assert len(PANELS) <= 31
+def test_there_is_a_row_for_the_fleet_one_for_a_destination_one_for_keys_and_one_for_a_pod() -> None:
+    assert [row["title"].partition(":")[0] for row in ROWS] == ["Fleet", "Destination", "Idempotency keys", "Pod"]
+    assert len(PANELS) <= 40
+
+
+def test_every_metric_of_the_idempotency_gate_is_in_a_panel() -> None:
+    shown = set.union(*(series_in(target["expr"]) for panel in PANELS for target in panel["targets"]))
+
+    gate = {name for name in BY_NAME if name.startswith("sidecar_idempotency_")}
+    assert len(gate) >= 5
+    assert gate <= {re.sub(r"_bucket$", "", name) for name in shown}
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])

@@ -20,6 +20,7 @@ from sidecar.telemetry.history import History
 from sidecar.telemetry.record import AttemptRecord
 from tests.admin.scenery import EXCEPTION, SceneClock, ShownState, storm
 from tests.admin.shown import Look, Shown, chromium, shown
+from tests.telemetry.sources import key_store
 from tests.telemetry.test_history import RECORD
 
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -111,6 +112,36 @@ def test_a_card_says_what_metrics_says(in_storm: Shown, open_page: Open) -> None
     assert f"{metric('sidecar_amplification_ratio'):.2f}{TIMES}" in text
     assert f"retries left\n{metric('sidecar_budget_balance'):.1f}" in text
     assert f"in flight\n{metric('sidecar_in_flight'):.0f} of {metric('sidecar_concurrency_limit') // 1:.0f}" in text
+
+
+def test_the_gate_says_what_it_did_by_route_and_how_its_store_is(in_storm: Shown, open_page: Open) -> None:
+    look = open_page(in_storm)
+
+    keys = look.page.locator("section#keys")
+    assert re.split(r"[\t\n]+", keys.locator("tbody").inner_text()) == [
+        *("pay", "13", "8", "8", "2, 20 %", "in_flight 3", "applied 6")
+    ]
+    said = dict(zip(keys.locator("dt").all_inner_texts(), keys.locator("dd").all_inner_texts(), strict=True))
+    assert said["outcomes unknown"] == "3 to be found out"
+    assert said["store of keys"] == "does not answer"
+    assert said["store failures"] == "4"
+    assert keys.get_by_role("link", name="in_flight").get_attribute("href") == "/refusals/in_flight"
+    assert keys.get_by_role("link", name="outcomes unknown").is_visible()
+
+
+def test_the_figures_of_the_gate_move_with_it(open_page: Open) -> None:
+    state = plain("payments")
+    with shown(state) as stand:
+        look = open_page(stand)
+        pay = dict(state.key_outcomes["pay"])
+        stand.turn(lambda: setattr(state, "key_outcomes", {"pay": {**pay, "new": 18, "key_missing": 1}}))
+        look.wait("document.querySelector('#keys tbody').innerText.includes('key_missing')")
+        text = look.page.locator("section#keys tbody").inner_text()
+        stand.turn(lambda: setattr(state, "key_store", None))
+        look.wait("document.querySelector('#keys').hidden")
+
+    assert re.split(r"[\t\n]+", text)[:3] == ["pay", "24", "18"]
+    assert "key_missing 1" in text
 
 
 def test_nothing_is_refused_by_the_browser_nothing_complained_about_and_nobody_else_asked(
@@ -265,6 +296,7 @@ def test_an_answer_of_the_sidecars_own_is_told_from_the_destinations(open_page: 
 
 def test_while_all_is_well_no_runbook_is_offered_but_the_list_of_all(in_storm: Shown, open_page: Open) -> None:
     calm = plain("payments")
+    calm.keys_unknown, calm.key_store = 0, key_store(0)
     call(calm, "payments", 200, 30)
     calm.history.sample(calm.destinations)
     visible = "all => all.filter((one) => one.checkVisibility()).map((one) => one.innerText)"

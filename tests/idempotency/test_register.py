@@ -88,7 +88,7 @@ async def test_a_grant_whose_answer_was_lost_is_granted_all_the_same() -> None:
     applied = await register.apply(KEY, claim())
 
     assert applied.ruling is LedgerRuling.GRANTED
-    assert register.failures == 1
+    assert (register.failures, register.failing, register.seconds.count) == (1, False, 2)
 
 
 async def test_a_store_that_fails_twice_is_unavailable() -> None:
@@ -97,6 +97,10 @@ async def test_a_store_that_fails_twice_is_unavailable() -> None:
 
     with pytest.raises(StoreUnavailable, match="lost"):
         await register.apply(KEY, claim())
+
+    assert register.failing
+    await register.apply(KEY, claim())
+    assert not register.failing
 
 
 async def test_a_store_that_does_not_answer_is_unavailable_in_time() -> None:

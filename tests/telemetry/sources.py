@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sidecar.engine.destination import Destination
+from sidecar.engine.histogram import Histogram
 from sidecar.engine.outcome import Result
 from sidecar.engine.policy import DestinationPolicy
 from sidecar.engine.shadow import Shadow
@@ -12,6 +13,7 @@ from sidecar.telemetry.metrics_source import (
     CertificateRenewals,
     Connections,
     ExceptionLife,
+    KeyStoreHealth,
     PolicyIdentity,
     PolicyReloads,
     PolicyStanding,
@@ -21,6 +23,13 @@ from sidecar.telemetry.metrics_source import (
 
 def destination(name: str, policy: DestinationPolicy | None = None) -> Destination:
     return Destination(name, policy or DestinationPolicy(), lambda: 0.5, 0.0)
+
+
+def key_store(failures: int, *, failing: bool = False, took: tuple[float, ...] = (0.002, 0.003)) -> KeyStoreHealth:
+    seconds = Histogram()
+    for each in took:
+        seconds.observe(each)
+    return KeyStoreHealth(failures, failing, seconds)
 
 
 @dataclass
@@ -52,13 +61,13 @@ class SetMetricsSource:
         )
     )
     key_outcomes: Mapping[str, Mapping[str, int]] = field(
-        default_factory=lambda: {"pay": {**dict.fromkeys(KEY_OUTCOMES, 0), "new": 8, "replayed": 2}}
+        default_factory=lambda: {"pay": {**dict.fromkeys(KEY_OUTCOMES, 0), "new": 8, "replayed": 2, "in_flight": 3}}
     )
     key_probes: Mapping[str, Mapping[str, int]] = field(
         default_factory=lambda: {"pay": {**dict.fromkeys(PROBE_OUTCOMES, 0), "applied": 6}}
     )
     keys_unknown: int | None = 3
-    key_store_failures: int | None = 4
+    key_store: KeyStoreHealth | None = field(default_factory=lambda: key_store(4, failing=True))
     undeclared: Mapping[str, int] = field(default_factory=lambda: {"POST": 5})
     misdirected: Mapping[str, int] = field(default_factory=lambda: {"unlisted": 9})
     handshake_failures: Mapping[str, int] = field(default_factory=lambda: {"tls_client_certificate": 6})

@@ -29,7 +29,7 @@ from sidecar.telemetry.exporter import MetricsExporter
 from sidecar.telemetry.exposition import OPENMETRICS, TEXT
 from sidecar.telemetry.metrics import METRICS, MetricType, reference
 from sidecar.telemetry.metrics_source import Connections, PolicyReloads
-from tests.telemetry.sources import SetMetricsSource, destination
+from tests.telemetry.sources import SetMetricsSource, destination, key_store
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 
@@ -80,8 +80,9 @@ def test_a_metric_is_named_as_prometheus_asks(metric: object) -> None:
     assert not re.search(r"_(ms|milliseconds|minutes|kb|percent|count|sum|bucket)(_|$)", declared.name)
     assert declared.kind is not MetricType.HISTOGRAM or declared.name.endswith("_seconds")
     assert declared.help.endswith(".")
-    assert sum(reader is not None for reader in (declared.process, declared.sample, declared.histogram)) == 1
-    assert (declared.kind is MetricType.HISTOGRAM) == (declared.histogram is not None)
+    histograms = (declared.histogram, declared.process_histogram)
+    assert sum(reader is not None for reader in (declared.process, declared.sample, *histograms)) == 1
+    assert (declared.kind is MetricType.HISTOGRAM) == any(reader is not None for reader in histograms)
 
 
 def test_no_two_metrics_share_a_name() -> None:
@@ -394,3 +395,18 @@ def test_the_reference_page_is_what_the_table_says() -> None:
     written = DOCS.read_text(encoding="utf-8")
 
     assert written == reference(), "run: make docs"
+
+
+def test_the_store_of_keys_has_a_histogram_of_the_process() -> None:
+    samples = scrape(SetMetricsSource(key_store=key_store(0, took=(0.002, 0.2))))
+
+    assert samples["sidecar_idempotency_store_seconds_count"] == {frozenset(): 2.0}
+    assert sum(samples["sidecar_idempotency_store_seconds_sum"].values()) == pytest.approx(0.202)
+    below = {dict(labels)["le"]: count for labels, count in samples["sidecar_idempotency_store_seconds_bucket"].items()}
+    assert (below["0.001"], below["0.0025"], below["0.25"], below["+Inf"]) == (0, 1, 2, 2)
+
+
+def test_without_a_gate_there_is_no_series_of_its_store() -> None:
+    samples = scrape(SetMetricsSource(key_store=None, keys_unknown=None))
+
+    assert not [name for name in samples if name.startswith(("sidecar_idempotency_store", "sidecar_idempotency_keys"))]

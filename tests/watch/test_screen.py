@@ -95,6 +95,30 @@ def test_a_narrow_terminal_keeps_whom_it_speaks_of_and_whether_it_amplifies(widt
     ]
 
 
+def test_a_route_with_a_contract_has_a_line_with_its_replays_refusals_and_probes() -> None:
+    lines = drawn(in_storm())
+
+    (about,) = [line for line in lines if "idempotency keys" in line]
+    (pay,) = [line.split() for line in lines if line.startswith("  pay ")]
+    assert "3 unknown  store failing  p99 3.0ms  failures 4" in about
+    assert pay == ["pay", "13", "20.0%", "8", "in_flight", "3", "applied", "6"]
+
+
+def test_without_a_gate_nothing_is_said_of_keys() -> None:
+    assert not [line for line in drawn(structs.replace(in_storm(), keys=None)) if "idempotency" in line]
+
+
+def test_a_low_terminal_leaves_the_keys_out_before_it_leaves_out_destinations() -> None:
+    low, usual, high = (drawn(in_storm(), height=height) for height in (14, 24, 40))
+
+    assert not [line for line in low if "idempotency keys" in line]
+    assert [line for line in usual if "idempotency keys" in line]
+    assert not [line for line in usual if line.startswith("  pay ")]
+    assert [line for line in high if line.startswith("  pay ")]
+    for lines in (low, usual, high):
+        assert [line for line in lines if line.startswith(("▲ payments", "● search"))]
+
+
 def test_an_exchange_is_told_with_its_attempts_and_the_pauses_between() -> None:
     text = "\n".join(drawn(after_a_storm()))
 

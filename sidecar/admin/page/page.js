@@ -549,6 +549,71 @@ function drawCards() {
   });
 }
 
+// ---- idempotency keys
+
+const keysSeen = []; // [instant, requests in all], for the rate of the last ten seconds
+
+function drawKeys() {
+  const keys = now.keys;
+  $("keys").hidden = !keys;
+  if (!keys) return;
+  const { store: kept, routes, unknown } = keys;
+  const sum = (column) => routes.reduce((total, one) => total + one[column], 0);
+  const requests = sum("requests");
+  if (!keysSeen.length || now.at > keysSeen.at(-1)[0]) keysSeen.push([now.at, requests]);
+  if (requests < keysSeen[0][1]) keysSeen.splice(0, keysSeen.length - 1); // it was started again
+  while (keysSeen.length > 2 && keysSeen[1][0] < now.at - 10) keysSeen.shift();
+  const [since, before] = keysSeen[0];
+  $("keys").dataset.troubled = String(unknown > 0 || kept.failing);
+  say($("keys-unknown"), unknown ? `${count(unknown)} to be found out` : "none");
+  $("keys-unknown").className = unknown ? "bad" : "";
+  say($("keys-rate"), now.at - since >= 1 ? `${rate((requests - before) / (now.at - since))}/s` : "–");
+  const runs = sum("new") + sum("replayed");
+  say($("keys-hits"), runs ? `${count(sum("replayed"))}, ${percent(sum("replayed") / runs)}` : "none");
+  say($("keys-store"), kept.failing ? "does not answer" : "well");
+  $("keys-store").className = kept.failing ? "bad" : "";
+  say($("keys-latency"), kept.p50 == null ? "–" : `${seconds(kept.p50)} / ${seconds(kept.p99)}`);
+  say($("keys-failures"), kept.failures ? count(kept.failures) : "none");
+  drawKeyRoutes(routes);
+}
+
+// Rows stay while the routes are the same, and cells while their words are: a link is not taken from under the pointer.
+function drawKeyRoutes(routes) {
+  const place = $("keys-routes");
+  const names = JSON.stringify(routes.map((one) => one.name));
+  if (place.dataset.names !== names) {
+    place.dataset.names = names;
+    const rows = routes.map((one) => {
+      const th = make("th", "", one.name);
+      th.scope = "row";
+      return make("tr", "", th, ...["value", "", "", "", "words", "words"].map((className) => make("td", className)));
+    });
+    place.replaceChildren(table("Routes with a contract", ["Route", "Requests", "Run", "Running now", "Given again", "Refused", "Service asked"], rows));
+  }
+  const rows = place.querySelectorAll("tbody tr");
+  routes.forEach((one, at) => {
+    const [all, run, running, replayed, refused, asked] = rows[at].querySelectorAll("td");
+    const runs = one.new + one.replayed;
+    say(all, count(one.requests));
+    say(run, count(one.new));
+    say(running, count(one.running));
+    say(replayed, runs ? `${count(one.replayed)}, ${percent(one.replayed / runs)}` : "–");
+    drawWords(refused, { ...one.refused, ...one.passed }, "none", (word) => (word in one.refused ? refusalLink(word) : word));
+    drawWords(asked, one.probes ?? {}, one.probes ? "not yet" : "has no probe", (word) => word);
+  });
+}
+
+function drawWords(cell, counts, none, named) {
+  const words = Object.keys(counts);
+  const key = words.join();
+  if (cell.dataset.key !== key) {
+    cell.dataset.key = key;
+    cell.replaceChildren(...words.map((word) => make("span", "reason", named(word), " ", make("b"))));
+    if (!words.length) cell.append(make("span", "note", none));
+  }
+  words.forEach((word, at) => say(cell.children[at].lastChild, count(counts[word])));
+}
+
 // ---- exchanges
 
 function drawExchanges() {
@@ -735,6 +800,7 @@ function draw() {
   drawVerdict();
   drawAnswers();
   drawCards();
+  drawKeys();
   drawExchanges();
   drawCountdowns();
   loadPolicy();

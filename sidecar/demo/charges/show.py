@@ -63,7 +63,7 @@ class ChargesShow:
         document = write_gate(folder, admin=admin, egress=egress, port=ingress, service=gated)
         await self._stage.sidecar(document, admin)
         live_page = f"http://127.0.0.1:{admin}/"
-        self._board = ChargesBoard(lambda: (self._account(), self._over), f"{live_page}#keys")
+        self._board = ChargesBoard(lambda: (self._account(), self._over), f"{live_page}#h-keys")
         self.places = ChargePlaces(admin, ingress, gated, naive, await self._board.start())
         for line in (
             f"The table as a page: http://127.0.0.1:{self.places.board}/",

@@ -8,7 +8,7 @@ from sidecar.demo.charges.board import ChargesBoard, board_page
 from sidecar.demo.reading import fetch
 from tests.demo.charges.test_account import account
 
-LIVE = "http://127.0.0.1:16000/#keys"
+LIVE = "http://127.0.0.1:16000/#h-keys"
 
 
 class Cells(HTMLParser):
