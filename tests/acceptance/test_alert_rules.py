@@ -38,7 +38,7 @@ def exported(series: str) -> bool:
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [str(tool("promtool")), *arguments]
-    return subprocess.run(argv, cwd=RULES.parent, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(argv, cwd=RULES.parent, capture_output=True, text=True, timeout=240, check=False)
 
 
 def test_the_rules_are_well_formed() -> None:
