@@ -8,39 +8,30 @@ Not a task but a few callbacks in the order in which things happen (1.4 µs inst
 client's side is a ResponseWriter, the endpoint's side a Stream: neither says which protocol it speaks.
 """
 
-import math
 from typing import Final
 
 from sidecar.engine.outcome import AttemptKind, Fault, Result, result_of
-from sidecar.engine.retry import UPLOAD_SLOT_SECONDS, Admission, RetryState
-from sidecar.engine.verdict import DELIVER, Await, Deliver, Refusal, Retry, Verdict
+from sidecar.engine.retry import UPLOAD_SLOT_SECONDS, Admission
+from sidecar.engine.verdict import DELIVER, Await, Deliver, Refusal, Retry
 from sidecar.proxy.attempt_trail import AttemptTrail
-from sidecar.proxy.call_routes import CallRoute
-from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.exchange_phase import ExchangePhase
-from sidecar.proxy.held_answer import HeldAnswer
-from sidecar.proxy.observer import ExchangeObserver, ExchangeSummary
-from sidecar.proxy.pool import PendingConnection, UnfitConnection
-from sidecar.proxy.problem import FAULT_DETAIL, REFUSAL_DETAIL, REFUSAL_LINES, Problem
+from sidecar.proxy.paired_exchange import PairedExchange
+from sidecar.proxy.pool import UnfitConnection
+from sidecar.proxy.problem import Problem
 from sidecar.proxy.read_gate import ReadGate
 from sidecar.proxy.replay import ReplayBuffer
 from sidecar.proxy.replies import ATTEMPTS_LINES
-from sidecar.proxy.response_writer import ResponseWriter
-from sidecar.proxy.route import Route
-from sidecar.proxy.stream import ConnectionOwner, Loss, Stream
+from sidecar.proxy.stream import Loss, Stream
 from sidecar.proxy.tls import HandshakeFailed
-from sidecar.telemetry.record import ExchangeRecord
+from sidecar.proxy.waiters import wake_waiters
 from sidecar.wire.handshake import HandshakeFailure
-from sidecar.wire.head import RequestHead, ResponseHead
+from sidecar.wire.head import ResponseHead
 from sidecar.wire.malformed import Malformed
 from sidecar.wire.misdirected import Misdirected
 from sidecar.wire.retry_after import parse_retry_after
-from sidecar.wire.traceparent import parse_traceparent
 
-_ID_FIELD: Final = b"x-request-id: "
 _GO: Final = Admission.GO
 _WAIT: Final = Admission.WAIT
-_FIRST: Final = AttemptKind.FIRST
 _RETRY: Final = AttemptKind.RETRY
 _RECONNECT: Final = AttemptKind.RECONNECT
 _SUCCESS: Final = Result.SUCCESS
@@ -53,107 +44,13 @@ _RELAYING: Final = ExchangePhase.RELAYING
 _OVER: Final = ExchangePhase.OVER
 
 
-class _Elder:
-    """A late attempt that goes on beside its retry."""
+class Exchange(PairedExchange):
+    """One request of one client. Implements `ResponseReceiver`, `ConnectionWaiter` and `waiters.WaitingHost`.
 
-    __slots__ = ("address", "backoff", "began", "kind", "number", "stream")
+    The layers below have its state and its answer: see `recorded_exchange`.
+    """
 
-    def __init__(self, stream: Stream, address: ConnectionOwner, kind: AttemptKind, backoff: float) -> None:
-        self.stream = stream
-        self.address = address
-        self.kind = kind
-        self.backoff = backoff
-        self.number = 0
-        self.began = 0.0
-
-
-class Exchange:
-    """One request of one client. Implements `stream.ResponseReceiver` and `stream.ConnectionWaiter`."""
-
-    __slots__ = (
-        "_added",
-        "_address",
-        "_backoff",
-        "_body",
-        "_body_moment",
-        "_call",
-        "_connecting",
-        "_context",
-        "_elder",
-        "_fault",
-        "_head",
-        "_held",
-        "_kind",
-        "_observer",
-        "_overdue",
-        "_refusal",
-        "_route",
-        "_status",
-        "_stream",
-        "_trail",
-        "_trailers",
-        "_tried",
-        "_unjudged",
-        "_writer",
-        "engine",
-        "phase",
-    )
-
-    engine: RetryState
-    """The engine's side of it, which decides. It knows nothing of this one but where `host` leads while it waits."""
-    phase: ExchangePhase
-    _call: CallRoute | None
-    """The route of the destination that the request is on; None for most."""
-    _stream: Stream | None
-    _address: ConnectionOwner | None
-    _tried: tuple[ConnectionOwner, ...]
-    _connecting: PendingConnection | None
-    _body: ReplayBuffer | None
-    _trailers: bytes | None
-    _held: HeldAnswer | None
-    _elder: _Elder | None
-    _fault: Fault | HandshakeFailure | None
-    _refusal: Refusal | None
-    _trail: AttemptTrail | None
-    _observer: ExchangeObserver | None
-
-    def __init__(
-        self,
-        context: ProxyContext,
-        writer: ResponseWriter,
-        route: Route,
-        head: RequestHead,
-        now: float,
-        observer: ExchangeObserver | None = None,
-    ) -> None:
-        engine = self.engine = RetryState(route.destination, now, math.inf)
-        if route.calls.routes and (call := route.calls.find(head.method, head.target)) is not None:
-            self._call = call
-            policy = engine.policy = call.policy
-            engine.lateness = call.lateness
-            engine.deadline = now + policy.timeout
-        else:
-            self._call = None
-            policy = engine.policy
-        if head.method not in policy.retry.wire_methods:  # most are idempotent: 80 ns less than to ask
-            engine.repeatable_until = now + policy.repeatable_for(head.method, keyed=head.keyed)
-        self._context = context
-        context.busy += 1
-        self._writer = writer
-        self._route = route
-        self._head = head
-        self._observer = observer
-        self.phase = _WAITING
-        self._kind = _FIRST
-        self._stream = self._address = self._connecting = self._body = None
-        self._held = self._elder = self._fault = self._refusal = self._trail = None
-        self._tried = ()
-        self._trailers = b""
-        """Of the request; None while its body is still to come."""
-        self._backoff = 0.0
-        self._status = 0
-        self._overdue = self._unjudged = False
-        self._added = context.via if head.request_id else next(context.request_lines)
+    __slots__ = ()
 
     # The request's side, called by the client's connection
 
@@ -180,7 +77,8 @@ class Exchange:
             return
         self._admitted(admission, now)
         if self.phase is _WAITING:
-            self._wake(now)  # a recovery makes room as time goes by, without an answer that would tell
+            # A recovery makes room as time goes by, without an answer that would tell
+            wake_waiters(self.engine.destination, now)
 
     def on_request_body(self, data: bytes) -> None:
         """More of the request's body."""
@@ -235,7 +133,7 @@ class Exchange:
             problem = Problem(error.status, error.reason, error.detail, self._route.name, self._request_id(), limit)
             self._writer.refuse(problem, b"", now)
         if self.engine.destination.limiter.waiting:
-            self._wake(now)
+            wake_waiters(self.engine.destination, now)
 
     def on_client_gone(self) -> None:
         """The client has left: nothing may go on for it."""
@@ -245,24 +143,16 @@ class Exchange:
         self._leave(now)
         self._end(now, Result.ABANDONED)
         if self.engine.destination.limiter.waiting:
-            self._wake(now)
-
-    def on_client_full(self) -> None:
-        """The client reads more slowly than the response comes."""
-        if self._stream is not None:
-            self._stream.read_gate.hold(ReadGate.PEER)
-
-    def on_client_drained(self) -> None:
-        """The client has caught up."""
-        if self._stream is not None:
-            self._stream.read_gate.release(ReadGate.PEER)
-        if self.phase is _RELAYING:
-            self._writer.timer.arm(self._context.clock() + self.engine.policy.idle_timeout)
+            wake_waiters(self.engine.destination, now)
 
     def on_turn(self, now: float) -> None:
         """The engine has found a slot for this waiting original."""
         if self.phase is _WAITING:
             self._admitted(self._told(self.engine.admit(now), now), now)
+
+    def wait_until(self, instant: float) -> None:
+        """A slot may be free for this waiting original at `instant`, without an answer that would tell."""
+        self._writer.timer.arm(instant)
 
     def on_timer(self, now: float) -> None:
         """The step that was awaited in this phase has not come in time."""
@@ -275,7 +165,8 @@ class Exchange:
             admission = self.engine.wake(now)
             self._admitted(self._told(admission, now), now)
             if self.engine.destination.limiter.waiting:
-                self._wake(now)  # it may have been woken for an orphaned slot, which is the next one's
+                # It may have been woken for an orphaned slot, which is the next one's
+                wake_waiters(self.engine.destination, now)
         elif phase is _RELAYING:
             if self._writer.taking():
                 self._writer.timer.arm(now + self.engine.policy.idle_timeout)
@@ -306,14 +197,6 @@ class Exchange:
         else:
             reason = error.failure if isinstance(error, HandshakeFailed) else Fault.CONNECT_FAILURE
             self._not_connected(reason, now)
-
-    def on_interim(self, stream: Stream, head: ResponseHead) -> None:
-        """A 1xx response: passed on to clients that can understand it (RFC 9110 §15.2), and of no other consequence.
-
-        A 100 to a repeated body is an answer to us alone: the client has sent all of it long ago.
-        """
-        if stream is self._stream and (head.status != 100 or self._trailers is None or self.engine.attempts == 1):
-            self._writer.interim(head)
 
     def on_response(self, stream: Stream, head: ResponseHead, body: bytes, complete: bool) -> None:  # noqa: FBT001
         """A response head, and the body so far."""
@@ -367,33 +250,7 @@ class Exchange:
                 self._hold(head, body, complete=complete, now=now)
                 self._back_off(verdict, now)
         if engine.destination.limiter.waiting:
-            self._wake(now)
-
-    def on_body(self, stream: Stream, data: bytes) -> None:
-        """More of the response's body."""
-        del stream
-        if self._held is not None:
-            self._keep(self._held, data)
-            return
-        self._writer.body(data)
-        self._writer.timer.arm(self._context.clock() + self.engine.policy.idle_timeout)
-
-    def on_end(self, stream: Stream, data: bytes, trailers: bytes, verdict: int | None = None) -> None:
-        """The response is complete."""
-        now = self._context.clock()
-        if self._unjudged:
-            self._judge_late(verdict or self._status, now)
-        self._stream = None
-        stream.release(now)
-        held = self._held
-        if held is not None:
-            held.end(trailers)
-            if data:
-                self._keep(held, data)
-            return
-        status = self._status
-        self._end(now, _SUCCESS if status < 400 else result_of(status))
-        self._writer.end(data, trailers, now)
+            wake_waiters(engine.destination, now)
 
     def on_malformed(self, stream: Stream, error: Malformed) -> None:
         """The endpoint spoke nonsense."""
@@ -549,7 +406,7 @@ class Exchange:
                 self._fault = Fault.TIMEOUT
                 self._back_off(verdict, now)
                 if engine.destination.limiter.waiting:
-                    self._wake(now)
+                    wake_waiters(engine.destination, now)
             else:
                 # Its answer may still come, and what it has cost the dependency is not wasted.
                 assert isinstance(verdict, Deliver)
@@ -561,132 +418,6 @@ class Exchange:
             return
         self._deadline_passed(now)
 
-    def _go_on_beside(self, now: float) -> None:
-        """A retry was granted for an attempt that is late: it is awaited beside it, if it has left at all."""
-        elder = self.engine.elder
-        stream = self._stream
-        assert elder is not None
-        if stream is None:
-            self._attempt_over(now, "timeout")
-            self.engine.give_up_elder(now)
-            self._drop_attempt()
-            return
-        assert self._address is not None
-        kept = self._elder = _Elder(stream, self._address, self._kind, self._backoff)
-        kept.number = elder.number
-        kept.began = elder.began
-        self._stream = None
-
-    def _response_of_two(
-        self, elder: _Elder, stream: Stream, head: ResponseHead, body: bytes, *, complete: bool, now: float
-    ) -> None:
-        """A response while two attempts are awaited: a good one wins, a bad one leaves the other awaited."""
-        engine = self.engine
-        status = head.verdict or head.status  # the head of a stream whose verdict is still to come has won
-        wait = None
-        if head.retry_after and status in engine.policy.retry.statuses:
-            wait = parse_retry_after(head.retry_after, head.date, self._context.wall())
-        if stream is elder.stream:
-            self._elder_over(now, str(status))
-            flying, number, began = self.phase is not _BACKING_OFF, engine.attempt_number, engine.attempt_began
-            verdict = engine.on_elder_status(now, status, wait)
-            if self._observer is not None:
-                self._observer.on_elder_status(now, status, wait, verdict)
-            good = status not in engine.destination.failing
-            if good and flying:
-                self._attempt_over(now, "superseded", number, began)
-            if isinstance(verdict, Await):
-                self._discard(stream, complete=complete, now=now)
-            else:
-                self._drop_attempt()
-                self._stream, self._address, self._kind = stream, elder.address, elder.kind
-                self._judge_address(status, now)
-                self._follow(verdict, head, body, complete=complete, now=now)
-        else:
-            self._attempt_over(now, str(status))
-            verdict = engine.on_status(now, status, wait)
-            if self._observer is not None:
-                self._observer.on_status(now, status, wait, verdict)
-            self._judge_address(status, now)
-            if isinstance(verdict, Await):
-                self._discard(stream, complete=complete, now=now)
-                self._await_elder(now)
-            else:
-                self._elder_over(now, "superseded")
-                elder.stream.cancel()
-                self._follow(verdict, head, body, complete=complete, now=now)
-        if engine.destination.limiter.waiting:
-            self._wake(now)
-
-    def _follow(self, verdict: Verdict, head: ResponseHead, body: bytes, *, complete: bool, now: float) -> None:
-        """Deliver the response of the current attempt, or hold it and try again."""
-        if isinstance(verdict, Retry):
-            self._hold(head, body, complete=complete, now=now)
-            self._back_off(verdict, now)
-        else:
-            assert isinstance(verdict, Deliver)
-            self._refused(verdict.refusal, now)
-            self._deliver(head, body, complete, now)
-
-    def _elder_failed(self, elder: _Elder, fault: Fault, *, sent: bool) -> None:
-        """The elder will not be answered: its retry goes on; one that has not left yet is judged anew."""
-        now = self._context.clock()
-        engine = self.engine
-        self._elder_over(now, fault.value)
-        verdict = engine.on_elder_fault(now, fault, sent=sent)
-        if self._observer is not None:
-            self._observer.on_elder_fault(now, fault, verdict, sent=sent)
-        elder.address.record_failure(engine.destination, now)
-        if isinstance(verdict, Retry):
-            self._fault = fault
-            self._back_off(verdict, now)
-        elif isinstance(verdict, Deliver):
-            self._refused(verdict.refusal, now)
-            self._deliver_fault(fault, now)
-        if engine.destination.limiter.waiting:
-            self._wake(now)
-
-    def _await_elder(self, now: float) -> None:
-        """The retry has come to nothing: the elder is the current attempt again, and has until the deadline."""
-        elder, self._elder = self._elder, None
-        assert elder is not None
-        del now
-        self._stream, self._address = elder.stream, elder.address
-        self._kind, self._backoff = elder.kind, elder.backoff
-        self.phase = _SENT
-        self._overdue = True
-        self._writer.timer.arm(self.engine.deadline)
-
-    def _discard(self, stream: Stream, *, complete: bool, now: float) -> None:
-        """An answer that is not delivered."""
-        if stream is self._stream:
-            self._stream = None
-        if complete:
-            stream.release(now)
-        else:
-            stream.cancel()
-
-    def _deadline_passed(self, now: float) -> None:
-        """Nothing of what is awaited has come: all of it is over."""
-        sent = self.phase is _SENT or self._elder is not None
-        if self._elder is not None:
-            stream = self._elder.stream
-            self._elder_over(now, Fault.TIMEOUT.value)
-            stream.cancel()
-        self._drop_attempt()
-        engine = self.engine
-        engine.replayable = self._body is None or self._body.replayable
-        self._attempt_over(now, Fault.TIMEOUT.value)
-        verdict = engine.on_deadline(now, sent=sent)
-        if self._observer is not None:
-            self._observer.on_deadline(now, verdict, sent=sent)
-        assert isinstance(verdict, Deliver)
-        if verdict.refusal is not None:
-            self._refused(verdict.refusal, now)
-        self._deliver_fault(Fault.TIMEOUT, now)
-        if engine.destination.limiter.waiting:
-            self._wake(now)
-
     def _upload_late(self, now: float) -> None:
         """Neither more of the request's body has come for long, nor an answer."""
         engine = self.engine
@@ -694,7 +425,7 @@ class Exchange:
             engine.on_upload_slow(now)
             self._arm_attempt()
             if engine.destination.limiter.waiting:
-                self._wake(now)
+                wake_waiters(engine.destination, now)
         elif now < max(self._body_moment, engine.attempt_began) + engine.policy.idle_timeout:
             self._arm_attempt()
         elif self._stream is not None and self._writer.read_gate.held & ReadGate.PEER:
@@ -736,38 +467,11 @@ class Exchange:
                 self._refused(verdict.refusal, now)
             self._deliver_fault(reason, now)
         if engine.destination.limiter.waiting:
-            self._wake(now)
-
-    def _judge_late(self, status: int, now: float) -> None:
-        """The verdict on a response that has been passed on already: it counts, and changes nothing."""
-        self._unjudged = False
-        verdict = self.engine.on_status(now, status, None)
-        if self._observer is not None:
-            self._observer.on_status(now, status, None, verdict)
-        self._attempt_over(now, str(status))
-        self._judge_address(status, now)
-        if isinstance(verdict, Deliver):
-            self._refused(verdict.refusal, now)
+            wake_waiters(engine.destination, now)
 
     def _elsewhere(self) -> bool:
         """Whether there is an address that has not been tried."""
         return any(one is not self._address and one not in self._tried for one in self._route.pool.addresses)
-
-    def _judge_fault(self, now: float, fault: Fault, *, sent: bool, permanent: bool = False) -> Verdict:
-        verdict = self.engine.on_fault(now, fault, sent=sent, permanent=permanent)
-        if self._observer is not None:
-            self._observer.on_fault(now, fault, verdict, sent=sent)
-        return verdict
-
-    def _judge_address(self, status: int, now: float) -> None:
-        """Whether the endpoint that answered is to be left alone, or is well again."""
-        address = self._address
-        assert address is not None
-        destination = self.engine.destination
-        if status in self.engine.policy.breaker.statuses:
-            address.record_failure(destination, now)
-        elif status not in destination.failing:
-            address.record_success(now)
 
     def _broken(self, fault: Fault) -> None:
         """The response has broken off after its head had come."""
@@ -783,40 +487,6 @@ class Exchange:
             self._fault = fault
         elif self.phase is _SENT:
             self._failed(fault, now, sent=True)
-
-    def _cut(self, fault: Fault, now: float) -> None:
-        """A committed response broke off: it is told of, and counted as the retry that can not be made any more."""
-        self._attempt_over(now, fault.value)
-        if self._unjudged:
-            self._unjudged = False
-            verdict = self._judge_fault(now, fault, sent=True)
-            if isinstance(verdict, Deliver):
-                self._refused(verdict.refusal, now)
-        else:
-            self.engine.destination.tally.refusals[Refusal.COMMITTED] += 1
-            self._refused(Refusal.COMMITTED, now)
-
-    def _hold(self, head: ResponseHead, body: bytes, *, complete: bool, now: float) -> None:
-        stream = self._stream
-        self._fault = None
-        if stream is not None:
-            if complete:
-                stream.release(now)
-                stream = self._stream = None
-            else:
-                stream.read_gate.hold(ReadGate.HELD)  # kept is what has come, not what may still come
-        self._held = HeldAnswer(head, body, stream)
-
-    def _keep(self, held: HeldAnswer, data: bytes) -> None:
-        if not held.keep(data):
-            self._held = None
-            self._fault = Fault.RESET
-            self._stream = None
-
-    def _back_off(self, verdict: Retry, now: float) -> None:
-        self.phase = _BACKING_OFF
-        self._backoff = verdict.delay
-        self._writer.timer.arm(now + verdict.delay)
 
     def _depart(self, now: float) -> None:
         """The back-off is over: the retry leaves, or the answer that was kept is delivered after all."""
@@ -837,7 +507,7 @@ class Exchange:
         if self._elder is not None:
             self._await_elder(now)
             if self.engine.destination.limiter.waiting:
-                self._wake(now)
+                wake_waiters(self.engine.destination, now)
             return
         if held is not None:
             self._deliver(held.head, held.body, held.complete, now, held.trailers)
@@ -845,97 +515,6 @@ class Exchange:
                 held.stream.read_gate.release(ReadGate.HELD)
         else:
             self._deliver_fault(self._fault or Fault.RESET, now)
-
-    def _drop_attempt(self) -> None:
-        """End whatever is under way towards the endpoint."""
-        if self._connecting is not None:
-            self._connecting.cancel()
-            self._connecting = None
-        if self._stream is not None:
-            self._stream.cancel()
-            self._stream = None
-
-    def _leave(self, now: float) -> None:
-        if self.phase is not _RELAYING and self.engine.attempts:
-            if self._elder is not None:
-                stream = self._elder.stream
-                self._elder_over(now, "abandoned")
-                stream.cancel()
-                if self.phase is not _BACKING_OFF:
-                    self._attempt_over(now, "abandoned")
-            else:
-                self._attempt_over(now, "abandoned")
-        self._drop_attempt()
-        self._held = None
-        self.engine.abandon(now)
-        self.engine.host = None
-        if self._observer is not None:
-            self._observer.on_abandon(now)
-
-    def _wake(self, now: float) -> None:
-        """Give the slots that became free to the originals whose turn it is."""
-        destination = self.engine.destination
-        while (waiter := destination.next_waiter(now)) is not None:
-            _host_of(waiter).on_turn(now)
-        if (oldest := destination.next_to_rearm()) is not None:
-            _host_of(oldest)._writer.timer.arm(oldest.wake_at)  # noqa: SLF001 - one of its own kind
-
-    # Answers
-
-    def _refused(self, refusal: Refusal | None, now: float) -> None:
-        self._refusal = refusal
-        if refusal is not None and self._observer is not None:
-            self._observer.on_refusal(now, refusal)
-
-    def _deliver(
-        self,
-        head: ResponseHead,
-        body: bytes,
-        complete: bool,  # noqa: FBT001 - a call by keyword costs 60 ns more
-        now: float,
-        trailers: bytes = b"",
-    ) -> None:
-        engine = self.engine
-        engine.committed = True
-        status = self._status = head.status
-        added = ATTEMPTS_LINES[engine.attempts]
-        if self._refusal is not None:
-            added += REFUSAL_LINES[self._refusal]
-        stream = self._stream
-        if status == 101:
-            assert stream is not None
-            self._stream = None
-            self._end(now, _SUCCESS)
-            self._writer.switch(head, added, stream, body)
-            return
-        if complete:
-            if stream is not None:
-                self._stream = None
-                stream.release(now)
-            self._end(now, _SUCCESS if status < 400 else result_of(status))
-        else:
-            self.phase = _RELAYING
-            self._writer.timer.arm(now + engine.policy.idle_timeout)
-        self._writer.respond(head, added, body, complete, now, trailers)
-
-    def _deliver_fault(self, fault: Fault | HandshakeFailure, now: float) -> None:
-        status, limit = 502, ""
-        if fault is Fault.TIMEOUT:
-            status, limit = 504, f"timeout {self.engine.policy.timeout:g}s"
-        self._answer(status, fault.value, FAULT_DETAIL[fault], now, _FAULT, limit=limit)
-
-    def _refuse(self, refusal: Refusal, now: float) -> None:
-        """The original may not be sent at all."""
-        self._refused(refusal, now)
-        added = b""
-        destination = self.engine.destination
-        if refusal is Refusal.BREAKER_OPEN:
-            wait = destination.breaker.retry_after(now)
-            added = b"Retry-After: %d\r\n" % max(1, math.ceil(wait))
-            limit = f"breaker.hold {self.engine.policy.breaker.hold:g}s"
-        else:
-            limit = f"in flight {int(destination.limiter.limit)}"
-        self._answer(503, refusal.value, REFUSAL_DETAIL[refusal], now, Result.REFUSED, added, limit=limit)
 
     def _answer_unsent(self, error: Misdirected, now: float) -> None:
         """The attempt can not be made, which says nothing about the destination."""
@@ -947,123 +526,4 @@ class Exchange:
             added = b"Retry-After: 1\r\n" if error.status == 503 else b""
             self._answer(error.status, error.reason, error.detail, now, Result.REFUSED, added)
         if self.engine.destination.limiter.waiting:
-            self._wake(now)
-
-    def _answer(
-        self, status: int, reason: str, detail: str, now: float, result: Result, added: bytes = b"", *, limit: str = ""
-    ) -> None:
-        """An answer of our own, which says so."""
-        self._drop_attempt()
-        self._status = status
-        if self.engine.attempts:
-            added += ATTEMPTS_LINES[self.engine.attempts]
-        if self._refusal is not None:
-            added += REFUSAL_LINES[self._refusal]
-        self._end(now, result)
-        problem = Problem(status, reason, detail, self._route.name, self._request_id(), limit)
-        self._writer.refuse(problem, added, now)
-
-    # Records
-
-    def _end(self, now: float, result: Result) -> None:
-        self.phase = _OVER
-        self._writer.timer.at = math.inf
-        self._context.busy -= 1
-        self.engine.finish(now, result)
-        if (call := self._call) is not None:
-            call.requests[result] += 1
-            call.attempts += self.engine.attempts
-        if self._trail is not None or self._refusal is not None or self._overdue or self._context.sample:
-            self._record(now, result)
-        observer = self._observer
-        if observer is not None:
-            self._observer = None
-            observer.on_end(now, ExchangeSummary(self._status, result, self._refusal, self._request_id()))
-
-    def _attempt_over(self, now: float, outcome: str, number: int = 0, began: float = -1.0) -> None:
-        """The current attempt came to something other than a good answer, or was not the only one.
-
-        `number` and `began` where it is the current one no longer.
-        """
-        number = number or self.engine.attempt_number
-        if self._observer is not None:
-            self._observer.on_outcome(now, number, outcome, self._address)
-        self._note(now, outcome, number, began)
-
-    def _elder_over(self, now: float, outcome: str) -> None:
-        """The elder is awaited no longer."""
-        elder, self._elder = self._elder, None
-        assert elder is not None
-        if self._observer is not None:
-            self._observer.on_outcome(now, elder.number, outcome, elder.address)
-        self._append(now, outcome, elder.number, elder.kind, elder.address, elder.backoff, elder.began, late=True)
-
-    def _note(self, now: float, outcome: str, number: int, began: float = -1.0) -> None:
-        """Remember the current attempt for the record."""
-        if began < 0.0:
-            began = self.engine.attempt_began
-        self._append(now, outcome, number, self._kind, self._address, self._backoff, began, late=self._overdue)
-
-    def _append(
-        self,
-        now: float,
-        outcome: str,
-        number: int,
-        kind: AttemptKind,
-        address: ConnectionOwner | None,
-        backoff: float,
-        began: float,
-        *,
-        late: bool,
-    ) -> None:
-        if self._trail is None:
-            self._trail = AttemptTrail(self.engine.began)
-        self._trail.add(number, kind, address, outcome, began=began, ended=now, backoff=backoff, late=late)
-
-    def _record(self, now: float, result: Result) -> None:
-        context = self._context
-        engine = self.engine
-        destination = engine.destination
-        trail = self._trail
-        if not (trail or self._refusal is not None or self._overdue or self._sampled()):
-            return
-        head = self._head
-        context.recorder.record(
-            ExchangeRecord(
-                destination=self._route.name,
-                method=head.method.decode("ascii"),
-                target=head.target.partition(b"?")[0].decode("ascii", "replace"),
-                status=self._status,
-                result=result.label,
-                seconds=now - engine.began,
-                attempts=() if trail is None else trail.attempts,
-                refusal=None if self._refusal is None else self._refusal.value,
-                budget_balance=destination.budget.balance(now),
-                breaker=destination.breaker.state(now).value,
-                route=None if self._call is None else self._call.name,
-                policy_version=context.policy_version,
-                request_id=self._request_id(),
-                trace_id=_trace_id(head.trace),
-            )
-        )
-
-    def _request_id(self) -> str:
-        """The request's id: the caller's, or the one that was added for it."""
-        return (self._head.request_id or self._added.rpartition(_ID_FIELD)[2][:-2]).decode("latin-1")
-
-    def _sampled(self) -> bool:
-        """A stable share of the successes, by their number."""
-        sample = self._context.sample
-        return sample > 0 and (self.engine.destination.tally.requests[_SUCCESS] * sample) % 1.0 < sample
-
-
-def _host_of(waiter: object) -> Exchange:
-    assert isinstance(waiter, RetryState)
-    host = waiter.host
-    assert isinstance(host, Exchange)
-    return host
-
-
-def _trace_id(traceparent: bytes) -> str | None:
-    context = parse_traceparent(traceparent)
-    return None if context is None else f"{context.trace_id:032x}"
+            wake_waiters(self.engine.destination, now)

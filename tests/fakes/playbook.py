@@ -19,12 +19,15 @@ from sidecar.net import Endpoint
 from sidecar.proxy.codecs import Codecs
 from sidecar.proxy.context import ProxyContext
 from sidecar.proxy.exchange import Exchange
+from sidecar.proxy.exchange_phase import ExchangePhase
 from sidecar.proxy.observer import ExchangeObserver
 from sidecar.proxy.pool import EndpointPool, Pool, ResolvedAddress
 from sidecar.proxy.problem import Problem
 from sidecar.proxy.read_gate import ReadGate
 from sidecar.proxy.route import Route
 from sidecar.proxy.stream import Stream, UpstreamConnection
+from sidecar.proxy.upstream import Upstream
+from sidecar.wire.framing import CHUNKED
 from sidecar.wire.head import RequestHead, ResponseHead
 from tests.fakes.house import GENEROUS, Notes
 
@@ -179,6 +182,7 @@ class Client:
     added: bytes = b""
     trailers: bytes = b""
     takes: bool = False
+    problems: list[Problem] = field(default_factory=list)
     exchange: Exchange | None = None
 
     def __post_init__(self) -> None:
@@ -209,6 +213,7 @@ class Client:
 
     def refuse(self, problem: Problem, added: bytes, now: float) -> None:
         self.added += added
+        self.problems.append(problem)
         self.log.append(f"refuse {problem.status} {problem.reason}")
 
     def reset(self) -> None:
@@ -290,12 +295,32 @@ class Stage:
         """Those that clients wait for an answer on."""
         return [c.exchange._stream for c in self.clients if c.exchange is not None and c.exchange._stream is not None]
 
+    @property
+    def http1(self) -> Upstream:
+        """The HTTP/1 connection on which a client waits for an answer."""
+        (stream,) = self.streams
+        assert isinstance(stream, Upstream)
+        return stream
+
+    def sent_by(self, client: Client) -> bool:
+        """Whether an attempt of this client is on its way."""
+        return client.exchange is not None and client.exchange.phase is ExchangePhase.SENT
+
+    def upload(self) -> Client:
+        """A PUT whose body is still to come."""
+        return self._begin(RequestHead(b"PUT", b"/", 1), None, upload=True)
+
     def ask(self, method: bytes = b"GET", path: bytes = b"/", observer: ExchangeObserver | None = None) -> Client:
         """A whole request without a body."""
+        return self._begin(RequestHead(method, path, 1), observer)
+
+    def _begin(self, head: RequestHead, observer: ExchangeObserver | None, *, upload: bool = False) -> Client:
         client = Client(self.context)
-        head = RequestHead(method, path, 1)
         head.fields = b"Host: payments\r\n"
         client.exchange = Exchange(self.context, client, self.route, head, self.loop.now, observer)
         self.clients.append(client)
+        if upload:
+            head.framing = CHUNKED
+            client.exchange.expect_body(self.loop.now)
         client.exchange.begin(self.loop.now)
         return client
