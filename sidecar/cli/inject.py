@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from sidecar.cli.ending import give_up
-from sidecar.governance.documents.finding import Finding, InvalidDocument
+from sidecar.governance.documents.finding import Finding, InvalidDocument, RuleId
 from sidecar.inject.manifest import Rewritten, inject_manifest, uninject_manifest
 from sidecar.inject.settings import DEFAULTS, InjectionSettings, read_settings, schema
 
@@ -54,7 +54,11 @@ def inject(
             content = _content(file)
             results[file] = uninject_manifest(content, _title(file)) if taken_out else _injected(content, file, chosen)
         except OSError as error:
-            findings.append(Finding(_title(file), None, "", f"can not be read: {error.strerror or error}"))
+            findings.append(
+                Finding(
+                    _title(file), None, "", f"can not be read: {error.strerror or error}", rule_id=RuleId.UNREADABLE
+                )
+            )
         except InvalidDocument as error:
             findings.extend(error.findings)
     if findings:

@@ -128,7 +128,9 @@ def _document(text: str, file: str, change: _Change, findings: list[Finding], re
         except NoSuchPath:
             pod = None
         if not isinstance(pod, dict):
-            findings.append(Finding(file, line_of(text, place.at), dotted(place.at), "must be a mapping"))
+            findings.append(
+                Finding(file, line_of(text, place.at), dotted(place.at), "must be a mapping", rule_id=RuleId.TYPE)
+            )
             continue
         try:
             changed, outcome = change(text, place, findings, result)

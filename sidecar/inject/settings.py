@@ -189,4 +189,6 @@ def _check(settings: InjectionSettings, decoder: Decoder) -> None:
         decoder.lacking(("authority_required",), "goes with authority only", RuleId.COMBINATION)
     for name, limit in (("drain", 3600), ("pre_stop", 300)):
         if getattr(settings, name) > limit:
-            decoder.broken((name,), f"must be at most {Duration(limit)}", decoder.tree.at((name,)))
+            decoder.broken(
+                (name,), f"must be at most {Duration(limit)}", decoder.tree.at((name,)), rule_id=RuleId.BOUNDS
+            )

@@ -361,7 +361,9 @@ class _Reader:
                 self._decoder.lacking((*here, "calls", callee), "is no service of this file", RuleId.UNKNOWN)
         for asked in ("rate", "callers"):
             if getattr(entry, asked) is not UNSET and not entry.calls:
-                self._decoder.lacking((*here, asked), "is of no use to a service that calls none")
+                self._decoder.lacking(
+                    (*here, asked), "is of no use to a service that calls none", rule_id=RuleId.COMBINATION
+                )
         if entry.rate is not UNSET and entry.callers is not UNSET:
             self._decoder.lacking(
                 (*here, "callers"), "do not go with a rate: they ask as often as they are answered", RuleId.COMBINATION
@@ -371,16 +373,22 @@ class _Reader:
             and entry.callers is UNSET
             and not any(name in other.calls for other in self._document.services.values())
         ):
-            self._decoder.lacking(here, "is not called: give it a rate, or a caller")
+            self._decoder.lacking(here, "is not called: give it a rate, or a caller", rule_id=RuleId.REQUIRED)
         if entry.capacity is not UNSET and entry.utilisation is not UNSET:
             self._decoder.lacking(
-                (*here, "utilisation"), "does not go with capacity: the rates give the one or the other"
+                (*here, "utilisation"),
+                "does not go with capacity: the rates give the one or the other",
+                rule_id=RuleId.COMBINATION,
             )
         if entry.service_time <= 0:
-            self._decoder.broken((*here, "service_time"), "must be over 0s", str(entry.service_time))
+            self._decoder.broken(
+                (*here, "service_time"), "must be over 0s", str(entry.service_time), rule_id=RuleId.BOUNDS
+            )
         if entry.cache is not UNSET and entry.capacity is UNSET and entry.utilisation is UNSET:
             self._decoder.lacking(
-                (*here, "cache"), "needs a capacity or a utilisation: without work there is none to spare"
+                (*here, "cache"),
+                "needs a capacity or a utilisation: without work there is none to spare",
+                rule_id=RuleId.COMBINATION,
             )
 
     def _order(self) -> list[str] | None:
@@ -427,33 +435,51 @@ class _Reader:
         here: Place = ("trouble", number)
         service = self._document.services.get(entry.service)
         if service is None:
-            self._decoder.broken((*here, "service"), "is no service of this file", entry.service)
+            self._decoder.broken(
+                (*here, "service"), "is no service of this file", entry.service, rule_id=RuleId.UNKNOWN
+            )
             return []
         has_work = service.capacity is not UNSET or service.utilisation is not UNSET
         if entry.kind in {"hang", "brownout", "cold", "slow"} and not has_work:
-            self._decoder.broken((*here, "kind"), f"needs a capacity or a utilisation of {entry.service}", entry.kind)
+            self._decoder.broken(
+                (*here, "kind"),
+                f"needs a capacity or a utilisation of {entry.service}",
+                entry.kind,
+                rule_id=RuleId.COMBINATION,
+            )
         if entry.endpoint is not UNSET and entry.endpoint >= service.endpoints:
             rule = f"must be under {service.endpoints}: that many endpoints {entry.service} has, counted from 0"
             self._decoder.broken((*here, "endpoint"), rule, str(entry.endpoint))
         if entry.endpoint is not UNSET and entry.kind == "restart":
             self._decoder.lacking(
-                (*here, "endpoint"), "does not go with restart, which is of pods: dead is of endpoints"
+                (*here, "endpoint"),
+                "does not go with restart, which is of pods: dead is of endpoints",
+                rule_id=RuleId.COMBINATION,
             )
         if entry.kind == "forget" and service.cache is UNSET:
-            self._decoder.broken((*here, "kind"), f"needs a cache of {entry.service}", entry.kind)
+            self._decoder.broken(
+                (*here, "kind"), f"needs a cache of {entry.service}", entry.kind, rule_id=RuleId.COMBINATION
+            )
         if entry.kind == "restart" and not service.calls:
             self._decoder.broken(
-                (*here, "kind"), f"needs a service with calls, and {entry.service} has none", entry.kind
+                (*here, "kind"),
+                f"needs a service with calls, and {entry.service} has none",
+                entry.kind,
+                rule_id=RuleId.COMBINATION,
             )
         self._check_change(here, entry, service)
         if entry.kind == "restart" and service.callers is not UNSET:
             self._decoder.lacking(
-                (*here, "kind"), "does not go with callers, who would wait for ever for a lost answer"
+                (*here, "kind"),
+                "does not go with callers, who would wait for ever for a lost answer",
+                rule_id=RuleId.COMBINATION,
             )
         if entry.lasts <= 0:
-            self._decoder.broken((*here, "lasts"), "must be over 0s", str(entry.lasts))
+            self._decoder.broken((*here, "lasts"), "must be over 0s", str(entry.lasts), rule_id=RuleId.BOUNDS)
         if entry.times > 1 and (entry.every is UNSET or entry.every < entry.lasts):
-            self._decoder.lacking((*here, "times"), "needs an every that is at least as long as it lasts")
+            self._decoder.lacking(
+                (*here, "times"), "needs an every that is at least as long as it lasts", rule_id=RuleId.COMBINATION
+            )
             return []
         every = 0.0 if entry.every is UNSET else float(entry.every)
         lasts = 0.0 if entry.kind == "forget" else float(entry.lasts)
@@ -480,15 +506,20 @@ class _Reader:
         """Check the fields that only slow and burst take."""
         needs = {"slow": "service_time", "burst": "requests"}.get(entry.kind)
         if needs is not None and getattr(entry, needs) is UNSET:
-            self._decoder.lacking((*here, "kind"), f"needs {needs}")
+            self._decoder.lacking((*here, "kind"), f"needs {needs}", rule_id=RuleId.COMBINATION)
         for name, kind in (("service_time", "slow"), ("becomes", "slow"), ("requests", "burst")):
             if getattr(entry, name) is not UNSET and entry.kind != kind:
-                self._decoder.lacking((*here, name), f"is of {kind} only")
+                self._decoder.lacking((*here, name), f"is of {kind} only", rule_id=RuleId.COMBINATION)
         if entry.kind == "slow" and entry.service_time is not UNSET and entry.service_time <= 0:
-            self._decoder.broken((*here, "service_time"), "must be over 0s", str(entry.service_time))
+            self._decoder.broken(
+                (*here, "service_time"), "must be over 0s", str(entry.service_time), rule_id=RuleId.BOUNDS
+            )
         if entry.kind == "burst" and not service.calls:
             self._decoder.broken(
-                (*here, "kind"), f"needs a service with calls, and {entry.service} has none", entry.kind
+                (*here, "kind"),
+                f"needs a service with calls, and {entry.service} has none",
+                entry.kind,
+                rule_id=RuleId.COMBINATION,
             )
 
 

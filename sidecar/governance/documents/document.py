@@ -391,7 +391,7 @@ def _check_routes(routes: list[RouteSettings], here: Path, decoder: Decoder) -> 
     for index, entry in enumerate(written if isinstance(written, list) else []):
         name = entry.get("name") if isinstance(entry, dict) else None
         if isinstance(name, str) and name in seen:
-            decoder.broken((*here, index, "name"), "must not be another route's name", name)
+            decoder.broken((*here, index, "name"), "must not be another route's name", name, rule_id=RuleId.DUPLICATE)
         seen.add(name if isinstance(name, str) else None)
 
 
@@ -427,5 +427,7 @@ def _check_policy_settings(settings: PolicySettings, decoder: Decoder, tree: Tre
     named: dict[PublicKey, str] = {}
     for name, key in settings.keys.items():
         if key in named:
-            decoder.broken((*here, "keys", name), f"must not be the same key as {named[key]}", key)
+            decoder.broken(
+                (*here, "keys", name), f"must not be the same key as {named[key]}", key, rule_id=RuleId.DUPLICATE
+            )
         named.setdefault(key, name)

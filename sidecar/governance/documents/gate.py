@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from sidecar.governance.documents.decoder import Decoder
 from sidecar.governance.documents.document import Text
-from sidecar.governance.documents.finding import Finding
+from sidecar.governance.documents.finding import Finding, RuleId
 from sidecar.governance.documents.ingress_routes import FieldName
 from sidecar.governance.documents.mapping import Document
 from sidecar.governance.documents.units import Duration
@@ -125,7 +125,7 @@ def read_gate(tree: Tree, findings: list[Finding]) -> GateDocument | None:
     seen: set[str] = set()
     for index, rule in enumerate(document.rules):
         if rule.id in seen:
-            decoder.broken(("rules", index, "id"), "must not be another rule's id", rule.id)
+            decoder.broken(("rules", index, "id"), "must not be another rule's id", rule.id, rule_id=RuleId.DUPLICATE)
         seen.add(rule.id)
     for index, status in enumerate(document.key.statuses):
         if not 400 <= status <= 499:

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from sidecar.governance.documents.finding import Finding, shown
+from sidecar.governance.documents.finding import Finding, RuleId, shown
 from sidecar.governance.documents.yaml import Path, Tree
 
 INGRESS_LISTEN: Final = "0.0.0.0:16006"
@@ -139,7 +139,7 @@ def _upstreams(given: Given, _beside_a_file: bool, findings: list[Finding]) -> I
         if equals:
             named.setdefault(name, []).append(url)
         else:
-            findings.append(Finding(given.by, None, "", "must be name=url", shown(word)))
+            findings.append(Finding(given.by, None, "", "must be name=url", shown(word), rule_id=RuleId.FORM))
     for name, urls in named.items():
         yield ("destinations", name, "endpoints"), urls
 

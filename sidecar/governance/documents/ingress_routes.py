@@ -156,12 +156,12 @@ def check_routes(entries: list[IngressRouteEntry], here: Path, decoder: Decoder)
     for index, entry in enumerate(entries):
         at = (*here, index)
         if entry.name in names:
-            decoder.broken((*at, "name"), "must not be that of another route", entry.name)
+            decoder.broken((*at, "name"), "must not be that of another route", entry.name, rule_id=RuleId.DUPLICATE)
         names.setdefault(entry.name, index)
         key = entry.key
         named = [word for word in ("header", "pointer") if (*at, "key", word) in decoder.tree.lines]
         if key is not UNSET and len(named) != 1:
-            decoder.lacking((*at, "key"), "must name header or pointer, one of them")
+            decoder.lacking((*at, "key"), "must name header or pointer, one of them", rule_id=RuleId.COMBINATION)
         if not entry.contracted:
             for word in ("retention", "after_retention", "wait", "redact", "scope", "released_by", "probe"):
                 if getattr(entry, word) is not UNSET:
@@ -179,16 +179,20 @@ def _check_probe(probe: RouteProbeSettings, here: Path, decoder: Decoder) -> Non
         decoder.lacking(here, "must have statuses of applied or not_applied: no answer would say anything")
     both = sorted(set(probe.applied) & set(probe.not_applied))
     if both:
-        decoder.broken((*here, "not_applied"), "must have no status that is in applied as well", both[0])
+        decoder.broken(
+            (*here, "not_applied"), "must have no status that is in applied as well", both[0], rule_id=RuleId.DUPLICATE
+        )
     if probe.after > 86400:
-        decoder.broken((*here, "after"), "must be at most 24h", str(probe.after))
+        decoder.broken((*here, "after"), "must be at most 24h", str(probe.after), rule_id=RuleId.BOUNDS)
 
 
 def check_key_settings(settings: IngressKeySettings, here: Path, decoder: Decoder) -> None:
     """Add what is wrong with `ingress.idempotency`, which stands at `here`."""
     kinds = [word for word in KINDS if (*here, "store", word) in decoder.tree.lines]
     if len(kinds) != 1:
-        decoder.lacking((*here, "store"), "must name sqlite, redis, postgres or memory, one of them")
+        decoder.lacking(
+            (*here, "store"), "must name sqlite, redis, postgres or memory, one of them", rule_id=RuleId.COMBINATION
+        )
     elif kinds[0] in ("sqlite", "memory") and settings.replicas > 1:
         rule = "must be redis or postgres where replicas is over 1: each pod would have a store of its own"
         decoder.lacking((*here, "store", kinds[0]), rule)

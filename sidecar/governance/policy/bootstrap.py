@@ -216,7 +216,7 @@ def from_flags(
     if admin is not None:
         flags.append(Given("--admin", "admin", (admin,)))
     if not upstreams:
-        findings.append(Finding("--upstream", None, "", "must be given at least once"))
+        findings.append(Finding("--upstream", None, "", "must be given at least once", rule_id=RuleId.REQUIRED))
     return _without_file(flags, findings)
 
 

@@ -66,7 +66,7 @@ def _bound(guardrail: Guardrail, spec: SettingSpec, path: Path, decoder: Decoder
         guardrail.fixed is not UNSET,
     ]
     if sum(forms) != 1:
-        decoder.lacking(path, "must be {min, max}, {only: [...]} or {fixed: true}")
+        decoder.lacking(path, "must be {min, max}, {only: [...]} or {fixed: true}", rule_id=RuleId.FORM)
         return None
     if guardrail.fixed is not UNSET:
         if guardrail.fixed is False:
@@ -84,7 +84,7 @@ def _bound(guardrail: Guardrail, spec: SettingSpec, path: Path, decoder: Decoder
 
 def _range(guardrail: Guardrail, spec: SettingSpec, path: Path, decoder: Decoder, place: str) -> Bound | None:
     if not spec.ordered:
-        decoder.lacking(path, "must be {only: [...]} or {fixed: true}: the setting has no order")
+        decoder.lacking(path, "must be {only: [...]} or {fixed: true}: the setting has no order", rule_id=RuleId.FORM)
         return None
     low = UNSET if guardrail.min is UNSET else decoder.value(guardrail.min, spec.type, (*path, "min"))
     high = UNSET if guardrail.max is UNSET else decoder.value(guardrail.max, spec.type, (*path, "max"))

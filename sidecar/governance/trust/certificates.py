@@ -154,7 +154,9 @@ def read_certificates(files: CertificateFiles) -> Certificates:
             elif error.reason in _TOO_WEAK:
                 findings.append(files.cert.finding(f"must be strong enough for TLS: {_said(error)}"))
             else:
-                findings.append(files.key.finding("must be a private key in PEM, BEGIN PRIVATE KEY and so on"))
+                findings.append(
+                    files.key.finding("must be a private key in PEM, BEGIN PRIVATE KEY and so on", rule_id=RuleId.FORM)
+                )
     if findings:
         raise InvalidDocument(findings)
     return certificates
@@ -178,7 +180,7 @@ def _read(file: CertificateFile, findings: list[Finding]) -> bytes | None:
         findings.append(file.finding(f"can not be read: {error.strerror or error}", RuleId.UNREADABLE))
         return None
     if len(content) > SIZE_CEILING_BYTES:
-        findings.append(file.finding(f"must not be larger than {SIZE_CEILING_BYTES >> 20}MiB"))
+        findings.append(file.finding(f"must not be larger than {SIZE_CEILING_BYTES >> 20}MiB", rule_id=RuleId.BOUNDS))
         return None
     return content
 
