@@ -106,8 +106,11 @@ class Wheel:
         self._alarm = None
         now = self._clock()
         order = self._order
+        slot = -1
         try:
-            while order and order[0] * TICK <= now:
+            # A callback that arms for an instant which is past waits for the next turn. Else one that always does so,
+            # as it waits for something that is due at this very instant, would never let the loop go on.
+            while order and order[0] * TICK <= now and order[0] > slot:
                 slot = heapq.heappop(order)
                 place = slot * TICK
                 for timer in self._slots.pop(slot):

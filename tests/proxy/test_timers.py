@@ -169,3 +169,30 @@ def test_no_place_is_before_its_instant_however_the_quotient_is_rounded(ticks: i
     place = wheel.place(wheel.timer(lambda now: None), at)
 
     assert at <= place <= at + TICK * 1.001
+
+
+def test_a_timer_that_is_armed_again_for_the_same_instant_lets_the_loop_go_on_in_between() -> None:
+    time = Time()
+    fired: list[float] = []
+    beside: list[float] = []
+
+    def again(now: float) -> None:
+        fired.append(now)
+        if len(fired) < 1000:
+            timer.arm(now)
+
+    wheel = wheel_in(time)
+    timer = wheel.timer(again)
+    timer.arm(101.0)
+    wheel.timer(beside.append).arm(101.0 + 3 * TICK)
+    (alarm,) = time.alarms
+
+    time.alarms.clear()
+    time.now = 102.0
+    alarm.callback()
+    during = (len(fired), len(beside))
+    time.pass_to(102.0)
+
+    assert during[0] <= 2
+    assert len(fired) == 1000
+    assert len(beside) == 1
