@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from types import NoneType
 from typing import Any, Final, TypeGuard
 
@@ -31,7 +32,7 @@ from sidecar.inject.patch import (
 )
 from sidecar.inject.settings import InjectionSettings
 from sidecar.inject.workload import FIRST_OWN_PORT, INJECTED, OPT_IN, PodProblem, Workload, annotation, workload_of
-from sidecar.net import Endpoint
+from sidecar.net import Address, Endpoint
 
 CONTAINER: Final = "retry-sidecar"
 INTERCEPT: Final = "retry-sidecar-intercept"
@@ -171,12 +172,15 @@ class _Injector:
         self._check_interception(workload)
         if found.problems:
             return found
-        upstreams = self._rewrite_env(workload)
+        upstreams = self._rewrite_env(workload, native=native)
         if workload.http_proxy:
-            self._proxy(workload)
+            self._proxy(workload, native=native)
         ports = self._own_ports(workload, upstreams)
+        for name in workload.own_ports.keys() - ports.keys():
+            self._problem(annotation("listen"), "names a destination that neither upstreams nor env name", name)
+        shared = [address.port for address in _shared_listeners(workload)]
         transparent = (TRANSPARENT_PORT,) if workload.transparent else ()
-        ours = (ADMIN_PORT, EGRESS_PORT, METRICS_PORT, *transparent, *ports.values(), *self._ingress_ports(workload))
+        ours = (ADMIN_PORT, *shared, METRICS_PORT, *transparent, *ports.values(), *self._ingress_ports(workload))
         self._check_ports(set(ours))
         if found.problems:
             return found
@@ -283,34 +287,32 @@ class _Injector:
 
     # The application's variables
 
-    def _rewrite_env(self, workload: Workload) -> dict[str, list[str]]:
+    def _rewrite_env(self, workload: Workload, *, native: bool) -> dict[str, list[str]]:
         """Lead variables of the application to the sidecar; the upstreams by name, those of the variables included."""
         upstreams: dict[str, list[str]] = {}
         for name, url in workload.upstreams:
             upstreams.setdefault(name, []).append(url)
         given = set(upstreams)
-        found: dict[str, list[tuple[str, str, str]]] = {}
+        found: dict[str, list[tuple[Path, str, str]]] = {}
         for variable, destination in workload.env.items():
-            found[variable] = places = list(self._urls(variable))
-            for container, origin, _ in places:
+            found[variable] = places = list(self._urls(variable, native=native))
+            for path, origin, _ in places:
                 known = upstreams.setdefault(destination, [])
                 if destination not in given and known not in ([], [origin]):
-                    path = ("spec", "containers", container, "env", variable, "value")
                     self._problem(path, f"leads elsewhere than other variables of {destination}, to {known[0]}", origin)
                 elif destination not in given:
                     upstreams[destination] = [origin]
         ports = self._own_ports(workload, upstreams)
         for variable, destination in workload.env.items():
-            for container, _, rest in found[variable]:
-                path = ("spec", "containers", container, "env", variable, "value")
+            for path, _, rest in found[variable]:
                 self._replace(path, f"http://127.0.0.1:{ports[destination]}{rest}")
         return upstreams
 
-    def _urls(self, variable: str) -> Iterator[tuple[str, str, str]]:
-        """Each container that has the variable, and its URL: the origin, and what follows it."""
+    def _urls(self, variable: str, *, native: bool) -> Iterator[tuple[Path, str, str]]:
+        """Each place that has the variable's value, and its URL: the origin, and what follows it."""
         seen = False
-        for item in self._pod["spec"]["containers"]:
-            path = ("spec", "containers", item["name"], "env", variable)
+        for key, item in self._served_containers(native=native):
+            path = ("spec", key, item["name"], "env", variable)
             for entry in item.get("env") or ():
                 if entry.get("name") != variable:
                     continue
@@ -324,24 +326,25 @@ class _Injector:
                 try:
                     if match is None:
                         raise ValueError("must be a URL like http://host:port/path, without user or fragment")
-                    yield item["name"], str(Endpoint.parse(match[1])), match[2] or ""
+                    yield (*path, "value"), str(Endpoint.parse(match[1])), match[2] or ""
                 except ValueError as error:
                     self._problem((*path, "value"), f"{error}, to be rewritten", value)
                 break
         if not seen:
             self._problem(annotation("env"), "names a variable that no container has", variable)
 
-    def _proxy(self, workload: Workload) -> None:
+    def _proxy(self, workload: Workload, *, native: bool) -> None:
+        port = next((each.port for each in _shared_listeners(workload) if ":" not in each.host), EGRESS_PORT)
         no_proxy = ",".join(filter(None, (_NO_PROXY, workload.no_proxy)))
-        for item in self._pod["spec"]["containers"]:
+        for key, item in self._served_containers(native=native):
             there = {entry.get("name") for entry in item.get("env") or ()}
-            env = ("spec", "containers", item["name"], "env")
+            env = ("spec", key, item["name"], "env")
             for name in _PROXY_NAMES:
                 if name in there:
                     rule = "is there already, and sidecar.io/http-proxy would take its place: remove one of them"
                     self._problem((*env, name), rule, name)
                 else:
-                    self._add_env(env, name, f"http://127.0.0.1:{EGRESS_PORT}")
+                    self._add_env(env, name, f"http://127.0.0.1:{port}")
             for name in _NO_PROXY_NAMES:
                 if name not in there:
                     self._add_env(env, name, no_proxy)
@@ -349,9 +352,11 @@ class _Injector:
     # The container
 
     def _own_ports(self, workload: Workload, upstreams: Mapping[str, Sequence[str]]) -> dict[str, int]:
-        """A port of its own for each destination. Those of `env` are in the order of the annotations as well."""
+        """A port of its own for each destination: the one it is given, else one in the order of the annotations."""
         names = dict.fromkeys((*upstreams, *workload.env.values()))
-        return {name: FIRST_OWN_PORT + index for index, name in enumerate(names)}
+        taken = {*workload.own_ports.values(), *(address.port for address in workload.listen)}
+        free = (port for port in count(FIRST_OWN_PORT) if port not in taken)
+        return {name: workload.own_ports.get(name) or next(free) for name in names}
 
     def _ingress_ports(self, workload: Workload) -> tuple[int, ...]:
         return (INGRESS_PORT,) if "SIDECAR_INGRESS_APP" in workload.variables else ()
@@ -392,7 +397,9 @@ class _Injector:
             urls = [f"{name}={url}" for name, several in upstreams.items() for url in several]
             own = [f"{name}=127.0.0.1:{ports[name]}" for name in upstreams]
             variables["SIDECAR_UPSTREAMS"] = " ".join(urls)
-            variables["SIDECAR_LISTEN"] = " ".join((f"127.0.0.1:{EGRESS_PORT}", f"[::1]:{EGRESS_PORT}", *own))
+            variables["SIDECAR_LISTEN"] = " ".join((*_shared_listeners(workload), *own))
+        elif workload.listen:
+            variables["SIDECAR_LISTEN"] = " ".join(workload.listen)
         if workload.transparent:
             variables["SIDECAR_TRANSPARENT_LISTEN"] = f"127.0.0.1:{TRANSPARENT_PORT} [::1]:{TRANSPARENT_PORT}"
         if settings.policy is not UNSET and settings.policy.config_map is not UNSET:
@@ -543,8 +550,17 @@ class _Injector:
             for item in self._pod["spec"].get(key) or ():
                 yield key, item
 
+    def _served_containers(self, *, native: bool) -> Iterator[tuple[str, dict[str, Plain]]]:
+        """Those that find the sidecar there: a native one is ready before other init containers start."""
+        return ((key, item) for key, item in self._all_containers() if native or key == "containers")
+
     def _problem(self, path: Path, rule: str, value: object = None) -> None:
         self._found.problems.append(PodProblem(path, rule, None if value is None else shown(value)))
+
+
+def _shared_listeners(workload: Workload) -> list[Address]:
+    """Where requests to any destination come in."""
+    return workload.listen or [Address("127.0.0.1", EGRESS_PORT), Address("::1", EGRESS_PORT)]
 
 
 def _undone(pod: Plain, record: _Record) -> list[Operation]:

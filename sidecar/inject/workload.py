@@ -11,7 +11,7 @@ from sidecar.governance.documents.finding import near, shown
 from sidecar.governance.documents.units import Duration
 from sidecar.inject.patch import Path
 from sidecar.inject.settings import Quantity
-from sidecar.net import Endpoint, PolicyUrl
+from sidecar.net import Address, Endpoint, PolicyUrl
 
 PREFIX: Final = "sidecar.io/"
 INJECTED: Final = f"{PREFIX}injected"
@@ -40,7 +40,18 @@ _RESOURCES: Final = {
     "cpu-limit": ("limits", "cpu"),
     "memory-limit": ("limits", "memory"),
 }
-_OTHERS: Final = ("transparent", "upstreams", "env", "http-proxy", "no-proxy", "image", "native", "inject", "injected")
+_OTHERS: Final = (
+    "transparent",
+    "upstreams",
+    "listen",
+    "env",
+    "http-proxy",
+    "no-proxy",
+    "image",
+    "native",
+    "inject",
+    "injected",
+)
 KNOWN: Final = (*_VARIABLES, *_RESOURCES, *_OTHERS)
 
 
@@ -60,6 +71,10 @@ class Workload:
     variables: dict[str, str] = field(default_factory=dict)
     upstreams: list[tuple[str, str]] = field(default_factory=list)
     """Destinations with an endpoint each; a name may come again, with another endpoint."""
+    listen: list[Address] = field(default_factory=list)
+    """The shared listeners; none where the annotation says none."""
+    own_ports: dict[str, int] = field(default_factory=dict)
+    """Ports of destinations that the annotation gives one."""
     env: dict[str, str] = field(default_factory=dict)
     """Variables of the application, each with the destination that it is to lead to."""
     transparent: tuple[int, ...] = ()
@@ -103,6 +118,8 @@ def _take(workload: Workload, name: str, value: str) -> str | None:
                 for destination, url in workload.upstreams:
                     _destination(destination)
                     Endpoint.parse(url)
+            case "listen":
+                _listeners(workload, value)
             case "env":
                 pairs = _pairs(value, "VARIABLE=destination")
                 workload.env = dict(pairs)
@@ -141,6 +158,25 @@ def _take(workload: Workload, name: str, value: str) -> str | None:
     if name in _VARIABLES:
         workload.variables[_VARIABLES[name]] = value
     return None
+
+
+def _listeners(workload: Workload, value: str) -> None:
+    """`127.0.0.1:16001 payments=127.0.0.1:16101`, as SIDECAR_LISTEN has it."""
+    for word in value.replace(",", " ").split():
+        name, equals, written = word.rpartition("=")
+        address = Address.parse(written)
+        if address.host not in ("127.0.0.1", "::1") or not address.port:
+            raise ValueError("must be addresses of loopback with a port, like 127.0.0.1:16001 payments=127.0.0.1:16101")
+        if not equals:
+            workload.listen.append(address)
+        elif address.host != "127.0.0.1":
+            raise ValueError("must give a destination a port of 127.0.0.1, like payments=127.0.0.1:16101")
+        else:
+            _destination(name)
+            if workload.own_ports.setdefault(name, address.port) != address.port:
+                raise ValueError("must not name a destination twice")
+    if len(set(workload.own_ports.values())) < len(workload.own_ports):
+        raise ValueError("must not give two destinations one port")
 
 
 def _switch(workload: Workload, name: str, value: str) -> None:

@@ -146,7 +146,6 @@ def test_the_pod_of_helm_test_proves_a_retry_of_the_sidecar_that_is_injected_int
 def test_the_container_of_the_kustomize_component_is_the_one_that_inject_gives() -> None:
     (workload,) = [item for item in built(EXAMPLE) if item["kind"] == "Deployment"]
     bare = yaml.safe_load((EXAMPLE / "checkout.yaml").read_text(encoding="utf-8"))
-    del bare["spec"]["template"]["metadata"]["annotations"]["sidecar.io/listen"]
     made = yaml.safe_load(injected(yaml.safe_dump(bare), injection_settings()))["spec"]["template"]
 
     ours, theirs = injected_container(workload["spec"]["template"]), injected_container(made)

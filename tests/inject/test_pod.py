@@ -51,6 +51,53 @@ def test_the_container_is_told_by_variables_what_the_annotations_say() -> None:
     assert told["SIDECAR_CONFIG_OPTIONAL"] == "true"
 
 
+def test_listeners_are_where_the_annotation_says_as_in_the_kustomize_component() -> None:
+    given = "127.0.0.1:17001 payments=127.0.0.1:16101"
+    made = annotated(
+        upstreams="ledger=http://ledger:80", env="PAYMENTS_URL=payments", listen=given, http_proxy="enabled"
+    )
+
+    result = served(made)
+
+    app = variables(result["spec"]["containers"][0])
+    listen = "127.0.0.1:17001 ledger=127.0.0.1:16102 payments=127.0.0.1:16101"
+    assert variables(sidecar_of(result))["SIDECAR_LISTEN"] == listen
+    assert (app["PAYMENTS_URL"], app["HTTP_PROXY"]) == ("http://127.0.0.1:16101/v1", "http://127.0.0.1:17001")
+    assert variables(sidecar_of(served(annotated(listen="127.0.0.1:17001"))))["SIDECAR_LISTEN"] == "127.0.0.1:17001"
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ("payments", "must be an IP address and a port"),
+        ("0.0.0.0:16001", "must be addresses of loopback"),
+        ("payments=[::1]:16101", "must give a destination a port of 127.0.0.1"),
+        ("payments=127.0.0.1:1 payments=127.0.0.1:2", "must not name a destination twice"),
+        ("payments=127.0.0.1:1 ledger=127.0.0.1:1", "must not give two destinations one port"),
+        ("elsewhere=127.0.0.1:16101", "names a destination that neither upstreams nor env name"),
+    ],
+)
+def test_listeners_that_callers_would_not_find_are_refused(given: str, rule: str) -> None:
+    (found,) = problems(annotated(upstreams="payments=http://payments:80", listen=given))
+
+    assert found[0] == ("metadata", "annotations", "sidecar.io/listen")
+    assert found[1].startswith(rule)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_init_containers_find_a_native_sidecar_and_are_led_to_it(native: bool) -> None:
+    made = annotated(env="PAYMENTS_URL=payments", http_proxy="enabled")
+    url = {"name": "PAYMENTS_URL", "value": "http://payments.default.svc:8080/setup"}
+    made["spec"]["initContainers"] = [{"name": "migrate", "image": "x", "env": [url]}]
+
+    result = served(made, InjectionSettings(native=native))
+
+    migrate = variables(result["spec"]["initContainers"][-1])
+    assert migrate["PAYMENTS_URL"] == ("http://127.0.0.1:16101/setup" if native else url["value"])
+    assert ("HTTP_PROXY" in migrate) is native
+    assert injected(result, uninject(result)) == made
+
+
 def test_a_variable_of_the_application_leads_to_the_destinations_own_port_and_keeps_its_path() -> None:
     made = served(annotated(env="PAYMENTS_URL=payments"))
 
