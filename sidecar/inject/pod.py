@@ -559,7 +559,7 @@ class _Injector:
 
 
 def _shared_listeners(workload: Workload) -> list[Address]:
-    """Where requests to any destination come in."""
+    """The listeners of requests to any destination."""
     return workload.listen or [Address("127.0.0.1", EGRESS_PORT), Address("::1", EGRESS_PORT)]
 
 
