@@ -565,7 +565,7 @@ class ConcurrencyLimit:
         self._size = max(size, self.in_flight + 1.0)
         least = float(self._policy.min_in_flight)
         self.limit = min(self.limit, max(HOLD_FACTOR * self._size, least))
-        self._judged_at = now
+        self._judged_at = self._last_waiting = now  # what is not in force yet cannot have held a request back
         self._begin_trial(HOLD_FACTOR)
         if self._size <= 2.0 * least:
             self._prove(now)  # too little in flight for a trial with less
@@ -579,10 +579,11 @@ class ConcurrencyLimit:
     def _try(self, seconds: float, now: float) -> None:
         """Compare the latency under this limit with that under `_trial_factor` times it.
 
-        Only attempts that were sent when no more was in flight than the limit in question allows are compared.
+        Only attempts that were sent when no more was in flight than the limit in question allows are compared, and
+        under a higher limit those that were sent once it was reached: the first ones still meet the shorter queue.
         """
         if now - seconds < self._since:
-            if self._since == _NEVER and self.in_flight <= int(self.limit):
+            if self._since == _NEVER and self._has_settled:
                 self._since = now
             return
         if not self._changed:
@@ -593,10 +594,11 @@ class ConcurrencyLimit:
                 self._limit_before = self.limit
                 limit = max(self._trial_factor * self.limit, float(self._policy.min_in_flight))
                 self.limit = min(limit, float(self._policy.max_in_flight))
-                if self._trial_factor > 1.0:
-                    self._since = now
-                elif self.limit > LEAST_REDUCTION * self._limit_before:
+                if self._trial_factor < 1.0 and self.limit > LEAST_REDUCTION * self._limit_before:
                     self._prove(now)  # too little in flight for a trial with less
+            return
+        if self._trial_factor < 1.0 and self.limit > LEAST_REDUCTION * self._limit_before:
+            self._prove(now)  # brisk answers have raised it again: less in flight is quicker
             return
         self._after.add(seconds)
         if self._trial_factor < 1.0:
@@ -613,6 +615,13 @@ class ConcurrencyLimit:
                 self.limit = self._limit_before
             self._is_suspicion = False
             self._prove(now)
+
+    @property
+    def _has_settled(self) -> bool:
+        """Whether what is in flight is what the limit of the trial is about; an answer has just made room for one."""
+        if self._changed and self._trial_factor > 1.0:
+            return self.in_flight + 1 >= int(self.limit)
+        return self.in_flight <= int(self.limit)
 
     def _prove(self, now: float) -> None:
         self._proven = True

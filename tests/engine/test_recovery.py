@@ -257,6 +257,34 @@ def test_two_seconds_after_the_evidence_a_dependency_is_sent_what_it_answers_and
             assert second[-1][1] - second[0][1] <= SMALL_CAPACITY * (speed + RECLAIM_SHARE) + most + 3
 
 
+def reopened(timeout: float, seed: int) -> bool:
+    """Whether the limit is lifted amid 8 s of twice what the dependency can do, 3 s after they began."""
+    begins, ends = 6.0, 14.0
+    policy = DestinationPolicy(timeout=timeout, per_attempt_timeout=1.0)
+    calm = Load(0.5 * SMALL_CAPACITY, ends)
+    fleet = Fleet(policy, 4, around(0.1), calm, Trouble(begins, ends), seed=seed)
+    limiter = fleet.destinations[0].limiter
+    states: list[bool] = []
+
+    def look() -> None:
+        now = fleet.agenda.now
+        fleet.load.rate = 2.0 * SMALL_CAPACITY
+        states.append(limiter.state is not OPEN)
+        if now < ends - 0.1:
+            fleet.agenda.at(now + 0.05, look)
+
+    fleet.agenda.at(begins, look)
+    fleet.run()
+    held = states.index(True)
+    return not all(states[max(held, 60) :])
+
+
+@pytest.mark.parametrize("timeout", [3.0, 10.0])
+def test_a_limit_stays_in_force_while_twice_the_capacity_comes_in(timeout: float) -> None:
+    """A trial compares eight answers with eight, so now and then chance says that less in flight is no quicker."""
+    assert sum(reopened(timeout, seed) for seed in range(60)) <= 1
+
+
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     kind=st.sampled_from([0.0, 0.1, 0.5, 0.9, 503]),
