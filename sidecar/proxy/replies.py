@@ -27,7 +27,7 @@ _PROXY_STATUS: Final = {
     "concurrency_limit": b"connection_limit_reached",
     UNLISTED: b"destination_not_found",
     "loop": b"proxy_loop_detected",
-    "link_local": b"destination_ip_prohibited",
+    "address_refused": b"destination_ip_prohibited",
     "connect_refused": b"http_request_denied",
     "connect_governed": b"http_request_denied",
     "out_of_files": b"proxy_internal_error",

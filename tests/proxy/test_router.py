@@ -123,6 +123,7 @@ async def test_a_link_local_address_is_called_only_where_it_is_allowed() -> None
     for answer in refused:
         assert answer.startswith(b"HTTP/1.1 403 ")
         assert b'"reason":"address_refused"' in answer
+        assert b"Proxy-Status: sidecar; error=destination_ip_prohibited\r\n" in answer
     assert not any(b"address_refused" in answer for answer in allowed)
 
 
