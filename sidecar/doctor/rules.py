@@ -28,7 +28,7 @@ def read_rules(text: str) -> Rules | None:
     uid, to = _UID.search(text), _TO.search(text)
     if uid is None or to is None:
         return None
-    ports = [int(port) for several, one in _PORTS.findall(text) for port in re.findall(r"\d+", several or one)]
+    ports = [int(port) for several, one in _PORTS.findall(text) for port in (several or one).split(",")]
     return Rules(tuple(dict.fromkeys(ports)), int(uid[1]), int(to[1]))
 
 
